@@ -1,0 +1,182 @@
+# sea: build, set-up, tests. `make help` lists the targets.
+#
+# Objects go to $(BUILD)/<folder>/; variants (asan, clang) have build folders of their own.
+# A library per layer keeps the direction of includes honest: kernels.a needs nothing,
+# engine.a needs kernels.a, pipeline.a both, scheduler.a all.
+
+BUILD   ?= build/dev
+CC      ?= gcc
+OPT     ?= -O3
+JOBS    ?= $(shell nproc)
+DEVELOPER ?= $(if $(CI),1)
+V       ?= 0
+Q       := $(if $(filter 1,$(V)),,@)
+say      = $(if $(filter 1,$(V)),@:,@printf '  %-5s %s\n' '$1' '$2')
+
+PACKAGES := gcc make pkg-config libpq-dev libcurl4-openssl-dev libyaml-dev libcunit1-dev \
+            libjansson-dev libturbojpeg0-dev libpng-dev libwebp-dev libfreetype-dev \
+            libssl-dev libpcre2-dev libutf8proc-dev libmicrohttpd-dev postgresql-15 \
+            postgresql-client-15 fonts-noto-color-emoji unicode-cldr-core wordnet-base
+LINT_PACKAGES := clang clang-tidy clang-format cppcheck
+
+WARN    := -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla \
+           -Wformat=2 -Wundef -fno-common
+DEFINES := -D_POSIX_C_SOURCE=200809L -D_DEFAULT_SOURCE
+# Contraction of a*b+c into one rounding is written out where it is wanted, so that two
+# compilers, and two builds, give the same bits.
+CFLAGS_ALL = -std=c17 $(OPT) -g $(WARN) $(if $(DEVELOPER),-Werror) $(DEFINES) -I. -I$(BUILD)/gen \
+             -ffp-contract=off -fno-math-errno -pthread $(SANITIZE) $(CFLAGS)
+
+pkg      = $(shell pkg-config --$1 libpq libcurl yaml-0.1 jansson libturbojpeg libpng libwebp \
+             freetype2 libcrypto libpcre2-8 libutf8proc libmicrohttpd 2>/dev/null)
+PKG_CFLAGS := $(call pkg,cflags)
+PKG_LIBS    = $(call pkg,libs)
+LIBS        = $(PKG_LIBS) -ldl -lm -pthread
+
+src      = $(sort $(wildcard $(addsuffix /*.c,$1)))
+objs     = $(patsubst %.c,$(BUILD)/%.o,$1)
+
+KERNELS_SRC   := $(call src,kernels/cpu)
+ENGINE_SRC    := $(call src,engine/base engine)
+PIPELINE_SRC  := $(call src,pipeline pipeline/scenes pipeline/benchmarks pipeline/stages)
+SCHEDULER_SRC := $(filter-out scheduler/main.c,$(call src,scheduler scheduler/cmd))
+TESTS_C       := $(call src,tests/unit tests/kernels tests/engine tests/pipeline tests/scheduler \
+                            tests/sql tests/fault)
+BENCH_C       := $(call src,tests/bench)
+FUZZ_C        := $(call src,tests/fuzz)
+
+LIB_KERNELS   := $(BUILD)/kernels.a
+LIB_ENGINE    := $(BUILD)/engine.a
+LIB_PIPELINE  := $(BUILD)/pipeline.a
+LIB_SCHEDULER := $(BUILD)/scheduler.a
+LIB_TEST      := $(BUILD)/test.a
+SEA           := $(BUILD)/sea
+
+.DEFAULT_GOAL := all
+.DELETE_ON_ERROR:
+.SUFFIXES:
+.PHONY: all help deps deps-lint demo test asan ubsan lint layers headers fmt fmt-check bench \
+        tests clean install test-unit clang
+
+## all        build build/sea (default)
+all: build/sea
+
+build/sea: $(SEA)
+	$(Q)ln -sf $(patsubst build/%,%,$(SEA)) $@
+
+## help       this list
+help:
+	@sed -n 's/^## /  make /p' Makefile
+
+## deps       install the Debian/Ubuntu packages that are missing (root or sudo)
+deps:
+	$(Q)tests/check/deps.sh $(PACKAGES)
+deps-lint:
+	$(Q)tests/check/deps.sh $(LINT_PACKAGES)
+
+$(LIB_KERNELS):   $(call objs,$(KERNELS_SRC))
+$(LIB_ENGINE):    $(call objs,$(ENGINE_SRC))
+$(LIB_PIPELINE):  $(call objs,$(PIPELINE_SRC))
+$(LIB_SCHEDULER): $(call objs,$(SCHEDULER_SRC))
+$(LIB_TEST):      $(BUILD)/tests/sea_test.o
+%.a:
+	$(call say,AR,$@)
+	$(Q)rm -f $@; ar rcs $@ $^
+
+# SQL text is embedded: every migration and every named query becomes a C string.
+SQL_SRC := $(sort $(wildcard sql/migrations/*.sql sql/queries/*.sql))
+$(BUILD)/gen/sea_sql_text.inc: tests/check/embed_sql.awk $(SQL_SRC)
+	$(call say,SQL,$@)
+	@mkdir -p $(@D)
+	$(Q)awk -f tests/check/embed_sql.awk $(SQL_SRC) > $@
+$(call objs,$(SCHEDULER_SRC)): | $(BUILD)/gen/sea_sql_text.inc
+$(BUILD)/scheduler/sql_text.o: $(BUILD)/gen/sea_sql_text.inc
+
+# What the numbers of a stage depend on: raised by hand in engine/sea_version.h.
+$(BUILD)/%.o: %.c
+	$(call say,CC,$<)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS_ALL) $(PKG_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(SEA): $(BUILD)/scheduler/main.o $(LIB_SCHEDULER) $(LIB_PIPELINE) $(LIB_ENGINE) $(LIB_KERNELS)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(SANITIZE) $(LDFLAGS) -rdynamic -o $@ $^ $(LIBS)
+
+TEST_BINS  := $(patsubst %.c,$(BUILD)/%,$(filter %.c,$(foreach f,$(TESTS_C),$(if $(findstring /test_,$(f)),$(f)))))
+BENCH_BINS := $(patsubst %.c,$(BUILD)/%,$(foreach f,$(BENCH_C),$(if $(findstring /bench_,$(f)),$(f))))
+$(BUILD)/tests/kernels/test_%: $(BUILD)/tests/kernels/test_%.o $(LIB_TEST) $(LIB_KERNELS)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(SANITIZE) $(LDFLAGS) -o $@ $^ -lcunit $(LIBS)
+$(BUILD)/tests/unit/test_%: $(BUILD)/tests/unit/test_%.o $(LIB_TEST) $(LIB_ENGINE) $(LIB_KERNELS)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(SANITIZE) $(LDFLAGS) -o $@ $^ -lcunit $(LIBS)
+$(BUILD)/tests/engine/test_%: $(BUILD)/tests/engine/test_%.o $(LIB_TEST) $(LIB_ENGINE) $(LIB_KERNELS)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(SANITIZE) $(LDFLAGS) -o $@ $^ -lcunit $(LIBS)
+$(BUILD)/tests/pipeline/test_%: $(BUILD)/tests/pipeline/test_%.o $(LIB_TEST) $(LIB_PIPELINE) $(LIB_ENGINE) $(LIB_KERNELS)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(SANITIZE) $(LDFLAGS) -o $@ $^ -lcunit $(LIBS)
+$(BUILD)/tests/scheduler/test_%: $(BUILD)/tests/scheduler/test_%.o $(LIB_TEST) $(LIB_SCHEDULER) $(LIB_PIPELINE) $(LIB_ENGINE) $(LIB_KERNELS)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(SANITIZE) $(LDFLAGS) -o $@ $^ -lcunit $(LIBS)
+$(BUILD)/tests/bench/bench_%: $(BUILD)/tests/bench/bench_%.o $(LIB_PIPELINE) $(LIB_ENGINE) $(LIB_KERNELS)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(SANITIZE) $(LDFLAGS) -o $@ $^ $(LIBS)
+$(BUILD)/tests/fuzz/fuzz_%: $(BUILD)/tests/fuzz/fuzz_%.o $(LIB_PIPELINE) $(LIB_ENGINE) $(LIB_KERNELS)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(SANITIZE) $(LDFLAGS) -o $@ $^ $(LIBS)
+
+## tests      build the test programs without running them
+tests: $(TEST_BINS) $(SEA)
+
+## demo       the main job on a demo world: from a YAML file to a leaderboard (about 10 min)
+demo: deps
+	$(Q)$(MAKE) --no-print-directory -j$(JOBS) all
+	$(Q)configs/demo.sh
+
+## test       build and run every test; T=pattern runs those whose path matches
+test: deps
+	$(Q)$(MAKE) --no-print-directory -j$(JOBS) all tests
+	$(Q)BUILD=$(BUILD) T='$(T)' tests/run.sh
+
+## asan       the C tests under AddressSanitizer and UndefinedBehaviorSanitizer
+asan: deps
+	$(Q)$(MAKE) --no-print-directory -j$(JOBS) BUILD=build/asan OPT='-O1' DEVELOPER=1 \
+	    SANITIZE='-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer' tests
+	$(Q)BUILD=build/asan QUICK=1 T='$(T)' tests/run.sh
+
+## clang      build everything with clang, warnings as errors
+clang:
+	$(Q)$(MAKE) --no-print-directory -j$(JOBS) BUILD=build/clang CC=clang DEVELOPER=1 tests
+
+## lint       direction of includes, headers alone, banned calls, static analysers
+lint: layers headers
+	$(Q)tests/check/banned.sh
+	$(Q)tests/check/lint.sh
+layers:
+	$(Q)tests/check/layers.sh
+headers:
+	$(Q)CC='$(CC)' tests/check/headers.sh
+
+## fmt        lay the C files out with clang-format; fmt-check only looks
+fmt:
+	$(Q)clang-format -i $$(git ls-files '*.c' '*.h')
+fmt-check:
+	$(Q)clang-format --dry-run -Werror $$(git ls-files '*.c' '*.h')
+
+## bench      GEMM against the FMA peak; a training step against PyTorch where it is installed
+bench: all $(BENCH_BINS)
+	$(Q)BUILD=$(BUILD) tests/bench/run.sh
+
+## install    DESTDIR and PREFIX as usual
+PREFIX ?= /usr/local
+install: all
+	install -D -m 755 $(SEA) $(DESTDIR)$(PREFIX)/bin/sea
+
+## clean      remove build/ (the demo's database and data live there, too)
+clean:
+	@if [ -x build/sea ]; then build/sea down >/dev/null 2>&1 || true; fi
+	rm -rf build
+
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+.SECONDARY:

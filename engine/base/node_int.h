@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* node_int.h - what the two parsers share with node.c; stays in engine/base. */
+#ifndef SEA_NODE_INT_H
+#define SEA_NODE_INT_H
+
+#include "engine/base/sea_node.h"
+
+#define SEA_NODE_DEPTH_MAX 64   /* lists and maps inside one another */
+
+/* A new last child (or a root, parent NULL). Looks for no equal key: the parser sees to
+ * that, so that a map of n keys costs n steps and not n * n. key is borrowed: it lives in
+ * the arena already. */
+struct sea_node *sea_node_append(struct sea_arena *arena, struct sea_node *parent,
+                                 const char *key, enum sea_node_kind kind);
+
+#endif

@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * sea_clip.h - a CLIP model: vision tower, text tower, joint space
+ *
+ * Hugging Face's CLIPModel layout, in and out. The vision tower alone also loads from a
+ * CLIPVisionModel folder or from inside a Llava folder. Four users:
+ *   - alignment and evaluation read hidden states of patches       sea_clip_features
+ *   - labelling compares patches with words in the joint space     sea_clip_patches, _texts
+ *   - the foundation stage trains both towers                      struct sea_clip_trainer
+ *   - retrieval figures compare whole pictures with captions       sea_clip_images, _texts
+ * Not for SigLIP or DINOv2 towers: their folders are refused by name.
+ *
+ * Numbers: a picture is g x g patches of P x P pixels, m = g * g, g = image / P; its rows
+ * are the class row, then the patches from left to right and top to bottom. D and D_t are
+ * the widths of the towers, J the width of the joint space.
+ *
+ * Invariants: (1) a row's bits do not depend on what else is in the batch nor on the size
+ *                 of chunks;
+ *             (2) embeddings (patches, images, texts) have unit length;
+ *             (3) parameters that the model lacks (no text tower, no joint space) stay
+ *                 empty parts, and calls that need them fail with SEA_E_CONFIG;
+ *             (4) only the blocks that a result needs are run.
+ * Threads: one caller at a time per device.
+ */
+#ifndef SEA_CLIP_H
+#define SEA_CLIP_H
+
+#include "engine/base/sea_node.h"
+#include "engine/sea_params.h"
+#include "engine/sea_transformer.h"
+
+struct sea_tensors;             /* engine/sea_safetensors.h */
+
+struct sea_clip_vision_desc {
+    int64_t D, layers, heads, F;
+    int64_t image, patch, channels;     /* pixels per side */
+    enum sea_act act;
+    float eps;
+};
+struct sea_clip_text_desc {
+    int64_t D, layers, heads, F;
+    int64_t vocab, positions;
+    int32_t bos, eos, pad;
+    /* Old folders (eos_token_id 2) mean the largest id of a text, not that id. */
+    bool eos_is_largest;
+    enum sea_act act;
+    float eps;
+};
+struct sea_clip_desc {
+    struct sea_clip_vision_desc vision; /* D 0: no vision tower */
+    struct sea_clip_text_desc text;     /* D 0: no text tower */
+    int64_t joint;              /* J; 0: no projections and no logit scale */
+    float logit_scale;          /* initial value of theta = log of the scale */
+};
+
+/* Reads config.json of a CLIPModel, a CLIPVisionModel or a model that holds a CLIP tower
+ * under "vision_config" (Llava); absent keys take Hugging Face's defaults. name is the
+ * file in messages. Unusable values are SEA_E_FORMAT and name the key. */
+SEA_MUST_CHECK enum sea_status
+sea_clip_desc_parse(struct sea_clip_desc *desc, const struct sea_node *config,
+                    const char *name, struct sea_err *err);
+/* Sizes that cannot work together are SEA_E_CONFIG and name the field. */
+SEA_MUST_CHECK enum sea_status
+sea_clip_desc_check(const struct sea_clip_desc *desc, struct sea_err *err);
+/* The config.json of a CLIPModel as a tree, or of a CLIPVisionModel without a text tower. */
+struct sea_node *sea_clip_desc_node(const struct sea_clip_desc *desc, struct sea_arena *arena);
+
+static inline int64_t
+sea_clip_patch_count(const struct sea_clip_desc *desc)  /* m */
+{
+    int64_t g = desc->vision.image / desc->vision.patch;
+
+    return g * g;
+}
+
+/* Where the tensors outside the blocks lie, in floats from their part's data. */
+struct sea_clip_offsets {
+    int64_t class_row, patch, vision_pos;       // (D), (D, C*P*P), (m + 1, D)
+    int64_t pre, pre_bias, post, post_bias;     // (D) each
+    int64_t token, text_pos;                    // (vocab, D_t), (positions, D_t)
+    int64_t final, final_bias;                  // (D_t)
+    int64_t vision_proj, text_proj, scale;      // (J, D), (J, D_t), (1)
+};
+
+struct sea_clip {               /* read freely */
+    struct sea_clip_desc desc;
+    const struct sea_device *device;
+    struct sea_params vision;   /* "vision_model.*" */
+    struct sea_params text;     /* "text_model.*" */
+    struct sea_params head;     /* both projections and "logit_scale" */
+    struct sea_stack vision_stack, text_stack;
+    struct sea_clip_offsets at;
+    struct sea_arena *arena;
+};
+
+/* New weights from (seed, name). trained: with room for gradients. */
+SEA_MUST_CHECK enum sea_status
+sea_clip_create(struct sea_clip **out, const struct sea_device *device,
+                const struct sea_clip_desc *desc, uint64_t seed, bool trained,
+                struct sea_err *err);
+/* A CLIPModel folder (both towers), or a CLIPVisionModel folder (vision only). */
+SEA_MUST_CHECK enum sea_status
+sea_clip_load(struct sea_clip **out, const struct sea_device *device, const char *dir,
+              bool trained, struct sea_err *err);
+/* The vision tower alone: tensors PREFIX"vision_model.embeddings..." of an open folder;
+ * "vision_tower." for Llava, "" for CLIP. When they are absent, the names without
+ * "vision_model." are tried. desc's text and joint are ignored. */
+SEA_MUST_CHECK enum sea_status
+sea_clip_load_vision(struct sea_clip **out, const struct sea_device *device,
+                     const struct sea_clip_desc *desc, const struct sea_tensors *tensors,
+                     const char *prefix, bool trained, struct sea_err *err);
+void sea_clip_destroy(struct sea_clip *clip);   /* accepts NULL */
+/* Writes config.json and model.safetensors into dir, which is made when absent. */
+SEA_MUST_CHECK enum sea_status
+sea_clip_save(const struct sea_clip *clip, const char *dir, struct sea_err *err);
+/* SHA-256 over sizes and weights: the same model has the same digest, whatever folder and
+ * file layout it came from. */
+SEA_MUST_CHECK enum sea_status
+sea_clip_digest(const struct sea_clip *clip, char out[65], struct sea_err *err);
+
+/* Activations and scratch for reading. Longer work is cut into chunks of these sizes. */
+struct sea_clip_limits {
+    int64_t images;             /* pictures at once; 0: no vision */
+    int64_t texts, text_rows;   /* texts at once and their ids together; 0: no text */
+    bool trained;               /* keep what sea_clip_features_backward needs */
+};
+struct sea_clip_work;
+SEA_MUST_CHECK enum sea_status
+sea_clip_work_create(struct sea_clip_work **out, const struct sea_clip *clip,
+                     const struct sea_clip_limits *limits, struct sea_err *err);
+void sea_clip_work_destroy(struct sea_clip_work *work); /* accepts NULL */
+/* Device bytes that create takes, activations included; SIZE_MAX when too large. */
+size_t sea_clip_work_bytes(const struct sea_clip *clip, const struct sea_clip_limits *limits);
+
+/* Where results go: either may be NULL, both may be given. */
+struct sea_clip_out {
+    float *device;              /* rows, device memory */
+    float *host;                /* rows, host memory; filled on return */
+};
+
+/* hidden_states[layer] of count pictures: layer 0 is the input of the first block,
+ * negative numbers count from the end as in Hugging Face (-1: last block, -2: the one
+ * before). No norm follows. with_class: m + 1 rows per picture, else the m patches. */
+SEA_MUST_CHECK enum sea_status
+sea_clip_features(const struct sea_clip *clip, struct sea_clip_work *work,
+                  const float *pixels,  // (count, C, image, image), host
+                  int64_t count, int64_t layer, bool with_class,
+                  struct sea_clip_out out,      // (count * m, D) or (count * (m + 1), D)
+                  struct sea_err *err);
+/* After sea_clip_features on a trained work with count <= limits.images: adds the
+ * gradients of the vision part. dout has the shape of the last result. */
+SEA_MUST_CHECK enum sea_status
+sea_clip_features_backward(const struct sea_clip *clip, struct sea_clip_work *work,
+                           const float *dout,   // device
+                           struct sea_err *err);
+
+/*
+ * Patches in the joint space: last block, post_layernorm, projection, unit length. What
+ * the last blocks compute depends on the variant:
+ *   raw_pos, raw_neg  the plain tower; the sign belongs to scoring (sea_clip_variant_sign)
+ *   maskclip          in the last block each row attends to itself alone: attention's
+ *                     result is the row's own value vector; the rest of the block stays
+ *   surgery           two paths through the last 6 blocks (all of them when there are
+ *                     fewer): o is the plain tower; n starts as o and adds, per block,
+ *                     Wo softmax(v v' / sqrt(E)) v + b with v from norm1(o) of that block,
+ *                     and no feed-forward. Patches are taken from n.
+ */
+enum sea_clip_variant {
+    SEA_CLIP_RAW_POS, SEA_CLIP_RAW_NEG, SEA_CLIP_MASKCLIP, SEA_CLIP_SURGERY,
+    SEA_CLIP_VARIANTS
+};
+#define SEA_CLIP_SURGERY_BLOCKS 6
+const char *sea_clip_variant_name(enum sea_clip_variant variant);       /* "raw_pos", ... */
+bool sea_clip_variant_find(const char *name, enum sea_clip_variant *out);
+float sea_clip_variant_sign(enum sea_clip_variant variant);             /* -1: raw_neg */
+SEA_MUST_CHECK enum sea_status
+sea_clip_patches(const struct sea_clip *clip, struct sea_clip_work *work,
+                 const float *pixels, int64_t count, enum sea_clip_variant variant,
+                 struct sea_clip_out out,       // (count * m, J)
+                 struct sea_err *err);
+
+/* Whole pictures in the joint space, from the class row. */
+SEA_MUST_CHECK enum sea_status
+sea_clip_images(const struct sea_clip *clip, struct sea_clip_work *work,
+                const float *pixels, int64_t count,
+                struct sea_clip_out out,        // (count, J)
+                struct sea_err *err);
+
+/* Texts in the joint space, from the row of the end token. Text i is
+ * ids[start[i]] .. ids[start[i + 1] - 1], with its begin and end tokens, unpadded.
+ * A text that is empty, too long, holds an id outside the vocabulary or no end token is
+ * SEA_E_FORMAT and is named by its number. */
+SEA_MUST_CHECK enum sea_status
+sea_clip_texts(const struct sea_clip *clip, struct sea_clip_work *work, const int32_t *ids,
+               const int64_t *start,    // (count + 1), host
+               int64_t count,
+               struct sea_clip_out out,         // (count, J)
+               struct sea_err *err);
+
+/*
+ * Contrastive training of both towers: symmetric InfoNCE over a batch of pairs, learned
+ * scale exp(theta) <= 100, class row against end-token row. One batch at a time; what it
+ * needs is allocated at create.
+ */
+struct sea_clip_trainer;
+SEA_MUST_CHECK enum sea_status
+sea_clip_trainer_create(struct sea_clip_trainer **out, struct sea_clip *clip,
+                        int64_t batch,          /* pairs at most */
+                        int64_t text_rows,      /* caption ids at most, all together */
+                        struct sea_err *err);
+void sea_clip_trainer_destroy(struct sea_clip_trainer *trainer);        /* accepts NULL */
+/* Forward and backward of one batch; adds to the gradients of the three parts (zero them
+ * first: sea_adamw_zero). loss may be NULL; reading it waits for the device. */
+SEA_MUST_CHECK enum sea_status
+sea_clip_trainer_step(struct sea_clip_trainer *trainer, const float *pixels,
+                      const int32_t *ids, const int64_t *start, int64_t count,
+                      double *loss, struct sea_err *err);
+/* exp(theta), clamped: what the log shows. */
+SEA_MUST_CHECK enum sea_status
+sea_clip_scale(const struct sea_clip *clip, double *scale, struct sea_err *err);
+
+#endif

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * sea_device.h - one open device: an operator table and its handle
+ *
+ * Turns the codes of kernels/sea_ops.h into statuses, so that engine code reads
+ *     status = sea_run(device, err, gemm, &args);
+ * Memory comes in a few large pieces (sea_plan.h), never inside a training step.
+ */
+#ifndef SEA_DEVICE_H
+#define SEA_DEVICE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "engine/base/sea_err.h"
+#include "kernels/sea_ops.h"
+
+struct sea_device {
+    const struct sea_ops *ops;
+    void *dev;
+    char name[32];              /* "cpu", "cuda:0" */
+};
+
+/* name: "cpu", "cpu:N" (N threads), "cuda:N", or "auto" (the first CUDA device, else the
+ * CPU). SEA_E_DEVICE when it is not there, SEA_E_CONFIG when the name is no device name. */
+SEA_MUST_CHECK enum sea_status
+sea_device_open(struct sea_device *device, const char *name, struct sea_err *err);
+void sea_device_close(struct sea_device *device);       /* accepts all-zero */
+/* Model, threads, kernel path; valid until close. */
+const char *sea_device_text(const struct sea_device *device);
+
+/* The status of a code of the device's table; op names the operator in the message. */
+enum sea_status
+sea_device_status(const struct sea_device *device, int rc, const char *op, struct sea_err *err);
+
+/* Calls one operator: sea_run(device, err, gemm, &args). */
+#define sea_run(device, err, op, args)                                               \
+    sea_device_status((device), (device)->ops->op((device)->dev, (args)), #op, (err))
+
+/* Device memory, 64-byte aligned, zeroed. SEA_E_DEVMEM with a hint when it is gone. */
+SEA_MUST_CHECK enum sea_status
+sea_device_alloc(const struct sea_device *device, size_t bytes, void **mem, struct sea_err *err);
+void sea_device_free(const struct sea_device *device, void *mem);
+SEA_MUST_CHECK enum sea_status
+sea_device_zero(const struct sea_device *device, void *mem, size_t bytes, struct sea_err *err);
+SEA_MUST_CHECK enum sea_status
+sea_device_put(const struct sea_device *device, void *to, const void *from_host, size_t bytes,
+               struct sea_err *err);
+SEA_MUST_CHECK enum sea_status
+sea_device_get(const struct sea_device *device, void *to_host, const void *from, size_t bytes,
+               struct sea_err *err);
+
+#endif

@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* sea_version.h - what the program calls itself, and what its numbers depend on. */
+#ifndef SEA_VERSION_H
+#define SEA_VERSION_H
+
+#define SEA_VERSION "0.1.0"
+/* Part of every stage key: raised when a change makes a stage compute other bits from the
+ * same inputs, so that the cache never serves results of the old arithmetic. */
+#define SEA_NUMERICS "1"
+
+#endif

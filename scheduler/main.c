@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The program: finds the command, calls it, reports one error. */
+#include <errno.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "engine/sea_version.h"
+#include "scheduler/sea_command.h"
+
+struct command {
+    const char *name;
+    sea_command_fn *run;
+    const char *usage;          /* what follows "sea " */
+    const char *about;
+};
+
+/* clang-format off */
+static const struct command commands[] = {
+    { "up",          sea_cmd_up,          "up [--data DIR] [--workers N] [--device D]", "start PostgreSQL (private), scheduler and worker" },
+    { "down",        sea_cmd_down,        "down [--data DIR]", "stop what up started" },
+    { "submit",      sea_cmd_submit,      "submit FILE [--set KEY=VALUE …] [--key K] [--wait] [--json]", "queue an experiment" },
+    { "run",         sea_cmd_run,         "run FILE [--set KEY=VALUE …]", "submit an experiment and work it to the end here" },
+    { "plan",        sea_cmd_plan,        "plan FILE [--set KEY=VALUE …] [--json]", "what an experiment would cost, before it is queued" },
+    { "status",      sea_cmd_status,      "status [ID] [--json]", "experiments and their stages" },
+    { "logs",        sea_cmd_logs,        "logs ID [-f] [--json]", "what the stages of an experiment said" },
+    { "cancel",      sea_cmd_cancel,      "cancel ID", "cancel an experiment" },
+    { "retry",       sea_cmd_retry,       "retry ID", "queue the failed stages of an experiment again" },
+    { "why",         sea_cmd_why,         "why ID [--json]", "why a stage is not running" },
+    { "leaderboard", sea_cmd_leaderboard, "leaderboard [--suite S] [--format table|csv|json|md]", "scores with intervals" },
+    { "compare",     sea_cmd_compare,     "compare A B [--json]", "paired test of two experiments" },
+    { "nightly",     sea_cmd_nightly,     "nightly list|report [--json]", "schedules and regressions" },
+    { "worker",      sea_cmd_worker,      "worker [--device D] [--once]", "claim stages and run them" },
+    { "scheduler",   sea_cmd_scheduler,   "scheduler", "promote, resolve and rescue stages" },
+    { "serve",       sea_cmd_serve,       "serve [--port N]", "dashboard and metrics over HTTP" },
+    { "migrate",     sea_cmd_migrate,     "migrate [--json]", "bring the database's schema up to date" },
+    { "doctor",      sea_cmd_doctor,      "doctor [--json]", "what is installed, what is wrong, how to mend it" },
+    { "config",      sea_cmd_config,      "config check FILE | config doc", "check an experiment file; print the reference of keys" },
+    { "stage",       sea_cmd_stage,       "stage NAME --config FILE --in KEY=DIR … --out DIR [--events FD|FILE] [--device D]", "run one stage alone, without PostgreSQL" },
+    { "data",        sea_cmd_data,        "data scenes --out DIR [--train N] [--eval N] [--kinds K] [--seed S]", "make the demo data set" },
+    { "model",       sea_cmd_model,       "model inspect|logits|generate …", "look at a model alone" },
+    { "tokenize",    sea_cmd_tokenize,    "tokenize --model DIR", "one text per line on stdin to one JSON array of ids" },
+    { "detokenize",  sea_cmd_detokenize,  "detokenize --model DIR", "one JSON array of ids per line to text" },
+    { "image",       sea_cmd_image,       "image --model DIR --image FILE [--aspect pad|square] --out FILE.safetensors", "the pixels that the vision tower sees" },
+    { "score",       sea_cmd_score,       "score BENCH --questions F --answers F [--annotations F …] [--json]", "score an answer file, no model needed" },
+    { "bench",       sea_cmd_bench,       "bench gemm|train|generate [--json]", "speed of this machine and this build" },
+};
+/* clang-format on */
+#define COMMANDS_COUNT (sizeof(commands) / sizeof(commands[0]))
+
+static void
+print_help(FILE *to)
+{
+    size_t i;
+
+    fprintf(to, "sea %s: train and evaluate multimodal language models from a queue\n\n",
+            SEA_VERSION);
+    for (i = 0; i < COMMANDS_COUNT; i++)
+        fprintf(to, "  sea %-12s %s\n", commands[i].name, commands[i].about);
+    fprintf(to, "\n  sea COMMAND --help tells a command's options. Start: sea doctor\n");
+}
+
+static const struct command *
+find_command(const char *name)
+{
+    size_t i;
+
+    for (i = 0; i < COMMANDS_COUNT; i++)
+        if (strcmp(commands[i].name, name) == 0)
+            return &commands[i];
+    return NULL;
+}
+
+int
+main(int argc, char **argv)
+{
+    static char program[PATH_MAX];
+    struct sea_err err = { 0 };
+    const struct command *command;
+    struct sea_call call;
+    enum sea_status status;
+
+    if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0) {
+        print_help(argc < 2 ? stderr : stdout);
+        return argc < 2 ? sea_status_exit(SEA_E_CONFIG) : 0;
+    }
+    if (strcmp(argv[1], "--version") == 0) {
+        printf("sea %s\n", SEA_VERSION);
+        return 0;
+    }
+    command = find_command(argv[1]);
+    if (!command) {
+        sea_fail(&err, SEA_E_CONFIG, "unknown command \"%s\"", argv[1]);
+        sea_hint(&err, "`sea --help` lists the commands.");
+        sea_err_print(&err, "sea", stderr);
+        return sea_status_exit(err.status);
+    }
+    /* A reader that goes away (`sea logs | head`) is an ordinary end, seen as EPIPE. */
+    signal(SIGPIPE, SIG_IGN);
+    if (readlink("/proc/self/exe", program, sizeof(program) - 1) < 0)
+        snprintf(program, sizeof(program), "%s", argv[0]);
+    call = (struct sea_call){ .argc = argc - 2, .argv = argv + 2, .usage = command->usage,
+                              .program = program,
+                              .arena = sea_arena_create(NULL, command->name) };
+    status = command->run(&call, &err);
+    if (!status && fflush(stdout) != 0 && errno != EPIPE)
+        status = sea_fail_errno(&err, "could not write to standard output");
+    if (status)
+        sea_err_print(&err, "sea", stderr);
+    sea_arena_destroy(call.arena);
+    return sea_status_exit(status);
+}
