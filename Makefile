@@ -21,7 +21,7 @@ LINT_PACKAGES := clang clang-tidy clang-format cppcheck
 
 WARN    := -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla \
            -Wformat=2 -Wundef -fno-common
-DEFINES := -D_POSIX_C_SOURCE=200809L -D_DEFAULT_SOURCE
+DEFINES := -D_POSIX_C_SOURCE=200809L -D_XOPEN_SOURCE=700 -D_DEFAULT_SOURCE
 # Contraction of a*b+c into one rounding is written out where it is wanted, so that two
 # compilers, and two builds, give the same bits.
 CFLAGS_ALL = -std=c17 $(OPT) -g $(WARN) $(if $(DEVELOPER),-Werror) $(DEFINES) -I. -I$(BUILD)/gen \
@@ -92,7 +92,7 @@ $(BUILD)/gen/sea_sql_text.inc: tests/check/embed_sql.awk $(SQL_SRC)
 $(call objs,$(SCHEDULER_SRC)): | $(BUILD)/gen/sea_sql_text.inc
 $(BUILD)/scheduler/sql_text.o: $(BUILD)/gen/sea_sql_text.inc
 
-# What the numbers of a stage depend on: raised by hand in engine/sea_version.h.
+# What the numbers of a stage depend on: raised by hand in engine/base/sea_version.h.
 $(BUILD)/%.o: %.c
 	$(call say,CC,$<)
 	@mkdir -p $(@D)

@@ -6,8 +6,10 @@
 #include <string.h>
 
 #include "engine/base/sea_rng.h"
+#include "engine/sea_safetensors.h"
 
 #define GRAIN 16                /* floats: (1) */
+#define PIECE (1 << 20)         /* floats that pass through the host at a time */
 
 void
 sea_params_init(struct sea_params *params, struct sea_arena *arena)
@@ -26,9 +28,9 @@ sea_params_release(struct sea_params *params)
     memset(params, 0, sizeof(*params));
 }
 
-int64_t
-sea_params_add(struct sea_params *params, const char *name, int rank, const int64_t *shape,
-               enum sea_init init, float scale)
+static int64_t
+add_at(struct sea_params *params, const char *name, int rank, const int64_t *shape,
+       enum sea_init init, float scale, int64_t offset)
 {
     struct sea_param *param, *list;
 
@@ -50,12 +52,29 @@ sea_params_add(struct sea_params *params, const char *name, int rank, const int6
         param->count *= shape[i];
     }
     param->cols = param->rows ? param->count / param->rows : 0;
-    param->offset = params->floats;
+    param->offset = offset;
     param->init = init;
     param->scale = scale;
     param->decay = rank > 1;
-    params->floats += (param->count + GRAIN - 1) / GRAIN * GRAIN;
+    params->floats = (offset + param->count + GRAIN - 1) / GRAIN * GRAIN;
     return param->offset;
+}
+
+int64_t
+sea_params_add(struct sea_params *params, const char *name, int rank, const int64_t *shape,
+               enum sea_init init, float scale)
+{
+    return add_at(params, name, rank, shape, init, scale, params->floats);
+}
+
+int64_t
+sea_params_join(struct sea_params *params, const char *name, int rank, const int64_t *shape,
+                enum sea_init init, float scale)
+{
+    const struct sea_param *last = &params->list[params->count - 1];
+
+    assert(params->count);
+    return add_at(params, name, rank, shape, init, scale, last->offset + last->count);
 }
 
 enum sea_status
@@ -136,4 +155,94 @@ sea_params_find(const struct sea_params *params, const char *name)
         if (!strcmp(params->list[t].name, name))
             return &params->list[t];
     return NULL;
+}
+
+/* Reads one tensor through the host, a piece at a time. */
+static enum sea_status
+load_one(struct sea_params *params, const struct sea_param *param,
+         const struct sea_tensor *tensor, float *host, struct sea_err *err)
+{
+    enum sea_status status = SEA_OK;
+    int64_t n;
+
+    for (int64_t i = 0; i < param->count && !status; i += n) {
+        n = param->count - i < PIECE ? param->count - i : PIECE;
+        status = sea_tensor_read_f32(tensor, i, n, host, err);
+        if (!status)
+            status = sea_device_put(params->device, params->data + param->offset + i, host,
+                                    (size_t)n * sizeof(*host), err);
+    }
+    return status;
+}
+
+enum sea_status
+sea_params_load(struct sea_params *params, const struct sea_tensors *tensors,
+                const char *prefix, struct sea_err *err)
+{
+    struct sea_arena *arena = sea_arena_create(NULL, "names of tensors");
+    float *host = sea_xcalloc(PIECE, sizeof(*host));
+    const struct sea_tensor *tensor;
+    const struct sea_param *param;
+    enum sea_status status = SEA_OK;
+    const char *name;
+
+    for (int64_t t = 0; t < params->count && !status; t++) {
+        param = &params->list[t];
+        name = sea_arena_printf(arena, "%s%s", prefix, param->name);
+        status = sea_tensors_need(tensors, name, param->rank, param->shape, &tensor, err);
+        if (!status)
+            status = load_one(params, param, tensor, host, err);
+    }
+    free(host);
+    sea_arena_destroy(arena);
+    return status;
+}
+
+/* What a tensor's fill needs to find its bytes. */
+struct source {
+    const struct sea_params *params;
+    const struct sea_param *param;
+};
+
+static enum sea_status
+fill_piece(void *arg, size_t at, void *out, size_t n, struct sea_err *err)
+{
+    const struct source *source = arg;
+
+    return sea_device_get(source->params->device, out,
+                          source->params->data + source->param->offset + at / sizeof(float),
+                          n, err);
+}
+
+enum sea_status
+sea_params_save(const char *path, const struct sea_params_part *parts, size_t count,
+                struct sea_err *err)
+{
+    static const struct sea_tensor_meta format = { "format", "pt" };
+    struct sea_arena *arena = sea_arena_create(NULL, "tensors to save");
+    struct sea_tensor_item *items;
+    struct source *sources;
+    size_t total = 0, at = 0;
+    enum sea_status status;
+
+    for (size_t i = 0; i < count; i++)
+        total += (size_t)parts[i].params->count;
+    items = sea_arena_alloc(arena, total + 1, sizeof(*items));
+    sources = sea_arena_alloc(arena, total + 1, sizeof(*sources));
+    for (size_t i = 0; i < count; i++)
+        for (int64_t t = 0; t < parts[i].params->count; t++, at++) {
+            const struct sea_param *param = &parts[i].params->list[t];
+
+            sources[at].params = parts[i].params;
+            sources[at].param = param;
+            items[at].name = sea_arena_printf(arena, "%s%s", parts[i].prefix, param->name);
+            items[at].dtype = SEA_F32;
+            items[at].rank = param->rank;
+            memcpy(items[at].shape, param->shape, sizeof(param->shape));
+            items[at].fill = fill_piece;
+            items[at].arg = &sources[at];
+        }
+    status = sea_tensors_write(path, items, total, &format, 1, err);
+    sea_arena_destroy(arena);
+    return status;
 }

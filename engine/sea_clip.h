@@ -68,7 +68,7 @@ struct sea_node *sea_clip_desc_node(const struct sea_clip_desc *desc, struct sea
 static inline int64_t
 sea_clip_patch_count(const struct sea_clip_desc *desc)  /* m */
 {
-    int64_t g = desc->vision.image / desc->vision.patch;
+    int64_t g = desc->vision.D > 0 ? desc->vision.image / desc->vision.patch : 0;
 
     return g * g;
 }
@@ -104,7 +104,8 @@ sea_clip_load(struct sea_clip **out, const struct sea_device *device, const char
               bool trained, struct sea_err *err);
 /* The vision tower alone: tensors PREFIX"vision_model.embeddings..." of an open folder;
  * "vision_tower." for Llava, "" for CLIP. When they are absent, the names without
- * "vision_model." are tried. desc's text and joint are ignored. */
+ * "vision_model." are tried, which newer releases of transformers write; in memory, and
+ * when saved, they have it. desc's text and joint are ignored. */
 SEA_MUST_CHECK enum sea_status
 sea_clip_load_vision(struct sea_clip **out, const struct sea_device *device,
                      const struct sea_clip_desc *desc, const struct sea_tensors *tensors,
@@ -173,6 +174,7 @@ enum sea_clip_variant {
 const char *sea_clip_variant_name(enum sea_clip_variant variant);       /* "raw_pos", ... */
 bool sea_clip_variant_find(const char *name, enum sea_clip_variant *out);
 float sea_clip_variant_sign(enum sea_clip_variant variant);             /* -1: raw_neg */
+/* Needs a work that is not trained. */
 SEA_MUST_CHECK enum sea_status
 sea_clip_patches(const struct sea_clip *clip, struct sea_clip_work *work,
                  const float *pixels, int64_t count, enum sea_clip_variant variant,

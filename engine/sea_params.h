@@ -3,13 +3,13 @@
  * sea_params.h - the named weights of one model part, in one flat piece of device memory
  *
  * A part (a tower, an adapter, a language model) adds its tensors once, in memory order,
- * under their Hugging Face names. Tensors that are added one after another lie one after
- * another without gaps when each count is a multiple of 16 floats; the block layout uses
- * that to run q, k, v (and gate, up) as one GEMM, while files keep the separate names.
+ * under their Hugging Face names. Joined tensors lie one after another without a gap; the
+ * block layout uses that to run q, k, v (and gate, up) as one GEMM, while files keep the
+ * separate names.
  * Gradients and optimiser state are flat pieces of the same layout (same offsets).
  *
- * Invariants: (1) offsets are multiples of 16 floats; padding between tensors is 0 and
- *                 stays 0 (its gradient is 0);
+ * Invariants: (1) offsets are multiples of 16 floats, but for joined tensors; padding
+ *                 between tensors is 0 and stays 0 (its gradient is 0);
  *             (2) tensors keep their order: it is part of checkpoints' and init's meaning.
  */
 #ifndef SEA_PARAMS_H
@@ -52,6 +52,10 @@ void sea_params_release(struct sea_params *params);
  * first, cols the product of the rest (rank 1: rows 1). */
 int64_t sea_params_add(struct sea_params *params, const char *name, int rank,
                        const int64_t *shape, enum sea_init init, float scale);
+
+/* The same, right behind the tensor before: both can be read as one. */
+int64_t sea_params_join(struct sea_params *params, const char *name, int rank,
+                        const int64_t *shape, enum sea_init init, float scale);
 
 /* Allocates data (zeroed), and grad when trained. */
 SEA_MUST_CHECK enum sea_status

@@ -36,9 +36,10 @@ struct adder {
     int64_t layer;
 };
 
+/* join: right behind the tensor before, so that one GEMM reads both. */
 static int64_t
 add_tensor(const struct adder *to, const char *pattern, const char *ending, int64_t rows,
-           int64_t cols, enum sea_init init)
+           int64_t cols, enum sea_init init, bool join)
 {
     struct sea_params *params = to->stack->params;
     const char *hole = strstr(pattern, "%d");
@@ -49,9 +50,8 @@ add_tensor(const struct adder *to, const char *pattern, const char *ending, int6
     name = sea_arena_printf(params->arena, "%s%.*s%lld%s%s", to->prefix,
                             (int)(hole - pattern), pattern, (long long)to->layer, hole + 2,
                             ending);
-    if (!cols)
-        return sea_params_add(params, name, 1, shape, init, 0.0f);
-    return sea_params_add(params, name, 2, shape, init, to->stack->desc.init_scale);
+    return (join ? sea_params_join : sea_params_add)(params, name, cols ? 2 : 1, shape, init,
+                                                     to->stack->desc.init_scale);
 }
 
 static void
@@ -60,10 +60,10 @@ add_norm(const struct adder *to, const char *pattern, int64_t *weight, int64_t *
     const struct sea_block_desc *desc = &to->stack->desc;
 
     *weight = add_tensor(to, pattern, ".weight", desc->D, 0,
-                         desc->norm_add == 0.0f ? SEA_INIT_ONE : SEA_INIT_ZERO);
+                         desc->norm_add == 0.0f ? SEA_INIT_ONE : SEA_INIT_ZERO, false);
     *bias = -1;
     if (desc->norm == SEA_NORM_LAYER)
-        *bias = add_tensor(to, pattern, ".bias", desc->D, 0, SEA_INIT_ZERO);
+        *bias = add_tensor(to, pattern, ".bias", desc->D, 0, SEA_INIT_ZERO, false);
 }
 
 static void
@@ -75,45 +75,34 @@ add_block(const struct adder *to, const struct sea_block_names *names)
     enum sea_init normal = SEA_INIT_NORMAL, zero = SEA_INIT_ZERO;
 
     add_norm(to, names->norm1, &at->norm1, &at->norm1_bias);
-    at->qkv = add_tensor(to, names->q, ".weight", q, D, normal);
-    add_tensor(to, names->k, ".weight", kv, D, normal);
-    add_tensor(to, names->v, ".weight", kv, D, normal);
+    at->qkv = add_tensor(to, names->q, ".weight", q, D, normal, false);
+    add_tensor(to, names->k, ".weight", kv, D, normal, true);
+    add_tensor(to, names->v, ".weight", kv, D, normal, true);
     at->qkv_bias = at->o_bias = at->up_bias = at->down_bias = -1;
     if (desc->qkv_bias) {
-        at->qkv_bias = add_tensor(to, names->q, ".bias", q, 0, zero);
-        add_tensor(to, names->k, ".bias", kv, 0, zero);
-        add_tensor(to, names->v, ".bias", kv, 0, zero);
+        at->qkv_bias = add_tensor(to, names->q, ".bias", q, 0, zero, false);
+        add_tensor(to, names->k, ".bias", kv, 0, zero, true);
+        add_tensor(to, names->v, ".bias", kv, 0, zero, true);
     }
-    at->o = add_tensor(to, names->o, ".weight", D, q, normal);
+    at->o = add_tensor(to, names->o, ".weight", D, q, normal, false);
     if (desc->out_bias)
-        at->o_bias = add_tensor(to, names->o, ".bias", D, 0, zero);
+        at->o_bias = add_tensor(to, names->o, ".bias", D, 0, zero, false);
     add_norm(to, names->norm2, &at->norm2, &at->norm2_bias);
     if (desc->gated) {
-        at->up = add_tensor(to, names->gate, ".weight", desc->F, D, normal);
-        add_tensor(to, names->up, ".weight", desc->F, D, normal);
+        at->up = add_tensor(to, names->gate, ".weight", desc->F, D, normal, false);
+        add_tensor(to, names->up, ".weight", desc->F, D, normal, true);
     } else {
-        at->up = add_tensor(to, names->up, ".weight", desc->F, D, normal);
+        at->up = add_tensor(to, names->up, ".weight", desc->F, D, normal, false);
     }
     if (desc->ffn_bias && desc->gated) {
-        at->up_bias = add_tensor(to, names->gate, ".bias", desc->F, 0, zero);
-        add_tensor(to, names->up, ".bias", desc->F, 0, zero);
+        at->up_bias = add_tensor(to, names->gate, ".bias", desc->F, 0, zero, false);
+        add_tensor(to, names->up, ".bias", desc->F, 0, zero, true);
     } else if (desc->ffn_bias) {
-        at->up_bias = add_tensor(to, names->up, ".bias", desc->F, 0, zero);
+        at->up_bias = add_tensor(to, names->up, ".bias", desc->F, 0, zero, false);
     }
-    at->down = add_tensor(to, names->down, ".weight", D, desc->F, normal);
+    at->down = add_tensor(to, names->down, ".weight", D, desc->F, normal, false);
     if (desc->ffn_bias)
-        at->down_bias = add_tensor(to, names->down, ".bias", D, 0, zero);
-}
-
-/* q, k, v (and gate, up) run as one GEMM, so none of them may end in padding. */
-static bool
-has_gaps(const struct sea_block_desc *desc)
-{
-    int64_t q = sea_block_heads(desc), kv = sea_block_keys(desc);
-
-    return q * desc->D % 16 || kv * desc->D % 16 ||
-           (desc->qkv_bias && (q % 16 || kv % 16)) ||
-           (desc->gated && (desc->F * desc->D % 16 || (desc->ffn_bias && desc->F % 16)));
+        at->down_bias = add_tensor(to, names->down, ".bias", D, 0, zero, false);
 }
 
 static enum sea_status
@@ -149,10 +138,6 @@ check_desc(const struct sea_block_desc *desc, struct sea_err *err)
     if (!(desc->eps > 0.0f) || !isfinite(desc->eps))
         return sea_fail(err, SEA_E_CONFIG, "the norm's epsilon is %g, must be above 0",
                         (double)desc->eps);
-    if (has_gaps(desc))
-        return sea_fail(err, SEA_E_CONFIG, "head sizes %lld x %lld and feed-forward size %lld "
-                        "are not supported: sizes of fused tensors must be multiples of 16",
-                        (long long)desc->K, (long long)desc->E, (long long)desc->F);
     return SEA_OK;
 }
 

@@ -43,19 +43,37 @@ int sea_test_run(const char *about, const struct sea_test_case *cases, size_t co
 int sea_test_check(int ok, const char *file, int line, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
 
+static inline int
+sea_test_int(long long got, long long want, const char *got_text, const char *want_text,
+             const char *file, int line)
+{
+    return sea_test_check(got == want, file, line, "%s is %lld, want %s = %lld", got_text, got,
+                          want_text, want);
+}
+
+static inline int
+sea_test_str(const char *got, const char *want, const char *got_text, const char *file, int line)
+{
+    return sea_test_check(strcmp(got, want) == 0, file, line, "%s is \"%s\", want \"%s\"",
+                          got_text, got, want);
+}
+
+static inline int
+sea_test_near(double got, double want, double tol, const char *got_text,
+              const char *want_text, const char *file, int line)
+{
+    return sea_test_check(fabs(got - want) <= tol, file, line,
+                          "%s is %.9g, want %s = %.9g within %.3g", got_text, got, want_text,
+                          want, tol);
+}
+
 #define CHECK(cond) sea_test_check(!!(cond), __FILE__, __LINE__, "%s", #cond)
 #define CHECK_MSG(cond, ...) sea_test_check(!!(cond), __FILE__, __LINE__, __VA_ARGS__)
-#define CHECK_INT(got, want)                                                        \
-    sea_test_check((long long)(got) == (long long)(want), __FILE__, __LINE__,       \
-                   "%s is %lld, want %s = %lld", #got, (long long)(got), #want,     \
-                   (long long)(want))
-#define CHECK_STR(got, want)                                                        \
-    sea_test_check(strcmp((got), (want)) == 0, __FILE__, __LINE__,                  \
-                   "%s is \"%s\", want \"%s\"", #got, (got), (want))
+/* Each argument is evaluated once. */
+#define CHECK_INT(got, want) sea_test_int(got, want, #got, #want, __FILE__, __LINE__)
+#define CHECK_STR(got, want) sea_test_str(got, want, #got, __FILE__, __LINE__)
 #define CHECK_NEAR(got, want, tol)                                                  \
-    sea_test_check(fabs((double)(got) - (double)(want)) <= (tol), __FILE__,         \
-                   __LINE__, "%s is %.9g, want %s = %.9g within %.3g", #got,        \
-                   (double)(got), #want, (double)(want), (double)(tol))
+    sea_test_near((double)(got), (double)(want), tol, #got, #want, __FILE__, __LINE__)
 /* status must be SEA_OK; prints the error's message otherwise. err is a struct sea_err. */
 #define CHECK_OK(status, err)                                                       \
     sea_test_check((status) == 0, __FILE__, __LINE__, "%s failed: %s %s", #status,  \

@@ -67,7 +67,7 @@ sea_buf_append(struct sea_buf *buf, const void *bytes, size_t n, struct sea_err 
 }
 
 /* Returns false when the text does not fit. */
-static bool
+__attribute__((format(printf, 2, 0))) static bool
 add_formatted(struct sea_buf *buf, const char *fmt, va_list args)
 {
     va_list again;

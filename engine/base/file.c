@@ -147,19 +147,30 @@ sync_parent(const char *path, struct sea_err *err)
     return sea_dir_sync(len ? folder : "/", err);
 }
 
+/* An earlier failure left its mark on the stream but not its errno, and the bytes are gone.
+ * The file will be removed, so it may serve to meet the same trouble again: a full disk is
+ * then called by its name. */
+static int
+why_failed(int fd, int code)
+{
+    static const char probe[CHUNK_BYTES];
+    int tries;
+
+    for (tries = 0; tries < 2; tries++)         /* the first may fit in part */
+        if (write(fd, probe, sizeof(probe)) < 0)
+            return errno;
+    return code ? code : EIO;
+}
+
 enum sea_status
 sea_file_writer_commit(struct sea_file_writer *writer, struct sea_err *err)
 {
     FILE *to = writer->to;
-    bool had_failed = ferror(to);
     enum sea_status status = SEA_OK;
 
-    /* An earlier failure left its mark on the stream but not its errno. What could not be
-     * written is still in the stream's buffer: flushing meets the same trouble again. */
     errno = 0;
-    if (fflush(to) || had_failed) {
-        if (!errno)
-            errno = EIO;
+    if (fflush(to) || ferror(to)) {
+        errno = why_failed(fileno(to), errno);
         status = sea_fail_errno(err, "could not write file \"%s\"", writer->path);
     } else if (fsync(fileno(to))) {
         status = sea_fail_errno(err, "could not write file \"%s\" to disk", writer->path);

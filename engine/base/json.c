@@ -168,8 +168,9 @@ refuse(const json_error_t *error, const char *name, struct sea_err *err)
     for (c = words; *c; c++)            /* they quote the source, line ends included */
         if (iscntrl((unsigned char)*c))
             *c = ' ';
-    sea_fail(err, SEA_E_FORMAT, "\"%s\" line %d, column %d: %s", name,
-             error->line < 1 ? 1 : error->line, error->column < 0 ? 0 : error->column, words);
+    sea_fail(err, SEA_E_FORMAT, "\"%s\" line %d, column %d: %s%s", name,
+             error->line < 1 ? 1 : error->line, error->column < 0 ? 0 : error->column, words,
+             code == json_error_invalid_utf8 ? " (not UTF-8)" : "");
     if (code == json_error_duplicate_key)
         sea_hint(err, "Remove one of the two keys: which of them counts is not defined.");
     else if (code == json_error_premature_end_of_input)

@@ -9,6 +9,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <math.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -105,10 +106,12 @@ refuse_extras(struct parse *parse, const yaml_char_t *anchor, const yaml_char_t 
 {
     yaml_mark_t at = parse->event.start_mark;
 
+    if (!anchor && !tag)
+        return SEA_OK;
     if (anchor) {
         refuse(parse, at, "anchor \"&%.60s\" is not supported", (const char *)anchor);
         sea_hint(parse->err, "Write the value out where it is used.");
-    } else if (tag) {
+    } else {
         refuse(parse, at, "tag \"%.60s\" is not supported", (const char *)tag);
         sea_hint(parse->err, "Remove the tag; quote the value if it is meant as text.");
     }
@@ -178,10 +181,10 @@ read_integer(struct parse *parse, struct sea_node *node, int base)
     node->kind = SEA_NODE_INT;
     node->integer = strtoll(node->text + (base == 10 ? 0 : 2), NULL, base);
     node->real = (double)node->integer;
-    if (errno == ERANGE) {
-        refuse(parse, parse->event.start_mark, "integer %.60s does not fit 64 bits", node->text);
-        sea_hint(parse->err, "Put the value in quotes if it is a name rather than a number.");
-    }
+    if (errno != ERANGE)
+        return SEA_OK;
+    refuse(parse, parse->event.start_mark, "integer %.60s does not fit 64 bits", node->text);
+    sea_hint(parse->err, "Put the value in quotes if it is a name rather than a number.");
     return parse->err->status;
 }
 
@@ -248,6 +251,7 @@ read_key(struct parse *parse, const char **key)
     enum sea_status status;
     const char *text;
 
+    *key = NULL;
     if (event->type == YAML_ALIAS_EVENT)
         return refuse(parse, event->start_mark, "alias \"*%.60s\" is not supported",
                       (const char *)event->data.alias.anchor);
@@ -279,20 +283,23 @@ static enum sea_status
 refuse_doubled_keys(struct parse *parse, const struct sea_node *map)
 {
     const struct sea_node **sorted = sea_xcalloc(map->count, sizeof(*sorted));
+    enum sea_status status = SEA_OK;
     const struct sea_node *child;
     size_t i = 0;
 
     for (child = map->first; child; child = child->next)
         sorted[i++] = child;
     qsort(sorted, map->count, sizeof(*sorted), by_key_then_line);
-    for (i = 1; i < map->count && !parse->err->status; i++)
-        if (strcmp(sorted[i - 1]->key, sorted[i]->key) == 0)
-            sea_fail(parse->err, SEA_E_CONFIG,
-                     "\"%s\" line %d: key \"%.100s\" stands in line %d already", parse->name,
-                     sorted[i]->line, sorted[i]->key, sorted[i - 1]->line);
+    for (i = 1; i < map->count && !status; i++) {
+        if (strcmp(sorted[i - 1]->key, sorted[i]->key) != 0)
+            continue;
+        status = sea_fail(parse->err, SEA_E_CONFIG,
+                          "\"%s\" line %d: key \"%.100s\" stands in line %d already",
+                          parse->name, sorted[i]->line, sorted[i]->key, sorted[i - 1]->line);
+        sea_hint(parse->err, "Keep one of the two.");
+    }
     free(sorted);
-    sea_hint(parse->err, "Keep one of the two.");
-    return parse->err->status;
+    return status;
 }
 
 static enum sea_status read_node(struct parse *parse, struct sea_node *node, int depth);
@@ -419,10 +426,15 @@ sea_yaml_parse(const char *text, size_t len, const char *name, struct sea_arena 
     struct sea_node *root;
 
     *out = NULL;
+    if (len >= 3 && memcmp(text, "\xEF\xBB\xBF", 3) == 0) {
+        parse.text += 3;        /* a byte order mark, which libyaml would take for text */
+        parse.len -= 3;
+    }
     if (!yaml_parser_initialize(&parse.parser))
         return sea_fail(err, SEA_E_INTERNAL, "no host memory for YAML \"%s\"", name);
     yaml_parser_set_encoding(&parse.parser, YAML_UTF8_ENCODING);
-    yaml_parser_set_input_string(&parse.parser, (const unsigned char *)text, len);
+    yaml_parser_set_input_string(&parse.parser, (const unsigned char *)parse.text,
+                                 parse.len);
     root = sea_node_append(arena, NULL, NULL, SEA_NODE_NULL);
     status = read_stream(&parse, root);
     if (!status)

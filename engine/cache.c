@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* cache.c - keys and values of earlier rows, and the forward that continues them */
+#include "engine/transformer_int.h"
+
+#include <assert.h>
+#include <math.h>
+#include <stdlib.h>
+
+/* Floats of one layer in k, and in v. */
+static size_t
+layer_floats(const struct sea_cache *cache)
+{
+    return (size_t)(cache->slots * cache->room * sea_block_keys(&cache->stack->desc));
+}
+
+enum sea_status
+sea_cache_create(struct sea_cache **out, const struct sea_stack *stack, int64_t slots,
+                 int64_t room, struct sea_err *err)
+{
+    struct sea_cache *cache = sea_xcalloc(1, sizeof(*cache));
+    size_t rows, bytes;
+    void *mem;
+
+    *out = NULL;
+    assert(slots > 0 && room > 0);
+    cache->stack = stack;
+    cache->slots = slots;
+    cache->room = room;
+    rows = (size_t)slots * (size_t)room * (size_t)stack->desc.layers;
+    if (__builtin_mul_overflow(rows, 2 * sizeof(float) * (size_t)sea_block_keys(&stack->desc),
+                               &bytes))
+        bytes = SIZE_MAX;
+    if (sea_device_alloc(stack->params->device, bytes, &mem, err)) {
+        sea_context(err, "while reserving keys and values of %lld sequences of %lld tokens",
+                    (long long)slots, (long long)room);
+        free(cache);
+        return err->status;
+    }
+    cache->k = mem;
+    cache->v = cache->k + layer_floats(cache) * (size_t)stack->desc.layers;
+    cache->len = sea_xcalloc((size_t)slots, sizeof(*cache->len));
+    *out = cache;
+    return SEA_OK;
+}
+
+void
+sea_cache_destroy(struct sea_cache *cache)
+{
+    if (!cache)
+        return;
+    sea_device_free(cache->stack->params->device, cache->k);
+    free(cache->len);
+    free(cache);
+}
+
+enum sea_status
+sea_cache_copy(struct sea_cache *cache, int64_t from, int64_t to, int64_t rows,
+               struct sea_err *err)
+{
+    const struct sea_device *device = cache->stack->params->device;
+    size_t keys = (size_t)sea_block_keys(&cache->stack->desc);
+    size_t slot = (size_t)cache->room * keys, bytes = (size_t)rows * keys * sizeof(float);
+    float *base;
+    int rc = 0;
+
+    assert(from >= 0 && from < cache->slots && to >= 0 && to < cache->slots);
+    if (rows > cache->len[from])
+        return sea_fail(err, SEA_E_INTERNAL, "%lld cached rows were asked for, %d are there",
+                        (long long)rows, cache->len[from]);
+    for (int64_t l = 0; l < cache->stack->desc.layers && !rc && from != to; l++) {
+        base = cache->k + layer_floats(cache) * (size_t)l;
+        rc = device->ops->copy(device->dev, base + slot * (size_t)to,
+                               base + slot * (size_t)from, bytes);
+        base = cache->v + layer_floats(cache) * (size_t)l;
+        if (!rc)
+            rc = device->ops->copy(device->dev, base + slot * (size_t)to,
+                                   base + slot * (size_t)from, bytes);
+    }
+    cache->len[to] = (int32_t)rows;
+    return sea_device_status(device, rc, "copy", err);
+}
+
+/* Where each row goes in the cache, its position, and what each segment may see. */
+static enum sea_status
+place_rows(struct sea_stack_work *work, const struct sea_cache *cache, const int32_t *slot,
+           const struct sea_segments *segments, struct sea_err *err)
+{
+    const struct sea_device *device = cache->stack->params->device;
+    const struct sea_block_desc *desc = &cache->stack->desc;
+    size_t bytes = (size_t)segments->rows * sizeof(int32_t);
+    enum sea_status status;
+    int32_t rows, len;
+
+    for (int64_t s = 0; s < segments->count; s++) {
+        assert(slot[s] >= 0 && slot[s] < cache->slots);
+        rows = segments->start[s + 1] - segments->start[s];
+        len = cache->len[slot[s]];
+        if (len + rows > cache->room ||
+            (cache->stack->cos_sin && len + rows > desc->max_positions))
+            return sea_fail(err, SEA_E_INTERNAL, "%d rows after %d cached ones pass the room "
+                            "of %lld rows", rows, len, (long long)cache->room);
+        work->k_start[s] = (int32_t)(slot[s] * cache->room);
+        work->k_len[s] = len + rows;
+        for (int32_t j = 0; j < rows; j++) {
+            work->index_host[segments->start[s] + j] = work->k_start[s] + len + j;
+            work->pos_host[segments->start[s] + j] = len + j;
+        }
+    }
+    status = sea_device_put(device, work->index, work->index_host, bytes, err);
+    if (!status)
+        status = sea_device_put(device, work->pos, work->pos_host, bytes, err);
+    return status;
+}
+
+static enum sea_status
+append_and_attend(struct sea_stack_work *work, const struct sea_cache *cache, int64_t layer,
+                  const struct sea_segments *segments, struct sea_err *err)
+{
+    const struct sea_block_desc *desc = &cache->stack->desc;
+    const struct sea_device *device = cache->stack->params->device;
+    const struct sea_kept *kept = &work->kept[layer];
+    int64_t heads = sea_block_heads(desc), keys = sea_block_keys(desc);
+    int64_t qkv = sea_block_qkv(desc);
+    float *k = cache->k + layer_floats(cache) * (size_t)layer;
+    float *v = cache->v + layer_floats(cache) * (size_t)layer;
+    enum sea_status status;
+    struct sea_op_scatter put = {
+        .inp = kept->qkv + heads, .idx = work->index, .out = k, .R = segments->rows,
+        .C = keys, .ld_inp = qkv, .ld_out = keys,
+    };
+    const struct sea_op_attention attention = {
+        .q = kept->qkv, .k = k, .v = v, .out = kept->att, .q_start = segments->start,
+        .k_start = work->k_start, .k_len = work->k_len, .S = segments->count, .H = desc->H,
+        .K = desc->K, .E = desc->E, .ld_q = qkv, .ld_kv = keys, .ld_out = heads,
+        .scale = 1.0f / sqrtf((float)desc->E), .causal = 1,
+    };
+
+    status = sea_run(device, err, scatter, &put);
+    put.inp = kept->qkv + heads + keys;
+    put.out = v;
+    if (!status)
+        status = sea_run(device, err, scatter, &put);
+    if (!status)
+        status = sea_run(device, err, attention, &attention);
+    return status;
+}
+
+enum sea_status
+sea_stack_extend(const struct sea_stack *stack, struct sea_stack_work *work,
+                 struct sea_cache *cache, const int32_t *slot,
+                 const struct sea_segments *segments, float *x, struct sea_err *err)
+{
+    int64_t layers = stack->desc.layers, R = segments->rows;
+    enum sea_status status = sea_work_check(work, segments, err);
+    bool pack;
+
+    assert(stack->desc.causal && cache->stack == stack);
+    if (!status)
+        status = place_rows(work, cache, slot, segments, err);
+    for (int64_t l = 0; l < layers && !status; l++) {
+        pack = segments->live && l == layers - 1;
+        status = sea_block_start(stack, work, l, x, work->pos, R, err);
+        if (!status)
+            status = append_and_attend(work, cache, l, segments, err);
+        if (!status && pack) {
+            status = sea_block_pack(work, segments, l, x, err);
+            R = segments->live_count;
+        }
+        if (!status)
+            status = sea_block_finish(stack, work, l,
+                                      pack ? work->att_live : work->kept[l].att, x, R, err);
+    }
+    for (int64_t s = 0; s < segments->count && !status; s++)
+        cache->len[slot[s]] += segments->start[s + 1] - segments->start[s];
+    return status;
+}

@@ -1,0 +1,361 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A CLIP model's parts: laid out, filled, loaded, saved. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/base/sea_file.h"
+#include "engine/base/sea_hash.h"
+#include "engine/clip_int.h"
+#include "engine/sea_safetensors.h"
+
+#define CONFIG_BYTES_MAX (1 << 20)
+
+static const char inner[] = "vision_model.";
+
+/* Adds "PREFIXname" and returns its offset. cols 0: a vector. */
+static int64_t
+add(struct sea_params *params, const char *prefix, const char *name, int64_t rows,
+    int64_t cols, enum sea_init init, double scale)
+{
+    const int64_t shape[2] = { rows, cols };
+    const char *full = sea_arena_printf(params->arena, "%s%s", prefix, name);
+
+    return sea_params_add(params, full, cols > 0 ? 2 : 1, shape, init, (float)scale);
+}
+
+static void
+add_norm(struct sea_params *params, const char *prefix, const char *name, int64_t D,
+         int64_t *weight, int64_t *bias)
+{
+    char text[64];
+
+    snprintf(text, sizeof(text), "%s.weight", name);
+    *weight = add(params, prefix, text, D, 0, SEA_INIT_ONE, 0);
+    snprintf(text, sizeof(text), "%s.bias", name);
+    *bias = add(params, prefix, text, D, 0, SEA_INIT_ZERO, 0);
+}
+
+static struct sea_block_desc
+block_desc(int64_t D, int64_t layers, int64_t heads, int64_t F, enum sea_act act, float eps,
+           bool causal)
+{
+    struct sea_block_desc desc = {
+        .layers = layers, .D = D, .H = heads, .K = heads, .E = D / heads, .F = F,
+        .norm = SEA_NORM_LAYER, .eps = eps, .act = act, .qkv_bias = true, .out_bias = true,
+        .ffn_bias = true, .causal = causal,
+        /* The deviation that a linear layer of D inputs has in PyTorch. */
+        .init_scale = (float)sqrt(1.0 / (3.0 * (double)D)),
+    };
+
+    return desc;
+}
+
+static enum sea_status
+lay_out_vision(struct sea_clip *clip, const char *prefix, struct sea_err *err)
+{
+    const struct sea_clip_vision_desc *desc = &clip->desc.vision;
+    struct sea_block_desc block = block_desc(desc->D, desc->layers, desc->heads, desc->F,
+                                             desc->act, desc->eps, false);
+    struct sea_clip_offsets *at = &clip->at;
+    int64_t m = sea_clip_patch_count(&clip->desc), P = desc->patch, D = desc->D;
+    const int64_t conv[4] = { D, desc->channels, P, P };
+    double inputs = (double)(desc->channels * P * P), spread = 1 / sqrt((double)D);
+    const char *name = sea_arena_printf(clip->arena, "%sembeddings.patch_embedding.weight",
+                                        prefix);
+    enum sea_status status;
+
+    at->class_row = add(&clip->vision, prefix, "embeddings.class_embedding", D, 0,
+                        SEA_INIT_NORMAL, spread);
+    at->patch = sea_params_add(&clip->vision, name, 4, conv, SEA_INIT_NORMAL,
+                               (float)(1 / sqrt(3 * inputs)));
+    at->vision_pos = add(&clip->vision, prefix, "embeddings.position_embedding.weight",
+                         m + 1, D, SEA_INIT_NORMAL, spread);
+    add_norm(&clip->vision, prefix, "pre_layrnorm", D, &at->pre, &at->pre_bias);
+    status = sea_stack_init(&clip->vision_stack, &block, &sea_names_clip, prefix,
+                            &clip->vision, err);
+    sea_context(err, "while laying out the vision tower");
+    if (!status)
+        add_norm(&clip->vision, prefix, "post_layernorm", D, &at->post, &at->post_bias);
+    return status;
+}
+
+static enum sea_status
+lay_out_text(struct sea_clip *clip, struct sea_err *err)
+{
+    const struct sea_clip_text_desc *desc = &clip->desc.text;
+    struct sea_block_desc block = block_desc(desc->D, desc->layers, desc->heads, desc->F,
+                                             desc->act, desc->eps, true);
+    struct sea_clip_offsets *at = &clip->at;
+    const char *prefix = "text_model.";
+    enum sea_status status;
+
+    at->token = add(&clip->text, prefix, "embeddings.token_embedding.weight", desc->vocab,
+                    desc->D, SEA_INIT_NORMAL, 0.02);
+    at->text_pos = add(&clip->text, prefix, "embeddings.position_embedding.weight",
+                       desc->positions, desc->D, SEA_INIT_NORMAL, 0.01);
+    status = sea_stack_init(&clip->text_stack, &block, &sea_names_clip, prefix, &clip->text,
+                            err);
+    sea_context(err, "while laying out the text tower");
+    if (!status)
+        add_norm(&clip->text, prefix, "final_layer_norm", desc->D, &at->final,
+                 &at->final_bias);
+    return status;
+}
+
+static void
+lay_out_head(struct sea_clip *clip)
+{
+    int64_t J = clip->desc.joint, one = 1;
+    int64_t vision = clip->desc.vision.D, text = clip->desc.text.D;
+
+    clip->at.vision_proj = add(&clip->head, "", "visual_projection.weight", J, vision,
+                               SEA_INIT_NORMAL, 1 / sqrt((double)vision));
+    clip->at.text_proj = add(&clip->head, "", "text_projection.weight", J, text,
+                             SEA_INIT_NORMAL, 1 / sqrt((double)text));
+    clip->at.scale = sea_params_add(&clip->head, "logit_scale", 1, &one, SEA_INIT_ZERO, 0);
+    /* A number, not a vector of one: its shape in files is []. */
+    clip->head.list[clip->head.count - 1].rank = 0;
+}
+
+/* Parts laid out and reserved, weights all zero. */
+static enum sea_status
+prepare(struct sea_clip **out, const struct sea_device *device,
+        const struct sea_clip_desc *desc, const char *vision_prefix, bool trained,
+        struct sea_err *err)
+{
+    struct sea_clip *clip = NULL;
+    enum sea_status status;
+
+    *out = NULL;
+    status = sea_clip_desc_check(desc, err);
+    if (status)
+        return status;
+    clip = sea_xcalloc(1, sizeof(*clip));
+    clip->desc = *desc;
+    clip->device = device;
+    clip->arena = sea_arena_create(NULL, "clip");
+    sea_params_init(&clip->vision, clip->arena);
+    sea_params_init(&clip->text, clip->arena);
+    sea_params_init(&clip->head, clip->arena);
+    if (desc->vision.D > 0)
+        status = lay_out_vision(clip, vision_prefix, err);
+    if (!status && desc->text.D > 0)
+        status = lay_out_text(clip, err);
+    if (!status && desc->joint > 0)
+        lay_out_head(clip);
+    if (!status && desc->vision.D > 0)
+        status = sea_params_reserve(&clip->vision, device, trained, err);
+    if (!status && desc->text.D > 0)
+        status = sea_params_reserve(&clip->text, device, trained, err);
+    if (!status && desc->joint > 0)
+        status = sea_params_reserve(&clip->head, device, trained, err);
+    if (!status && desc->vision.D > 0)
+        status = sea_stack_reserve(&clip->vision_stack, err);
+    if (!status && desc->text.D > 0)
+        status = sea_stack_reserve(&clip->text_stack, err);
+    if (status)
+        sea_clip_destroy(clip);
+    else
+        *out = clip;
+    return status;
+}
+
+enum sea_status
+sea_clip_create(struct sea_clip **out, const struct sea_device *device,
+                const struct sea_clip_desc *desc, uint64_t seed, bool trained,
+                struct sea_err *err)
+{
+    struct sea_clip *clip;
+    enum sea_status status;
+
+    *out = NULL;
+    status = prepare(&clip, device, desc, inner, trained, err);
+    if (!status && desc->vision.D > 0)
+        status = sea_params_fill(&clip->vision, seed, "clip.vision", err);
+    if (!status && desc->text.D > 0)
+        status = sea_params_fill(&clip->text, seed, "clip.text", err);
+    if (!status && desc->joint > 0)
+        status = sea_params_fill(&clip->head, seed, "clip.head", err);
+    if (!status && desc->joint > 0)
+        status = sea_device_put(device, clip->head.data + clip->at.scale,
+                                &desc->logit_scale, sizeof(desc->logit_scale), err);
+    if (status)
+        sea_clip_destroy(clip);
+    else
+        *out = clip;
+    return status;
+}
+
+void
+sea_clip_destroy(struct sea_clip *clip)
+{
+    if (!clip)
+        return;
+    sea_stack_release(&clip->vision_stack);
+    sea_stack_release(&clip->text_stack);
+    sea_params_release(&clip->vision);
+    sea_params_release(&clip->text);
+    sea_params_release(&clip->head);
+    sea_arena_destroy(clip->arena);
+    free(clip);
+}
+
+enum sea_status
+sea_clip_load_vision(struct sea_clip **out, const struct sea_device *device,
+                     const struct sea_clip_desc *desc, const struct sea_tensors *tensors,
+                     const char *prefix, bool trained, struct sea_err *err)
+{
+    struct sea_clip_desc alone = { .vision = desc->vision };
+    struct sea_clip *clip;
+    char probe[512];
+    enum sea_status status;
+    bool nested;
+    int64_t t;
+
+    *out = NULL;
+    snprintf(probe, sizeof(probe), "%s%sembeddings.class_embedding", prefix, inner);
+    nested = sea_tensors_find(tensors, probe) != NULL;
+    snprintf(probe, sizeof(probe), "%sembeddings.class_embedding", prefix);
+    if (!sea_tensors_find(tensors, probe))
+        nested = true;          /* neither: the message names the usual one */
+    status = prepare(&clip, device, &alone, nested ? inner : "", trained, err);
+    if (!status)
+        status = sea_params_load(&clip->vision, tensors, prefix, err);
+    for (t = 0; !status && !nested && t < clip->vision.count; t++)
+        clip->vision.list[t].name = sea_arena_printf(clip->arena, "%s%s", inner,
+                                                     clip->vision.list[t].name);
+    if (status)
+        sea_clip_destroy(clip);
+    else
+        *out = clip;
+    return status;
+}
+
+enum sea_status
+sea_clip_load(struct sea_clip **out, const struct sea_device *device, const char *dir,
+              bool trained, struct sea_err *err)
+{
+    struct sea_arena *arena = sea_arena_create(NULL, "clip config");
+    struct sea_tensors *tensors = NULL;
+    struct sea_clip *clip = NULL;
+    struct sea_clip_desc desc;
+    struct sea_node *config;
+    char path[SEA_PATH_MAX];
+    enum sea_status status;
+
+    *out = NULL;
+    status = sea_path_join(path, dir, "config.json", err);
+    if (!status)
+        status = sea_json_load(path, CONFIG_BYTES_MAX, arena, &config, err);
+    if (!status)
+        status = sea_clip_desc_parse(&desc, config, path, err);
+    if (!status)
+        status = sea_tensors_open_dir(&tensors, dir, err);
+    if (status)
+        goto out;
+    if (desc.joint < 1) {
+        status = sea_clip_load_vision(out, device, &desc, tensors, "", trained, err);
+        goto out;
+    }
+    status = prepare(&clip, device, &desc, inner, trained, err);
+    if (!status)
+        status = sea_params_load(&clip->vision, tensors, "", err);
+    if (!status)
+        status = sea_params_load(&clip->text, tensors, "", err);
+    if (!status)
+        status = sea_params_load(&clip->head, tensors, "", err);
+    if (status)
+        goto out;
+    *out = clip;
+    clip = NULL;
+out:
+    sea_context(err, "while loading the CLIP model \"%s\"", dir);
+    sea_clip_destroy(clip);
+    sea_tensors_close(tensors);
+    sea_arena_destroy(arena);
+    return status;
+}
+
+enum sea_status
+sea_clip_save(const struct sea_clip *clip, const char *dir, struct sea_err *err)
+{
+    struct sea_arena *arena = sea_arena_create(NULL, "clip config");
+    struct sea_params_part parts[3];
+    size_t count = 0;
+    struct sea_buf text;
+    char path[SEA_PATH_MAX];
+    enum sea_status status;
+
+    sea_buf_init(&text, CONFIG_BYTES_MAX);
+    if (clip->desc.vision.D > 0)
+        parts[count++] = (struct sea_params_part){ &clip->vision, "" };
+    if (clip->desc.text.D > 0)
+        parts[count++] = (struct sea_params_part){ &clip->text, "" };
+    if (clip->desc.joint > 0)
+        parts[count++] = (struct sea_params_part){ &clip->head, "" };
+    status = sea_dir_create(dir, err);
+    if (!status)
+        status = sea_path_join(path, dir, "model.safetensors", err);
+    if (!status)
+        status = sea_params_save(path, parts, count, err);
+    if (!status)
+        status = sea_json_write(sea_clip_desc_node(&clip->desc, arena), SEA_JSON_PRETTY,
+                                &text, err);
+    if (!status)
+        status = sea_path_join(path, dir, "config.json", err);
+    if (!status)
+        status = sea_file_replace(path, text.data, text.len, err);
+    sea_context(err, "while saving the CLIP model \"%s\"", dir);
+    sea_buf_release(&text);
+    sea_arena_destroy(arena);
+    return status;
+}
+
+static enum sea_status
+digest_part(struct sea_hash *hash, const struct sea_params *params, struct sea_err *err)
+{
+    enum sea_status status = SEA_OK;
+    float *host = NULL;
+    int64_t t;
+
+    for (t = 0; !status && t < params->count; t++) {
+        const struct sea_param *param = &params->list[t];
+        size_t bytes = (size_t)param->count * sizeof(*host);
+
+        host = sea_xrealloc(host, (size_t)param->count, sizeof(*host));
+        status = sea_device_get(params->device, host, params->data + param->offset, bytes,
+                                err);
+        if (status)
+            break;
+        sea_hash_add_field(hash, param->name);
+        sea_hash_add(hash, host, bytes);
+    }
+    free(host);
+    return status;
+}
+
+enum sea_status
+sea_clip_digest(const struct sea_clip *clip, char out[65], struct sea_err *err)
+{
+    struct sea_arena *arena = sea_arena_create(NULL, "clip digest");
+    struct sea_hash *hash = sea_hash_create();
+    struct sea_buf text;
+    enum sea_status status;
+
+    sea_buf_init(&text, CONFIG_BYTES_MAX);
+    status = sea_json_write(sea_clip_desc_node(&clip->desc, arena), SEA_JSON_CANONICAL,
+                            &text, err);
+    sea_hash_add_field(hash, text.data);
+    if (!status)
+        status = digest_part(hash, &clip->vision, err);
+    if (!status)
+        status = digest_part(hash, &clip->text, err);
+    if (!status)
+        status = digest_part(hash, &clip->head, err);
+    sea_hash_finish(hash, out);
+    sea_hash_destroy(hash);
+    sea_buf_release(&text);
+    sea_arena_destroy(arena);
+    return status;
+}

@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The text tower: x = token row + position row, causal blocks, and the end token's row to
+ * the joint space. Texts are packed one after another without padding; the last block runs
+ * on end rows only.
+ */
+#include <stdlib.h>
+
+#include "engine/clip_int.h"
+
+/* Place of the end token in a text, -1 when there is none. */
+static int64_t
+find_end(const struct sea_clip_text_desc *desc, const int32_t *ids, int64_t count)
+{
+    int64_t i, best = 0;
+
+    if (desc->eos_is_largest) {
+        for (i = 1; i < count; i++)
+            if (ids[i] > ids[best])
+                best = i;
+        return best;
+    }
+    for (i = 0; i < count; i++)
+        if (ids[i] == desc->eos)
+            return i;
+    return -1;
+}
+
+static enum sea_status
+check_text(const struct sea_clip_text_desc *desc, const int32_t *ids, int64_t count,
+           int64_t number, struct sea_err *err)
+{
+    int64_t i;
+
+    if (count < 1 || count > desc->positions) {
+        sea_fail(err, SEA_E_FORMAT, "text %lld has %lld ids, need 1 to %lld",
+                 (long long)number, (long long)count, (long long)desc->positions);
+        sea_hint(err, "Cut the text before its end token; the model has no more positions.");
+        return err->status;
+    }
+    for (i = 0; i < count; i++)
+        if (ids[i] < 0 || ids[i] >= desc->vocab)
+            return sea_fail(err, SEA_E_FORMAT, "text %lld holds id %d, need 0 to %lld",
+                            (long long)number, ids[i], (long long)desc->vocab - 1);
+    if (find_end(desc, ids, count) < 0) {
+        sea_fail(err, SEA_E_FORMAT, "text %lld holds no end token %d", (long long)number,
+                 desc->eos);
+        sea_hint(err, "Give the tokenizer that belongs to the model.");
+    }
+    return err->status;
+}
+
+static int
+compare_keys(const void *a, const void *b)
+{
+    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+
+    return x < y ? -1 : x > y;
+}
+
+/* order: rows sorted by (value, row), as the scatter wants them. */
+static void
+sort_rows(struct sea_clip_reader *reader, const int32_t *value, int32_t *order, int64_t rows)
+{
+    int64_t r;
+
+    for (r = 0; r < rows; r++)
+        reader->sorted[r] = (int64_t)value[r] << 32 | r;
+    qsort(reader->sorted, (size_t)rows, sizeof(*reader->sorted), compare_keys);
+    for (r = 0; r < rows; r++)
+        order[r] = (int32_t)(reader->sorted[r] & 0x7fffffff);
+}
+
+/* Checks the texts and puts their rows on the device. */
+static enum sea_status
+put_rows(const struct sea_clip *clip, struct sea_clip_work *work, const int32_t *ids,
+         const int64_t *start, int64_t count, int64_t first, struct sea_err *err)
+{
+    struct sea_clip_reader *reader = &work->reader;
+    int64_t room = work->limits.text_rows, rows = start[count] - start[0], t, i;
+    int32_t *host = reader->host, *pos = host + room, *place = pos + room;
+    int32_t *id_order = place + room, *pos_order = id_order + room;
+    int32_t *ends = pos_order + room;
+    const struct {
+        int32_t *to, *from;
+        int64_t count;
+    } copies[] = {
+        { reader->ids, host, rows }, { reader->pos, pos, rows },
+        { reader->end_place, place, rows }, { reader->end_rows, ends, count },
+        { reader->id_order, id_order, rows }, { reader->pos_order, pos_order, rows },
+    };
+    size_t c, wanted = work->limits.trained ? 6 : 4;
+    enum sea_status status = SEA_OK;
+
+    for (t = 0; !status && t < count; t++) {
+        const int32_t *text = ids + start[t];
+        int64_t at = start[t] - start[0], len = start[t + 1] - start[t], end;
+
+        status = check_text(&clip->desc.text, text, len, first + t, err);
+        if (status)
+            return status;
+        end = find_end(&clip->desc.text, text, len);
+        reader->start[t] = (int32_t)at;
+        ends[t] = (int32_t)(at + end);
+        for (i = 0; i < len; i++) {
+            host[at + i] = text[i];
+            pos[at + i] = (int32_t)i;
+            place[at + i] = i == end ? (int32_t)t : -1;
+        }
+    }
+    reader->start[count] = (int32_t)rows;
+    if (work->limits.trained) {
+        sort_rows(reader, host, id_order, rows);
+        sort_rows(reader, pos, pos_order, rows);
+    }
+    for (c = 0; !status && c < wanted; c++)
+        status = sea_device_put(clip->device, copies[c].to, copies[c].from,
+                                (size_t)copies[c].count * sizeof(*host), err);
+    return status;
+}
+
+static struct sea_segments
+segments_of(const struct sea_clip_reader *reader, int64_t rows, int64_t count)
+{
+    struct sea_segments segments = {
+        .count = count, .rows = rows, .start = reader->start, .live_count = count,
+        .live = reader->end_rows, .live_of = reader->end_place,
+    };
+
+    return segments;
+}
+
+enum sea_status
+sea_clip_read(const struct sea_clip *clip, struct sea_clip_work *work, const int32_t *ids,
+              const int64_t *start, int64_t count, int64_t first, struct sea_err *err)
+{
+    struct sea_clip_reader *reader = &work->reader;
+    int64_t rows = start[count] - start[0], D = clip->desc.text.D;
+    const float *weights = clip->text.data;
+    struct sea_segments segments;
+    enum sea_status status;
+
+    if (rows > work->limits.text_rows || count > work->limits.texts)
+        return sea_fail(err, SEA_E_INTERNAL, "%lld texts of %lld ids do not fit into room for "
+                        "%lld of %lld", (long long)count, (long long)rows,
+                        (long long)work->limits.texts, (long long)work->limits.text_rows);
+    status = put_rows(clip, work, ids, start, count, first, err);
+    if (status)
+        return status;
+    segments = segments_of(reader, rows, count);
+    status = sea_clip_gather(clip->device, weights + clip->at.token, reader->ids, reader->x,
+                             rows, D, false, err);
+    if (!status)
+        status = sea_clip_gather(clip->device, weights + clip->at.text_pos, reader->pos,
+                                 reader->x, rows, D, true, err);
+    if (!status)
+        status = sea_stack_forward(&clip->text_stack, reader->stack, &segments, 0, reader->x,
+                                   err);
+    if (!status)
+        status = sea_clip_exit_forward(clip->device, &reader->exit, reader->x, count,
+                                       work->limits.trained, err);
+    return status;
+}
+
+enum sea_status
+sea_clip_read_backward(const struct sea_clip *clip, struct sea_clip_work *work,
+                       float *djoint, int64_t rows, int64_t count, struct sea_err *err)
+{
+    struct sea_clip_reader *reader = &work->reader;
+    struct sea_segments segments = segments_of(reader, rows, count);
+    int64_t D = clip->desc.text.D;
+    struct sea_op_scatter tokens = {
+        .inp = reader->dx, .idx = reader->ids, .order = reader->id_order, .R = rows, .C = D,
+        .ld_inp = D, .ld_out = D, .add = 1,
+    };
+    struct sea_op_scatter positions = tokens;
+    enum sea_status status;
+
+    status = sea_clip_exit_backward(clip->device, &reader->exit, reader->x, djoint,
+                                    reader->dx, count, err);
+    if (!status)
+        status = sea_stack_backward(&clip->text_stack, reader->stack, &segments, 0,
+                                    reader->dx, err);
+    if (status || !clip->text.grad)
+        return status;
+    tokens.out = clip->text.grad + clip->at.token;
+    positions.idx = reader->pos;
+    positions.order = reader->pos_order;
+    positions.out = clip->text.grad + clip->at.text_pos;
+    status = sea_run(clip->device, err, scatter, &tokens);
+    if (!status)
+        status = sea_run(clip->device, err, scatter, &positions);
+    return status;
+}
+
+enum sea_status
+sea_clip_texts(const struct sea_clip *clip, struct sea_clip_work *work, const int32_t *ids,
+               const int64_t *start, int64_t count, struct sea_clip_out out,
+               struct sea_err *err)
+{
+    int64_t J = clip->desc.joint, from, n;
+    enum sea_status status = SEA_OK;
+
+    if (work->limits.texts < 1)
+        return sea_fail(err, SEA_E_INTERNAL, "this work was made without texts");
+    for (from = 0; !status && from < count; from += n) {
+        /* As many as fit; always one, so that a text that is too long is named. */
+        for (n = 1; from + n < count && n < work->limits.texts; n++)
+            if (start[from + n + 1] - start[from] > work->limits.text_rows)
+                break;
+        status = check_text(&clip->desc.text, ids + start[from],
+                            start[from + 1] - start[from], from, err);
+        if (!status)
+            status = sea_clip_read(clip, work, ids, start + from, n, from, err);
+        if (!status)
+            status = sea_clip_give(clip->device, work->reader.exit.joint, n * J, out,
+                                   from * J, err);
+    }
+    return status;
+}

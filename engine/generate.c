@@ -1,0 +1,389 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* generate.c - rounds of prompts, choice of words, end of answers */
+#include "engine/generate_int.h"
+
+#include <assert.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/base/sea_rng.h"
+
+#define BATCH_ROWS 1024
+#define LISTS 5                 /* as in generate_prefill.c */
+
+/* ---- memory ---- */
+
+struct places {
+    size_t x, given, hidden, features, images, index;
+};
+
+static struct sea_generate_desc
+complete(const struct sea_generate_desc *given)
+{
+    struct sea_generate_desc desc = *given;
+
+    if (!desc.batch_rows)
+        desc.batch_rows = BATCH_ROWS;
+    if (desc.batch_rows < desc.room)
+        desc.batch_rows = desc.room;
+    if (desc.batch_rows < desc.slots)
+        desc.batch_rows = desc.slots;
+    return desc;
+}
+
+static void
+plan_generator(struct sea_plan *plan, struct places *at, const struct sea_mllm *mllm,
+               const struct sea_generate_desc *desc)
+{
+    size_t rows = (size_t)desc->batch_rows, slots = (size_t)desc->slots;
+    size_t D = (size_t)mllm->lm->desc.D, m = (size_t)mllm->patches;
+
+    sea_plan_init(plan);
+    memset(at, 0, sizeof(*at));
+    at->x = sea_plan_add(plan, rows * D, sizeof(float));
+    at->hidden = sea_plan_add(plan, slots * D, sizeof(float));
+    at->index = sea_plan_add(plan, LISTS * rows, sizeof(int32_t));
+    if (!mllm->adapter)
+        return;
+    at->given = sea_plan_add(plan, rows * D, sizeof(float));
+    at->features = sea_plan_add(plan, m * (size_t)mllm->adapter->Dv, sizeof(float));
+    at->images = sea_plan_add(plan, slots * m * D, sizeof(float));
+}
+
+size_t
+sea_generator_bytes(const struct sea_mllm *mllm, const struct sea_generate_desc *given)
+{
+    const struct sea_generate_desc desc = complete(given);
+    const struct sea_block_desc *block = &mllm->lm->stack.desc;
+    size_t parts[5] = { 0 }, bytes = 0;
+    struct sea_plan plan, cache;
+    struct places at;
+
+    plan_generator(&plan, &at, mllm, &desc);
+    sea_plan_init(&cache);
+    sea_plan_add(&cache, (size_t)desc.slots * (size_t)desc.room,
+                 2 * sizeof(float) * (size_t)(block->layers * block->K * block->E));
+    parts[0] = plan.bytes;
+    parts[1] = cache.bytes;
+    parts[2] = sea_stack_work_bytes(&mllm->lm->stack, desc.batch_rows, false);
+    parts[3] = sea_head_bytes(desc.slots, mllm->lm->desc.D, mllm->lm->desc.vocab);
+    if (mllm->adapter)
+        parts[4] = 2 * sizeof(float) * (size_t)(mllm->patches * mllm->adapter->D);
+    for (int i = 0; i < 5; i++)
+        if (__builtin_add_overflow(bytes, parts[i], &bytes))
+            return SIZE_MAX;
+    return bytes;
+}
+
+static enum sea_status
+reserve(struct sea_generator *generator, struct sea_err *err)
+{
+    const struct sea_mllm *mllm = generator->mllm;
+    const struct sea_generate_desc *desc = &generator->desc;
+    const struct sea_lm *lm = mllm->lm;
+    struct places at;
+    enum sea_status status;
+
+    plan_generator(&generator->plan, &at, mllm, desc);
+    status = sea_plan_reserve(&generator->plan, lm->device, err);
+    if (!status)
+        status = sea_cache_create(&generator->cache, &lm->stack, desc->slots, desc->room, err);
+    if (!status)
+        status = sea_stack_work_create(&generator->stack, &lm->stack, desc->batch_rows, false,
+                                       err);
+    if (!status)
+        status = sea_head_init(&generator->head, lm->device, desc->slots, lm->desc.D,
+                               lm->desc.vocab, err);
+    if (!status && mllm->adapter)
+        status = sea_adapter_work_init(&generator->adapter, mllm->adapter, mllm->patches,
+                                       false, err);
+    if (status)
+        return status;
+    generator->x = sea_plan_at(&generator->plan, at.x);
+    generator->hidden = sea_plan_at(&generator->plan, at.hidden);
+    generator->index = sea_plan_at(&generator->plan, at.index);
+    if (mllm->adapter) {
+        generator->given = sea_plan_at(&generator->plan, at.given);
+        generator->features = sea_plan_at(&generator->plan, at.features);
+        generator->images = sea_plan_at(&generator->plan, at.images);
+    }
+    return SEA_OK;
+}
+
+enum sea_status
+sea_generator_create(struct sea_generator **out, const struct sea_mllm *mllm,
+                     const struct sea_generate_desc *desc, struct sea_err *err)
+{
+    struct sea_generator *generator = sea_xcalloc(1, sizeof(*generator));
+    size_t slots = (size_t)desc->slots, room = (size_t)desc->room;
+
+    *out = NULL;
+    assert(desc->slots > 0 && desc->room > 0 && (!mllm->adapter || mllm->patches > 0));
+    generator->mllm = mllm;
+    generator->desc = complete(desc);
+    if (reserve(generator, err)) {
+        sea_context(err, "while reserving the generation of %lld answers together",
+                    (long long)desc->slots);
+        sea_generator_destroy(generator);
+        return err->status;
+    }
+    generator->index_host = sea_xcalloc(LISTS * (size_t)generator->desc.batch_rows,
+                                        sizeof(int32_t));
+    generator->slots = sea_xcalloc(slots, sizeof(*generator->slots));
+    generator->slot_ids = sea_xcalloc(slots * room, sizeof(int32_t));
+    for (size_t s = 0; s < slots; s++) {
+        generator->slots[s].prompt = -1;
+        generator->slots[s].ids = generator->slot_ids + s * room;
+    }
+    generator->starts = sea_xcalloc(slots + 1, sizeof(int32_t));
+    generator->run_slots = sea_xcalloc(slots, sizeof(int32_t));
+    generator->picked = sea_xcalloc(slots, sizeof(int32_t));
+    generator->best = sea_xcalloc(slots * SEA_HEAD_BEST, sizeof(int32_t));
+    generator->value = sea_xcalloc(slots * SEA_HEAD_BEST, sizeof(float));
+    *out = generator;
+    return SEA_OK;
+}
+
+void
+sea_generator_destroy(struct sea_generator *generator)
+{
+    if (!generator)
+        return;
+    sea_cache_destroy(generator->cache);
+    sea_stack_work_destroy(generator->stack);
+    sea_head_release(&generator->head);
+    sea_adapter_work_release(&generator->adapter);
+    sea_plan_release(&generator->plan);
+    free(generator->index_host);
+    free(generator->slots);
+    free(generator->slot_ids);
+    free(generator->starts);
+    free(generator->run_slots);
+    free(generator->picked);
+    free(generator->best);
+    free(generator->value);
+    free(generator);
+}
+
+/* ---- choice of a word ---- */
+
+/* From the best words of one row: logits over temperature, cut to top_p, drawn by u. */
+static int32_t
+draw_word(const struct sea_sampling *sampling, const int32_t *index, const float *value,
+          int64_t k, double u)
+{
+    double weight[SEA_HEAD_BEST], total = 0.0, kept = 0.0;
+    int64_t n = 0;
+
+    for (int64_t i = 0; i < k && index[i] >= 0; i++) {
+        weight[i] = exp(((double)value[i] - (double)value[0]) / sampling->temperature);
+        total += weight[i];
+        n = i + 1;
+    }
+    if (sampling->top_p > 0.0 && sampling->top_p < 1.0) {
+        int64_t most = n;
+
+        for (n = 0; n < most && (n == 0 || kept < sampling->top_p * total); n++)
+            kept += weight[n];
+        total = kept;
+    }
+    u *= total;
+    for (int64_t i = 0; i < n; i++) {
+        if (u < weight[i])
+            return index[i];
+        u -= weight[i];
+    }
+    return index[n - 1];
+}
+
+/* ---- answers ---- */
+
+struct call {
+    struct sea_generator *generator;
+    const struct sea_prompts *prompts;
+    const struct sea_sampling *sampling;
+    const int32_t *eos;
+    int eos_count;
+    struct sea_answer *answers;
+    float *logits;              // (count, V) host: sea_generate_logits only
+};
+
+/* Takes the words that `hidden` leads to in n slots; ended slots become free. */
+static enum sea_status
+take_words(void *arg, const int32_t *slots, int64_t n, struct sea_err *err)
+{
+    struct call *call = arg;
+    struct sea_generator *generator = call->generator;
+    const struct sea_sampling *sampling = call->sampling;
+    const struct sea_lm *lm = generator->mllm->lm;
+    int64_t k = sampling->temperature > 0.0 ? SEA_HEAD_BEST : 1;
+    struct sea_answer *answer;
+    struct sea_slot *slot;
+    uint64_t stream;
+    int32_t word;
+
+    if (k > 1 && sampling->top_k > 0 && sampling->top_k < k)
+        k = sampling->top_k;
+    if (sea_head_best(&generator->head, generator->hidden, sea_lm_matrix(lm), n, k,
+                      generator->best, generator->value, err))
+        return err->status;
+    for (int64_t i = 0; i < n; i++) {
+        slot = &generator->slots[slots[i]];
+        answer = &call->answers[slot->prompt];
+        word = generator->best[i * k];
+        if (word < 0)
+            return sea_fail(err, SEA_E_INTERNAL, "the logits of prompt %lld are not numbers",
+                            (long long)call->prompts->list[slot->prompt].id);
+        if (sampling->temperature > 0.0) {
+            stream = sea_rng_stream("sample",
+                                    (uint64_t)call->prompts->list[slot->prompt].id, 0);
+            word = draw_word(sampling, generator->best + i * k, generator->value + i * k, k,
+                             sea_rng_uniform_at(sampling->seed, stream,
+                                                (uint64_t)answer->count));
+        }
+        for (int e = 0; e < call->eos_count; e++)
+            answer->ended |= word == call->eos[e];
+        if (!answer->ended)
+            answer->ids[answer->count++] = word;
+        slot->last = word;
+        if (answer->ended || answer->count >= sampling->max_new ||
+            generator->cache->len[slots[i]] >= generator->desc.room ||
+            generator->cache->len[slots[i]] >= lm->desc.max_positions)
+            slot->prompt = -1;
+    }
+    return SEA_OK;
+}
+
+/* The last word's logits of n slots, which become free. */
+static enum sea_status
+take_logits(void *arg, const int32_t *slots, int64_t n, struct sea_err *err)
+{
+    struct call *call = arg;
+    struct sea_generator *generator = call->generator;
+    const struct sea_lm *lm = generator->mllm->lm;
+    enum sea_status status = SEA_OK;
+
+    for (int64_t i = 0; i < n && !status; i++) {
+        struct sea_slot *slot = &generator->slots[slots[i]];
+
+        status = sea_head_logits(&generator->head, generator->hidden + i * lm->desc.D,
+                                 sea_lm_matrix(lm), 1,
+                                 call->logits + slot->prompt * lm->desc.vocab, err);
+        slot->prompt = -1;
+    }
+    return status;
+}
+
+/* Slots that are free (or not), listed in picked; returns how many. */
+static int64_t
+list_slots(struct sea_generator *generator, bool is_free)
+{
+    int64_t n = 0;
+
+    for (int32_t s = 0; s < (int32_t)generator->desc.slots; s++)
+        if ((generator->slots[s].prompt < 0) == is_free)
+            generator->picked[n++] = s;
+    return n;
+}
+
+/* Prompts by picture, so that those of one picture meet in one round. */
+struct ranked {
+    int64_t image, prompt;
+};
+
+static int
+by_image(const void *left, const void *right)
+{
+    const struct ranked *a = left, *b = right;
+
+    if (a->image != b->image)
+        return a->image < b->image ? -1 : 1;
+    return (a->prompt > b->prompt) - (a->prompt < b->prompt);
+}
+
+static int64_t *
+order_prompts(const struct sea_prompts *prompts)
+{
+    struct ranked *ranked = sea_xcalloc((size_t)prompts->count + 1, sizeof(*ranked));
+    int64_t *order = sea_xcalloc((size_t)prompts->count + 1, sizeof(*order));
+
+    for (int64_t i = 0; i < prompts->count; i++)
+        ranked[i] = (struct ranked){ prompts->list[i].image, i };
+    if (prompts->count)
+        qsort(ranked, (size_t)prompts->count, sizeof(*ranked), by_image);
+    for (int64_t i = 0; i < prompts->count; i++)
+        order[i] = ranked[i].prompt;
+    free(ranked);
+    return order;
+}
+
+/* New prompts come in when half of the slots are free: then pictures are still shared. */
+static enum sea_status
+run_call(struct call *call, sea_prefill_done *done, struct sea_err *err)
+{
+    struct sea_generator *generator = call->generator;
+    const struct sea_prompts *prompts = call->prompts;
+    int64_t next = 0, live = 0, room, *order;
+    enum sea_status status = SEA_OK;
+
+    for (int64_t s = 0; s < generator->desc.slots; s++)
+        generator->slots[s].prompt = -1;
+    for (int64_t i = 0; i < prompts->count && !status; i++)
+        status = sea_prompt_check(generator, prompts, &prompts->list[i], err);
+    if (status)
+        return status;
+    order = order_prompts(prompts);
+    while (!status && (next < prompts->count || live)) {
+        room = list_slots(generator, true);
+        if (next < prompts->count && 2 * room >= generator->desc.slots) {
+            room = prompts->count - next < room ? prompts->count - next : room;
+            status = sea_prefill_prepare(generator, prompts, order + next, generator->picked,
+                                         room, err);
+            if (!status)
+                status = sea_prefill_run(generator, generator->picked, room, done, call, err);
+            next += room;
+        } else {
+            live = list_slots(generator, false);
+            status = sea_decode_run(generator, generator->picked, live, err);
+            if (!status)
+                status = done(call, generator->picked, live, err);
+        }
+        live = generator->desc.slots - list_slots(generator, true);
+    }
+    free(order);
+    return status;
+}
+
+enum sea_status
+sea_generate(struct sea_generator *generator, const struct sea_prompt *prompts, int64_t count,
+             const float *features, int64_t images, const struct sea_sampling *sampling,
+             struct sea_answer *answers, struct sea_err *err)
+{
+    const struct sea_lm_desc *desc = &generator->mllm->lm->desc;
+    const struct sea_prompts list = { prompts, count, features, images };
+    struct call call = {
+        .generator = generator, .prompts = &list, .sampling = sampling, .answers = answers,
+        .eos = sampling->eos ? sampling->eos : desc->eos,
+        .eos_count = sampling->eos ? sampling->eos_count : desc->eos_count,
+    };
+
+    for (int64_t i = 0; i < count; i++) {
+        answers[i].count = 0;
+        answers[i].ended = false;
+    }
+    if (sampling->max_new < 1)
+        return SEA_OK;
+    return run_call(&call, take_words, err);
+}
+
+enum sea_status
+sea_generate_logits(struct sea_generator *generator, const struct sea_prompt *prompts,
+                    int64_t count, const float *features, int64_t images, float *out,
+                    struct sea_err *err)
+{
+    const struct sea_prompts list = { prompts, count, features, images };
+    struct call call = { .generator = generator, .prompts = &list, .logits = out };
+
+    return run_call(&call, take_logits, err);
+}

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* labels_int.h - what writer and reader of a label store share */
+#ifndef SEA_LABELS_INT_H
+#define SEA_LABELS_INT_H
+
+#include "engine/base/sea_file.h"
+#include "engine/sea_labels.h"
+
+#define SEA_LABELS_JSON_MAX ((size_t)16 << 20)
+#define SEA_LABELS_LINES_MAX ((size_t)2 << 30)  /* of words.txt and images.txt */
+
+static inline int64_t
+sea_labels_shards(const struct sea_labels_info *info)
+{
+    return (info->images + SEA_LABELS_SHARD - 1) / SEA_LABELS_SHARD;
+}
+
+static inline int64_t
+sea_labels_shard_images(const struct sea_labels_info *info, int64_t shard)
+{
+    int64_t rest = info->images - shard * SEA_LABELS_SHARD;
+
+    return rest < SEA_LABELS_SHARD ? rest : SEA_LABELS_SHARD;
+}
+
+static inline int64_t
+sea_labels_patches(const struct sea_labels_info *info)
+{
+    return info->grid_h * info->grid_w;
+}
+
+/* Sizes and counts that a store can have; SEA_E_CONFIG names the field. */
+SEA_MUST_CHECK enum sea_status
+sea_labels_info_check(const struct sea_labels_info *info, struct sea_err *err);
+/* Digest of info, words and images: what a shard belongs to. */
+void sea_labels_identity(const struct sea_labels_info *info, const char *words_sha256,
+                         const char *images_sha256, char out[SEA_SHA256_TEXT]);
+SEA_MUST_CHECK enum sea_status
+sea_labels_shard_path(const char *dir, int64_t shard, char out[SEA_PATH_MAX],
+                      struct sea_err *err);
+/* One picture's labels keep invariants (1) and (2); status is what a breach is called. */
+SEA_MUST_CHECK enum sea_status
+sea_labels_picture_check(const struct sea_labels_info *info, int64_t image,
+                         const int32_t *index, const float *score, enum sea_status breach,
+                         struct sea_err *err);
+
+#endif

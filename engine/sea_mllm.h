@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * sea_mllm.h - a language model that reads pictures through an adapter
+ *
+ * The tower is not part of it: features come in (cached or fresh, sea_clip_features), one
+ * block of m rows per picture. A step of the alignment stage:
+ *
+ *     sea_mllm_forward(mllm, work, &batch, weight, true, err)   adapter, stack, head
+ *     sea_mllm_backward(mllm, work, err)          LM gradients if trained; work's dx
+ *     sea_align_add(align, pairs, .., work x, work dx, ..)      SEA's loss, sea_align.h
+ *     sea_mllm_backward_adapter(mllm, work, NULL, err)          adapter gradients from dx
+ *
+ * Folders: LlavaForConditionalGeneration's layout, in and out. Names are written as
+ * "language_model.model...", "language_model.lm_head.weight", "vision_tower...." and
+ * "multi_modal_projector....", which every release of transformers reads; the newer
+ * "model.language_model..." names are read, too.
+ */
+#ifndef SEA_MLLM_H
+#define SEA_MLLM_H
+
+#include "engine/sea_adapter.h"
+#include "engine/sea_clip.h"
+#include "engine/sea_lm.h"
+
+struct sea_mllm {               /* all borrowed unless made by sea_mllm_load */
+    struct sea_lm *lm;
+    struct sea_adapter *adapter;
+    int64_t patches;            /* m: rows per picture */
+};
+
+struct sea_mllm_batch {
+    struct sea_lm_batch text;   /* ids hold m times SEA_LM_GIVEN per picture, in order */
+    int64_t images;             /* pictures of the batch; 0: text only */
+    const float *features;      // (images * m, Dv)
+    bool features_on_device;    /* else they are on the host and copied */
+};
+
+struct sea_mllm_limits {
+    struct sea_lm_limits text;
+    int64_t images;             /* at most; 0: text only */
+};
+
+struct sea_mllm_work {          /* read freely between calls */
+    struct sea_plan plan;
+    struct sea_lm_work *text;
+    struct sea_adapter_work adapter;
+    int64_t images_room, images;        /* limit; of the last forward */
+    const float *features;      // (images * m, Dv) device, of the last forward
+    float *staged;              // (images_room * m, Dv) device copy of host features
+    float *x, *dx;              // (images_room * m, D) adapter outputs, their gradient
+    bool trained;
+};
+SEA_MUST_CHECK enum sea_status
+sea_mllm_work_create(struct sea_mllm_work **out, const struct sea_mllm *mllm,
+                     const struct sea_mllm_limits *limits, struct sea_err *err);
+void sea_mllm_work_destroy(struct sea_mllm_work *work); /* accepts NULL */
+size_t sea_mllm_work_bytes(const struct sea_mllm *mllm, const struct sea_mllm_limits *limits);
+
+/* As sea_lm_forward. Given rows must be images * m. */
+SEA_MUST_CHECK enum sea_status
+sea_mllm_forward(const struct sea_mllm *mllm, struct sea_mllm_work *work,
+                 const struct sea_mllm_batch *batch, float weight, bool gradient,
+                 struct sea_err *err);
+/* The language model's part; writes work->dx. */
+SEA_MUST_CHECK enum sea_status
+sea_mllm_backward(const struct sea_mllm *mllm, struct sea_mllm_work *work,
+                  struct sea_err *err);
+/* The adapter's part, from work->dx; nothing to do without pictures. dfeatures (device,
+ * (images * m, Dv)) is for a tower that is trained, else NULL. */
+SEA_MUST_CHECK enum sea_status
+sea_mllm_backward_adapter(const struct sea_mllm *mllm, struct sea_mllm_work *work,
+                          float *dfeatures, struct sea_err *err);
+static inline enum sea_status
+sea_mllm_loss(struct sea_mllm_work *work, double *sum, struct sea_err *err)
+{
+    return sea_lm_loss(work->text, sum, err);
+}
+/* Logits (rows, V) of every row of a batch to the host. */
+SEA_MUST_CHECK enum sea_status
+sea_mllm_logits(const struct sea_mllm *mllm, struct sea_mllm_work *work,
+                const struct sea_mllm_batch *batch, float *out_host, struct sea_err *err);
+
+/* ---- folders (mllm_files.c) ---- */
+
+struct sea_mllm_folder {        /* a whole model; fields NULL when not there */
+    struct sea_clip *clip;      /* vision tower */
+    struct sea_adapter *adapter;
+    struct sea_lm *lm;
+    int64_t layer;              /* vision_feature_layer, -2 */
+    bool with_class;            /* vision_feature_select_strategy "full" */
+    int32_t image_token;        /* id of "<image>" in prompts */
+    int64_t patches;            /* rows per picture */
+};
+struct sea_mllm_trained { bool clip, adapter, lm; };    /* which parts get gradients */
+/* A LlavaForConditionalGeneration folder. */
+SEA_MUST_CHECK enum sea_status
+sea_mllm_load(struct sea_mllm_folder *folder, const struct sea_device *device,
+              const char *dir, struct sea_mllm_trained trained, struct sea_err *err);
+void sea_mllm_release(struct sea_mllm_folder *folder);  /* destroys the parts; all-zero ok */
+/* Writes config.json and model.safetensors into dir, which is made when absent; tokenizer
+ * and preprocessor files are copied by the caller. Parts are borrowed. A linear adapter
+ * has no place in this layout: SEA_E_CONFIG. */
+SEA_MUST_CHECK enum sea_status
+sea_mllm_save(const struct sea_mllm_folder *folder, const char *dir, struct sea_err *err);
+
+#endif

@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "engine/tokenizer_int.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+void
+sea_spans_add(struct sea_spans *spans, size_t at, size_t end)
+{
+    if (spans->count == spans->room) {
+        spans->room = spans->room ? 2 * spans->room : 64;
+        spans->list = sea_xrealloc(spans->list, spans->room, sizeof(*spans->list));
+    }
+    spans->list[spans->count++] = (struct sea_span){ at, end };
+}
+
+void
+sea_spans_release(struct sea_spans *spans)
+{
+    free(spans->list);
+    *spans = (struct sea_spans){ 0 };
+}
+
+void
+sea_work_init(struct sea_work *work)
+{
+    *work = (struct sea_work){ 0 };
+    /* Marks and normal forms make a text longer, but not without end. */
+    sea_buf_init(&work->text, 32 * SEA_TOKENIZER_TEXT_MAX);
+    sea_buf_init(&work->other, 32 * SEA_TOKENIZER_TEXT_MAX);
+}
+
+void
+sea_work_release(struct sea_work *work)
+{
+    sea_buf_release(&work->text);
+    sea_buf_release(&work->other);
+    sea_spans_release(&work->words);
+    sea_spans_release(&work->next);
+    sea_spans_release(&work->matches);
+}
+
+static void
+swap_text(struct sea_work *work)
+{
+    struct sea_buf text = work->text;
+
+    work->text = work->other;
+    work->other = text;
+}
+
+static void
+swap_words(struct sea_work *work)
+{
+    struct sea_spans words = work->words;
+
+    work->words = work->next;
+    work->next = words;
+}
+
+/* ---- normalizers: work->text to work->other ---- */
+
+static enum sea_status
+replace(const struct sea_norm *norm, struct sea_work *work, struct sea_err *err)
+{
+    const struct sea_buf *text = &work->text;
+    enum sea_status status;
+    size_t done = 0;
+
+    work->matches.count = 0;
+    status = sea_regex_find(norm->regex, text->data, text->len, &work->matches, err);
+    for (size_t i = 0; i < work->matches.count && !status; i++) {
+        struct sea_span span = work->matches.list[i];
+
+        status = sea_buf_append(&work->other, text->data + done, span.at - done, err);
+        if (!status)
+            status = sea_buf_append(&work->other, norm->text, norm->len, err);
+        done = span.end;
+    }
+    if (!status)
+        status = sea_buf_append(&work->other, text->data + done, text->len - done, err);
+    return status;
+}
+
+static enum sea_status
+strip(const struct sea_norm *norm, struct sea_work *work, struct sea_err *err)
+{
+    const struct sea_buf *text = &work->text;
+    size_t from = 0, end = 0, at = 0;
+    bool begun = false;
+    uint32_t code;
+
+    while (at < text->len) {
+        size_t n = sea_utf8_next(text->data + at, text->len - at, &code);
+
+        if (!sea_unicode_is_space(code)) {
+            from = begun ? from : at;
+            begun = true;
+            end = at + n;
+        }
+        at += n;
+    }
+    if (!begun && (norm->left || norm->right))
+        return SEA_OK;
+    from = norm->left ? from : 0;
+    end = norm->right ? end : text->len;
+    return sea_buf_append(&work->other, text->data + from, end - from, err);
+}
+
+static enum sea_status
+apply(const struct sea_norm *norm, enum sea_piece piece, struct sea_work *work,
+      struct sea_err *err)
+{
+    const struct sea_buf *text = &work->text;
+    enum sea_status status = SEA_OK;
+
+    switch (norm->kind) {
+    case SEA_NORM_FORM:
+        return sea_unicode_normalize(norm->form, text->data, text->len, &work->other, err);
+    case SEA_NORM_LOWER:
+        return sea_unicode_lower(text->data, text->len, &work->other, err);
+    case SEA_NORM_REPLACE:
+        return replace(norm, work, err);
+    case SEA_NORM_STRIP:
+        return strip(norm, work, err);
+    case SEA_NORM_PREPEND:
+        if (text->len && piece != SEA_PIECE_CONTINUES)
+            status = sea_buf_append(&work->other, norm->text, norm->len, err);
+        return status ? status : sea_buf_append(&work->other, text->data, text->len, err);
+    }
+    return SEA_OK;
+}
+
+enum sea_status
+sea_text_normalize(const struct sea_tokenizer *tokenizer, const char *text, size_t len,
+                   enum sea_piece piece, struct sea_work *work, struct sea_err *err)
+{
+    enum sea_status status;
+
+    sea_buf_clear(&work->text);
+    status = sea_buf_append(&work->text, text, len, err);
+    for (size_t i = 0; i < tokenizer->norm_count && !status; i++) {
+        sea_buf_clear(&work->other);
+        status = apply(&tokenizer->norms[i], piece, work, err);
+        swap_text(work);
+    }
+    return status;
+}
+
+/* ---- pre-tokenizers ---- */
+
+/* What a range of the text is to the splitter. */
+struct part {
+    struct sea_span span;
+    bool is_match;
+};
+
+/* One more part, from left to right, as the behaviour says. before: was the last one a match,
+ * is there a last one that may grow. */
+static void
+add_part(const struct sea_pre *pre, struct part part, bool previous_match, size_t base,
+         struct sea_spans *out)
+{
+    bool grows = false;
+
+    if (part.span.at == part.span.end)
+        return;
+    switch (pre->behavior) {
+    case SEA_SPLIT_REMOVED:
+        if (part.is_match)
+            return;
+        break;
+    case SEA_SPLIT_ISOLATED:
+        break;
+    case SEA_SPLIT_WITH_PREVIOUS:
+        grows = part.is_match && !previous_match;
+        break;
+    case SEA_SPLIT_WITH_NEXT:
+        grows = !part.is_match && previous_match;
+        break;
+    case SEA_SPLIT_CONTIGUOUS:
+        grows = part.is_match == previous_match;
+        break;
+    }
+    if (grows && out->count > base)
+        out->list[out->count - 1].end = part.span.end;
+    else
+        sea_spans_add(out, part.span.at, part.span.end);
+}
+
+static enum sea_status
+split_word(const struct sea_pre *pre, struct sea_span word, struct sea_work *work,
+           struct sea_err *err)
+{
+    size_t done = word.at, base = work->next.count;
+    enum sea_status status;
+    bool previous = false;
+    struct part part;
+
+    work->matches.count = 0;
+    status = sea_regex_find(pre->regex, work->text.data + word.at, word.end - word.at,
+                            &work->matches, err);
+    if (status)
+        return status;
+    for (size_t i = 0; i <= work->matches.count; i++) {
+        struct sea_span match = { word.end - word.at, word.end - word.at };
+
+        if (i < work->matches.count)
+            match = work->matches.list[i];
+        part = (struct part){ { done, word.at + match.at }, pre->invert };
+        add_part(pre, part, previous, base, &work->next);
+        previous = part.span.at < part.span.end ? part.is_match : previous;
+        part = (struct part){ { word.at + match.at, word.at + match.end }, !pre->invert };
+        add_part(pre, part, previous, base, &work->next);
+        previous = part.span.at < part.span.end ? part.is_match : previous;
+        done = word.at + match.end;
+    }
+    return SEA_OK;
+}
+
+/* Copies a word to work->other and replaces blanks by mark (when there is one). */
+static enum sea_status
+copy_word(const struct sea_pre *pre, struct sea_span word, struct sea_work *work,
+          struct sea_err *err)
+{
+    const char *text = work->text.data;
+    enum sea_status status = SEA_OK;
+    size_t done = word.at;
+
+    for (size_t i = word.at; pre->mark && i < word.end && !status; i++) {
+        if (text[i] != ' ')
+            continue;
+        status = sea_buf_append(&work->other, text + done, i - done, err);
+        if (!status)
+            status = sea_buf_append(&work->other, pre->mark, strlen(pre->mark), err);
+        done = i + 1;
+    }
+    return status ? status
+                  : sea_buf_append(&work->other, text + done, word.end - done, err);
+}
+
+/* Does this word get a blank (or a mark) in front? */
+static bool
+wants_front(const struct sea_pre *pre, const char *text, struct sea_span word, bool is_first,
+            enum sea_piece piece)
+{
+    size_t n = pre->mark ? strlen(pre->mark) : 0;
+
+    if (is_first && piece == SEA_PIECE_CONTINUES)
+        return false;
+    if (pre->prepend == SEA_PREPEND_NEVER ||
+        (pre->prepend == SEA_PREPEND_FIRST && !(is_first && piece == SEA_PIECE_FIRST)))
+        return false;
+    if (word.end > word.at && text[word.at] == ' ')
+        return false;
+    return !(n && word.end - word.at >= n && memcmp(text + word.at, pre->mark, n) == 0);
+}
+
+/* ByteLevel's add_prefix_space and Metaspace: the text is written anew. */
+static enum sea_status
+rewrite_words(const struct sea_pre *pre, struct sea_work *work, enum sea_piece piece,
+              struct sea_err *err)
+{
+    const char *front = pre->mark ? pre->mark : " ";
+    enum sea_status status = SEA_OK;
+    size_t at;
+
+    sea_buf_clear(&work->other);
+    for (size_t i = 0; i < work->words.count && !status; i++) {
+        at = work->other.len;
+        if (wants_front(pre, work->text.data, work->words.list[i], i == 0, piece))
+            status = sea_buf_append(&work->other, front, strlen(front), err);
+        if (!status)
+            status = copy_word(pre, work->words.list[i], work, err);
+        sea_spans_add(&work->next, at, work->other.len);
+    }
+    swap_text(work);
+    return status;
+}
+
+enum sea_status
+sea_text_split(const struct sea_tokenizer *tokenizer, struct sea_work *work,
+               enum sea_piece piece, struct sea_err *err)
+{
+    enum sea_status status = SEA_OK;
+
+    for (size_t p = 0; p < tokenizer->pre_count && !status; p++) {
+        const struct sea_pre *pre = &tokenizer->pres[p];
+
+        work->next.count = 0;
+        if (pre->kind != SEA_PRE_SPLIT)
+            status = rewrite_words(pre, work, piece, err);
+        for (size_t i = 0; pre->kind == SEA_PRE_SPLIT && i < work->words.count && !status; i++)
+            status = split_word(pre, work->words.list[i], work, err);
+        swap_words(work);
+    }
+    return status;
+}

@@ -1,0 +1,302 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Single keys: finding them, guessing what a wrong one meant, converting values. */
+#include "pipeline/experiment_int.h"
+
+#include <ctype.h>
+#include <math.h>
+#include <string.h>
+
+const struct sea_config_key *
+sea_key_find(const char *path)
+{
+    size_t i, count;
+    const struct sea_config_key *keys = sea_experiment_keys(&count);
+
+    for (i = 0; i < count; i++)
+        if (strcmp(keys[i].path, path) == 0)
+            return &keys[i];
+    for (i = 0; i < count; i++)
+        if (strncmp(keys[i].path, "stages.", 7) == 0 && strcmp(keys[i].path + 7, path) == 0)
+            return &keys[i];
+    return NULL;
+}
+
+bool
+sea_key_is_section(const char *path)
+{
+    size_t i, count, len = strlen(path);
+    const struct sea_config_key *keys = sea_experiment_keys(&count);
+
+    for (i = 0; i < count; i++)
+        if (strncmp(keys[i].path, path, len) == 0 && keys[i].path[len] == '.')
+            return true;
+    return false;
+}
+
+/* Edits (insert, delete, replace, swap of neighbours) that turn a into b. */
+static int
+distance(const char *a, const char *b)
+{
+    enum { MAX = 96 };
+    int rows[3][MAX + 1], *two = rows[0], *one = rows[1], *now = rows[2], *spare;
+    int i, j, la = (int)strlen(a), lb = (int)strlen(b);
+
+    if (la > MAX || lb > MAX)
+        return MAX;
+    for (j = 0; j <= lb; j++)
+        one[j] = two[j] = j;
+    for (i = 1; i <= la; i++) {
+        now[0] = i;
+        for (j = 1; j <= lb; j++) {
+            int best = one[j - 1] + (tolower((unsigned char)a[i - 1]) !=
+                                     tolower((unsigned char)b[j - 1]));
+
+            if (one[j] + 1 < best)
+                best = one[j] + 1;
+            if (now[j - 1] + 1 < best)
+                best = now[j - 1] + 1;
+            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] &&
+                two[j - 2] + 1 < best)
+                best = two[j - 2] + 1;
+            now[j] = best;
+        }
+        spare = two;
+        two = one;
+        one = now;
+        now = spare;
+    }
+    return one[lb];
+}
+
+/* A section in the wrong place ("label" at the top) is nearest to a key that holds it. */
+const char *
+sea_key_nearest(const char *path)
+{
+    size_t i, count;
+    const struct sea_config_key *keys = sea_experiment_keys(&count);
+    const char *best = "sweep";
+    int least = distance(path, best);
+
+    for (i = 0; i < count; i++) {
+        const char *key = keys[i].path;
+        const char *last = strrchr(key, '.');
+        int d = distance(path, key);
+
+        if (strncmp(key, "stages.", 7) == 0 && distance(path, key + 7) + 1 < d)
+            d = distance(path, key + 7) + 1;
+        if (last && distance(path, last + 1) + 2 < d)
+            d = distance(path, last + 1) + 2;
+        if (d < least) {
+            least = d;
+            best = key;
+        }
+    }
+    return best;
+}
+
+const char *
+sea_key_place(char out[512], const char *source, const struct sea_node *node)
+{
+    if (node && node->line > 0)
+        snprintf(out, 512, "%s:%d", source, node->line);
+    else
+        snprintf(out, 512, "%s", source);
+    return out;
+}
+
+static const char *
+show_value(char out[96], const struct sea_node *node)
+{
+    switch (node->kind) {
+    case SEA_NODE_NULL:
+        snprintf(out, 96, "null");
+        break;
+    case SEA_NODE_BOOL:
+        snprintf(out, 96, "%s", node->integer ? "true" : "false");
+        break;
+    case SEA_NODE_INT:
+        snprintf(out, 96, "%lld", (long long)node->integer);
+        break;
+    case SEA_NODE_REAL:
+        snprintf(out, 96, "%.9g", node->real);
+        break;
+    case SEA_NODE_STRING:
+        snprintf(out, 96, "\"%.80s\"", node->text);
+        break;
+    case SEA_NODE_LIST:
+        snprintf(out, 96, "a list");
+        break;
+    case SEA_NODE_MAP:
+        snprintf(out, 96, "a map");
+        break;
+    }
+    return out;
+}
+
+static const char *
+expected(char out[256], const struct sea_config_key *key)
+{
+    static const char *const names[] = { "a text", "a whole number", "a number",
+                                         "true or false", "a list of texts", "the path of a file",
+                                         "the path of a folder", "the path of a model folder" };
+
+    if (key->choices)
+        snprintf(out, 256, "%s%s", key->kind == SEA_KEY_LIST ? "a list of: " : "one of: ",
+                 key->choices);
+    else if ((key->kind == SEA_KEY_INT || key->kind == SEA_KEY_REAL) &&
+             (key->min != 0 || key->max != 0))
+        snprintf(out, 256, "%s from %.10g to %.10g", names[key->kind], key->min, key->max);
+    else
+        snprintf(out, 256, "%s", names[key->kind]);
+    return out;
+}
+
+static bool
+is_choice(const char *choices, const char *text)
+{
+    size_t len = strlen(text);
+    const char *at = choices;
+
+    while (at && len) {
+        if (strncmp(at, text, len) == 0 && (at[len] == '|' || at[len] == 0))
+            return true;
+        at = strchr(at, '|');
+        at = at ? at + 1 : NULL;
+    }
+    return false;
+}
+
+static bool
+is_text(const struct sea_config_key *key, const struct sea_node *node)
+{
+    return node->kind == SEA_NODE_STRING && strlen(node->text) == node->text_len &&
+           (!key->choices || is_choice(key->choices, node->text));
+}
+
+static bool
+is_in_range(const struct sea_config_key *key, double value)
+{
+    return isfinite(value) &&
+           ((key->min == 0 && key->max == 0) || (value >= key->min && value <= key->max));
+}
+
+static bool
+is_usable(const struct sea_config_key *key, const struct sea_node *node)
+{
+    const struct sea_node *item;
+
+    switch (key->kind) {
+    case SEA_KEY_INT:
+        return node->kind == SEA_NODE_INT && is_in_range(key, (double)node->integer);
+    case SEA_KEY_REAL:
+        return (node->kind == SEA_NODE_INT || node->kind == SEA_NODE_REAL) &&
+               is_in_range(key, node->real);
+    case SEA_KEY_BOOL:
+        return node->kind == SEA_NODE_BOOL;
+    case SEA_KEY_LIST:
+        if (node->kind != SEA_NODE_LIST)
+            return false;
+        for (item = node->first; item; item = item->next)
+            if (!is_text(key, item))
+                return false;
+        return true;
+    default:
+        return is_text(key, node);
+    }
+}
+
+enum sea_status
+sea_key_convert(const struct sea_config_key *key, const struct sea_node *node,
+                const char *source, struct sea_arena *arena, struct sea_node *parent,
+                const char *name, struct sea_err *err)
+{
+    char place[512], value[96], want[256];
+
+    if (!is_usable(key, node)) {
+        sea_fail(err, SEA_E_CONFIG, "%s: key \"%s\" is %s, expected %s",
+                 sea_key_place(place, source, node), key->path, show_value(value, node),
+                 expected(want, key));
+        sea_hint(err, "%s: %s.", key->path, key->about);
+        return SEA_E_CONFIG;
+    }
+    switch (key->kind) {
+    case SEA_KEY_INT:
+        sea_node_put_int(arena, parent, name, node->integer);
+        break;
+    case SEA_KEY_REAL:
+        sea_node_put_real(arena, parent, name, node->real);
+        break;
+    default:
+        sea_node_put_copy(arena, parent, name, node);
+    }
+    return SEA_OK;
+}
+
+static enum sea_status
+check_map(const struct sea_node *map, const char *path, const char *source, struct sea_err *err)
+{
+    const struct sea_node *node;
+    char place[512], full[SEA_KEY_PATH_MAX];
+    enum sea_status status = SEA_OK;
+
+    for (node = map->first; node && !status; node = node->next) {
+        const struct sea_config_key *key;
+
+        if (snprintf(full, sizeof(full), "%s%s%s", path, path[0] ? "." : "", node->key) >=
+            (int)sizeof(full))
+            return sea_fail(err, SEA_E_CONFIG, "%s: a key is too long",
+                            sea_key_place(place, source, node));
+        if (!path[0] && strcmp(node->key, "sweep") == 0)
+            continue;
+        key = sea_key_find(full);
+        if (key && strcmp(key->path, full) == 0)
+            continue;
+        if (sea_key_is_section(full)) {
+            if (node->kind == SEA_NODE_MAP)
+                status = check_map(node, full, source, err);
+            else if (node->kind != SEA_NODE_NULL) {
+                status = sea_fail(err, SEA_E_CONFIG, "%s: key \"%s\" is a %s, expected a map",
+                                  sea_key_place(place, source, node), full,
+                                  sea_node_kind_name(node->kind));
+                sea_hint(err, "Its keys go below it, indented; `sea config doc` lists them.");
+            }
+            continue;
+        }
+        status = sea_fail(err, SEA_E_CONFIG, "%s: unknown key \"%s\"",
+                          sea_key_place(place, source, node), full);
+        sea_hint(err, "Did you mean \"%s\"? `sea config doc` lists all keys.",
+                 sea_key_nearest(full));
+    }
+    return status;
+}
+
+enum sea_status
+sea_key_check_tree(const struct sea_node *root, const char *source, struct sea_err *err)
+{
+    char place[512];
+
+    if (root->kind != SEA_NODE_MAP)
+        return sea_fail(err, SEA_E_CONFIG, "%s: an experiment is a map of keys, this is a %s",
+                        sea_key_place(place, source, root), sea_node_kind_name(root->kind));
+    return check_map(root, "", source, err);
+}
+
+struct sea_node *
+sea_key_parent(struct sea_arena *arena, struct sea_node *root, const char *path,
+               const char **leaf)
+{
+    struct sea_node *map = root;
+    const char *dot;
+
+    while ((dot = strchr(path, '.')) != NULL) {
+        const char *word = sea_arena_strndup(arena, path, (size_t)(dot - path));
+        struct sea_node *next = sea_node_get(map, word);
+
+        if (!next || next->kind != SEA_NODE_MAP)
+            next = sea_node_put(arena, map, word, SEA_NODE_MAP);
+        map = next;
+        path = dot + 1;
+    }
+    *leaf = path;
+    return map;
+}

@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * sea_benchmark.h - benchmarks: questions, answers and scores, in the published formats
+ *
+ * One const table entry per benchmark says how its question file is read, how answers are
+ * parsed and what is reported; pipeline/benchmarks/README.md lists files and rules. The same
+ * functions serve the eval stage (which makes the answers) and `sea score` (which takes an
+ * existing answer file). Not for judge benchmarks.
+ *
+ * Invariants: (1) answers are joined to questions by id, never by position; the order of an
+ *                 answer file changes nothing;
+ *             (2) missing, doubled and unknown ids are refused with their numbers and first
+ *                 names (SEA_E_FORMAT); only missing ones can be allowed, they count as empty
+ *                 answers;
+ *             (3) label files must match the questions row by row where the benchmark joins
+ *                 them so (POPE): counts and the first differing row are in the error;
+ *             (4) values are fractions at full precision; tables show value * scale;
+ *             (5) a result of part of the questions says complete = false.
+ */
+#ifndef SEA_BENCHMARK_H
+#define SEA_BENCHMARK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "engine/base/sea_arena.h"
+#include "engine/base/sea_buf.h"
+#include "engine/base/sea_err.h"
+#include "engine/base/sea_hash.h"
+#include "engine/base/sea_node.h"
+#include "engine/sea_image.h"
+
+struct sea_bench_questions;
+struct sea_bench_scoring;
+
+struct sea_bench {              /* a benchmark; see benchmarks/benchmarks_int.h for the rest */
+    const char *name;           /* "pope" */
+    const char *about;          /* one line for people */
+    const char *headline;       /* name of the metric that stands for it in tables */
+    const char *scorer, *prompt;        /* names of the rules, part of every result */
+    int max_new_tokens;
+    bool needs_annotations;     /* gold answers lie in files of their own */
+    /* Paths below the benchmark's published folder; annotations may be NULL. */
+    const char *questions_path, *annotations_path, *images_path;
+    const char *export_name;    /* file of sea_bench_export, NULL: none */
+    enum sea_status (*load)(struct sea_bench_questions *questions, int64_t limit,
+                            struct sea_err *err);
+    enum sea_status (*score)(struct sea_bench_scoring *scoring, struct sea_err *err);
+    enum sea_status (*export)(struct sea_bench_scoring *scoring, struct sea_buf *out,
+                              struct sea_err *err);
+};
+/* NULL at the end; the order is that of tables. */
+const struct sea_bench *sea_bench_at(size_t i);
+/* SEA_E_CONFIG with the known names. */
+SEA_MUST_CHECK enum sea_status
+sea_bench_find(const char *name, const struct sea_bench **out, struct sea_err *err);
+
+/* ---- questions ---- */
+
+struct sea_bench_question {
+    const char *id;             /* as text */
+    bool id_is_number;          /* how the file writes it; kept in answer files */
+    const char *prompt;         /* what the model is asked, with suffix, without image tag */
+    const char *image;          /* name below the folder of images; NULL: see has_image */
+    bool has_image;             /* image NULL and this true: the picture is in the file */
+    const char *inline_image;   /* its base64 text, borrowed from the file */
+    size_t inline_len;
+    const char *cluster;        /* group for clustered errors: picture, or question group */
+    const char *category;       /* "" when the file has none */
+    const char *gold;           /* NULL when gold answers come with the annotations */
+    int64_t row;                /* of the file, from 0 */
+    void *extra;                /* the benchmark's own */
+};
+struct sea_bench_questions {    /* read freely; lives in its arena */
+    const struct sea_bench *bench;
+    struct sea_arena *arena;
+    const char *path;
+    char digest[SEA_SHA256_TEXT];       /* of the file */
+    struct sea_bench_question *items;
+    size_t count;
+    bool is_partial;            /* cut by limit */
+};
+/* limit 0: all questions; else the first so many (of each group, where groups belong
+ * together). */
+SEA_MUST_CHECK enum sea_status
+sea_bench_questions_load(const struct sea_bench *bench, const char *path, int64_t limit,
+                         struct sea_arena *arena, struct sea_bench_questions *out,
+                         struct sea_err *err);
+/* Decodes a question's picture. images: folder, NULL when no question names a file. */
+SEA_MUST_CHECK enum sea_status
+sea_bench_image_load(const struct sea_bench_question *question, const char *images,
+                     struct sea_image *out, struct sea_err *err);
+/* All pictures that the questions name exist: SEA_E_MISSING with the number of those that
+ * do not. */
+SEA_MUST_CHECK enum sea_status
+sea_bench_images_check(const struct sea_bench_questions *questions, const char *images,
+                       struct sea_err *err);
+
+/* ---- answers: LLaVA's JSON Lines ---- */
+
+/* Appends a line {"question_id", "prompt", "text", "answer_id", "model_id", "metadata"}.
+ * answer_id is made from id and text, so equal runs write equal files. Invalid UTF-8 in text
+ * becomes U+FFFD. */
+void sea_bench_answer_write(struct sea_buf *buf, const struct sea_bench_question *question,
+                            const char *text, size_t len, const char *model_id);
+
+/* ---- scores ---- */
+
+struct sea_bench_options {      /* all zero is the default */
+    bool allow_missing;         /* missing answers count as empty ones */
+    int64_t limit;              /* as in questions_load */
+    const char *variant;        /* scorer variant; NULL: the benchmark's first. vqav2: "llava",
+                                   "off"; mmbench: "exact", "ladder" */
+    uint64_t seed;              /* of the bootstrap */
+    int resamples;              /* 0: 1000 */
+};
+
+struct sea_bench_metric {
+    const char *name;           /* "accuracy", "random/f1", "yes_share", ... */
+    double value;               /* NaN: not defined (no yes was predicted, say) */
+    double scale;               /* 100 for percent */
+    int64_t n, clusters;        /* the denominator */
+    double se, clustered_se;    /* NaN where there is none */
+    double low, high;           /* 95 % */
+    const char *interval;       /* "wilson", "t", "bootstrap", "" */
+};
+
+struct sea_bench_row {
+    const struct sea_bench_question *question;
+    const char *text;           /* the answer as given */
+    const char *parsed;         /* what the scorer made of it; "" when nothing */
+    const char *gold;
+    double score;               /* 0 to 1 */
+    bool is_unit;               /* the headline is about these rows' scores */
+    bool is_missing, is_failed; /* no answer; could not be parsed */
+};
+
+struct sea_bench_result {
+    const struct sea_bench *bench;
+    const char *variant;
+    struct sea_bench_metric *metrics;   /* the headline first */
+    size_t metrics_count;
+    struct sea_bench_row *rows;         /* in the order of the question file */
+    size_t rows_count;
+    int64_t missing, failed;
+    bool complete;              /* all questions of the file, none missing */
+    char questions_digest[SEA_SHA256_TEXT], annotations_digest[SEA_SHA256_TEXT];
+};
+
+/*
+ * Scores an answer file. name: of the benchmark. annotations: label files, or one folder
+ * that holds them; see benchmarks/README.md. SEA_E_CONFIG: unknown name or variant;
+ * SEA_E_MISSING, SEA_E_FORMAT: files, with row and reason.
+ */
+SEA_MUST_CHECK enum sea_status
+sea_bench_score(const char *name, const char *questions, const char *answers,
+                const char *const *annotations, size_t annotations_count,
+                const struct sea_bench_options *options, struct sea_arena *arena,
+                struct sea_bench_result *out, struct sea_err *err);
+/* The answers in the form that the benchmark's server or official script takes. answers is
+ * checked as in score. SEA_E_CONFIG when the benchmark has no such form. */
+SEA_MUST_CHECK enum sea_status
+sea_bench_export(const char *name, const char *questions, const char *answers,
+                 const char *const *annotations, size_t annotations_count,
+                 const struct sea_bench_options *options, struct sea_buf *out,
+                 struct sea_err *err);
+
+/* {"benchmark", "scorer", "variant", "prompt", "complete", "n", "missing", "failed",
+ * "questions_sha256", "annotations_sha256", "metrics": [{"name", "value", "scale", "n",
+ * "clusters", "se", "clustered_se", "low", "high", "interval"}]}; undefined numbers are
+ * null. */
+struct sea_node *sea_bench_result_node(const struct sea_bench_result *result,
+                                       struct sea_arena *arena);
+/* A line per row: {"id", "cluster", "category", "prompt", "text", "parsed", "gold", "score",
+ * "unit", "missing", "failed"}. */
+void sea_bench_rows_write(const struct sea_bench_result *result, struct sea_buf *buf);
+/* NULL when there is none of this name. */
+const struct sea_bench_metric *sea_bench_metric_find(const struct sea_bench_result *result,
+                                                     const char *name);
+
+/* ---- normalisers of short answers (exported for tests) ---- */
+
+enum sea_vqa_variant { SEA_VQA_M4C, SEA_VQA_OFF, SEA_VQA_VK };
+/* text is UTF-8; out is cleared first. */
+void sea_vqa_normalize(enum sea_vqa_variant variant, const char *text, struct sea_buf *out);
+
+#endif

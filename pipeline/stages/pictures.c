@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/base/sea_rng.h"
+#include "pipeline/stages/stages_int.h"
+
+#define DECODERS_MAX 8          /* threads */
+
+struct named {
+    const char *name;
+    int64_t row;
+};
+
+static int
+compare_named(const void *a, const void *b)
+{
+    const struct named *x = a, *y = b;
+    int c = strcmp(x->name, y->name);
+
+    return c ? c : (x->row > y->row) - (x->row < y->row);
+}
+
+void
+sea_pictures_init(struct sea_pictures *pictures, const struct sea_dataset *data,
+                  const struct sea_image_view *view, struct sea_arena *arena)
+{
+    struct named *named = sea_xcalloc((size_t)data->images_count + 1, sizeof(*named));
+    int64_t i, n = 0, *first = sea_xcalloc((size_t)data->count + 1, sizeof(*first));
+
+    pictures->root = data->images ? data->images : ".";
+    pictures->view = *view;
+    pictures->count = 0;
+    pictures->of_row = sea_arena_alloc(arena, (size_t)data->count + 1, sizeof(int64_t));
+    pictures->names = sea_arena_alloc(arena, (size_t)data->images_count + 1, sizeof(char *));
+    for (i = 0; i < data->count; i++)
+        if (data->rows[i].image)
+            named[n++] = (struct named){ data->rows[i].image, i };
+    qsort(named, (size_t)n, sizeof(*named), compare_named);
+    /* first[row]: the first row with the same picture */
+    for (i = 0; i < n; i++)
+        first[named[i].row] = i && strcmp(named[i].name, named[i - 1].name) == 0
+                                  ? first[named[i - 1].row]
+                                  : named[i].row;
+    for (i = 0; i < data->count; i++) {
+        if (!data->rows[i].image) {
+            pictures->of_row[i] = -1;
+        } else if (first[i] < i) {
+            pictures->of_row[i] = pictures->of_row[first[i]];
+        } else {
+            pictures->names[pictures->count] = data->rows[i].image;
+            pictures->of_row[i] = pictures->count++;
+        }
+    }
+    free(named);
+    free(first);
+}
+
+struct decoding {
+    const struct sea_pictures *pictures;
+    const int64_t *numbers;
+    float *pixels;
+    int64_t from, step, count, floats;
+    struct sea_err err;
+    int64_t failed;             /* place of the first failure of this thread, or count */
+};
+
+static void *
+decode(void *arg)
+{
+    struct decoding *d = arg;
+    int64_t i;
+
+    d->failed = d->count;
+    for (i = d->from; i < d->count; i += d->step) {
+        char path[SEA_PATH_MAX];
+        struct sea_image image = { 0 };
+        enum sea_status status;
+
+        status = sea_path_join(path, d->pictures->root, d->pictures->names[d->numbers[i]],
+                               &d->err);
+        if (!status)
+            status = sea_image_load(&image, path, &d->err);
+        if (!status)
+            status = sea_image_preprocess(&image, &d->pictures->view, d->pixels + i * d->floats,
+                                          &d->err);
+        sea_image_release(&image);
+        if (status) {
+            d->failed = i;
+            break;
+        }
+    }
+    return NULL;
+}
+
+enum sea_status
+sea_pictures_pixels(const struct sea_pictures *pictures, const int64_t *numbers, int64_t count,
+                    float *pixels, struct sea_err *err)
+{
+    struct decoding all[DECODERS_MAX];
+    pthread_t threads[DECODERS_MAX];
+    bool started[DECODERS_MAX] = { false };
+    int64_t i, used = count / 4 < 1 ? 1 : count / 4 > DECODERS_MAX ? DECODERS_MAX : count / 4;
+    int64_t first = count;
+    enum sea_status status = SEA_OK;
+
+    for (i = 0; i < used; i++) {
+        all[i] = (struct decoding){ .pictures = pictures, .numbers = numbers, .pixels = pixels,
+                                    .from = i, .step = used, .count = count };
+        all[i].floats = (int64_t)3 * pictures->view.crop_h * pictures->view.crop_w;
+        if (i > 0)
+            started[i] = pthread_create(&threads[i], NULL, decode, &all[i]) == 0;
+    }
+    for (i = 0; i < used; i++) {
+        if (started[i])
+            pthread_join(threads[i], NULL);
+        else
+            decode(&all[i]);
+    }
+    for (i = 0; i < used; i++)  /* the failure that one thread alone would have met first */
+        if (all[i].failed < first) {
+            first = all[i].failed;
+            *err = all[i].err;
+            status = err->status;
+        }
+    return status;
+}
+
+void
+sea_derange(int64_t *to, int64_t count, uint64_t seed)
+{
+    struct sea_rng rng;
+    int64_t i;
+
+    /* Sattolo's shuffle: one cycle through all, so nobody stays. */
+    sea_rng_init(&rng, seed, sea_rng_stream("derange", (uint64_t)count, 0));
+    for (i = 0; i < count; i++)
+        to[i] = i;
+    for (i = count - 1; i > 0; i--) {
+        int64_t j = (int64_t)sea_rng_below(&rng, (uint32_t)i), keep = to[i];
+
+        to[i] = to[j];
+        to[j] = keep;
+    }
+}

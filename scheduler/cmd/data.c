@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* sea data: make data sets. One kind so far: the demo world's scenes. */
+#include <stdio.h>
+#include <string.h>
+
+#include "pipeline/sea_events.h"
+#include "pipeline/sea_scenes.h"
+#include "scheduler/sea_args.h"
+#include "scheduler/sea_command.h"
+
+static void
+show_progress(void *arg, int64_t done, int64_t total)
+{
+    sea_events_progress(arg, done, total, "pictures");
+}
+
+enum sea_status
+sea_cmd_data(const struct sea_call *call, struct sea_err *err)
+{
+    struct sea_scenes_options options;
+    struct sea_events *events = NULL;
+    struct sea_texts rest;
+    enum sea_status status;
+    bool helped, made = false;
+    int64_t seed, kinds, size, turns, text_rows;
+
+    sea_scenes_defaults(&options);
+    seed = (int64_t)options.seed;
+    kinds = options.kinds;
+    size = options.image_size;
+    turns = options.turns;
+    text_rows = options.text_rows;
+    {
+        const struct sea_arg table[] = {
+            { "--out", SEA_ARG_TEXT, &options.out, "DIR", "folder to make" },
+            { "--train", SEA_ARG_INT, &options.train, "N", "training scenes (3000)" },
+            { "--eval", SEA_ARG_INT, &options.eval, "N", "scenes per benchmark (200)" },
+            { "--kinds", SEA_ARG_INT, &kinds, "K", "kinds of objects (40)" },
+            { "--seed", SEA_ARG_INT, &seed, "S", "seed of everything (1)" },
+            { "--size", SEA_ARG_INT, &size, "PIXELS", "side of a picture (72)" },
+            { "--turns", SEA_ARG_INT, &turns, "N", "rounds of a conversation (8)" },
+            { "--text-rows", SEA_ARG_INT, &text_rows, "N",
+              "rows of language-model text per scene (3)" },
+            { "--font", SEA_ARG_TEXT, &options.font, "FILE", "NotoColorEmoji.ttf" },
+            { "--names", SEA_ARG_TEXT, &options.names, "FILE", "CLDR annotations, en.xml" },
+        };
+
+        status = sea_args_parse(call->argc, call->argv, call->usage, table,
+                                sizeof(table) / sizeof(table[0]), &rest, &helped, err);
+    }
+    if (status || helped)
+        return status;
+    status = sea_args_count(&rest, 1, 1, call->usage, err);
+    if (!status && strcmp(rest.at[0], "scenes") != 0)
+        status = sea_fail(err, SEA_E_CONFIG, "unknown data set \"%s\", know: scenes", rest.at[0]);
+    if (!status && !options.out) {
+        status = sea_fail(err, SEA_E_CONFIG, "--out is missing");
+        sea_hint(err, "Usage: sea %s", call->usage);
+    }
+    if (!status && (seed < 0 || kinds > 10000 || kinds < 0 || size < 0 || size > 4096
+                    || turns < 0 || turns > 100 || text_rows < 0 || text_rows > 1000))
+        status = sea_fail(err, SEA_E_CONFIG, "a number is out of range");
+    if (status)
+        return status;
+    options.seed = (uint64_t)seed;
+    options.kinds = (int)kinds;
+    options.image_size = (int)size;
+    options.turns = (int)turns;
+    options.text_rows = (int)text_rows;
+    status = sea_events_open(&events, NULL, err);
+    if (!status)
+        status = sea_scenes_make(&options, show_progress, events, &made, err);
+    sea_events_close(events);
+    if (!status)
+        printf("%s: %s\n", options.out, made ? "made" : "is there already, made with these options");
+    return status;
+}

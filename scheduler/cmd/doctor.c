@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* sea doctor: what is installed, which devices, what is wrong and how to mend it. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include "engine/base/sea_file.h"
+#include "engine/base/sea_node.h"
+#include "pipeline/sea_doctor.h"
+#include "scheduler/sea_args.h"
+#include "scheduler/sea_command.h"
+#include "scheduler/sea_home.h"
+#include "scheduler/sea_migrate.h"
+#include "scheduler/sea_role.h"
+
+#define DISK_BYTES_WANTED ((double)(1 << 30))
+
+enum finding { FINE, NOTE, BAD };
+
+struct report {
+    bool json, any;
+    int bad;
+};
+
+static void
+tell(struct report *report, enum finding what, const char *topic, const char *text,
+     const char *mend)
+{
+    static const char *const words[] = { "ok", "note", "bad" };
+
+    report->bad += what == BAD;
+    if (report->json) {
+        struct sea_buf line;
+
+        sea_buf_init(&line, 65536);
+        sea_buf_addf(&line, "%s\n {\"topic\":\"%s\",\"state\":\"%s\",\"text\":",
+                     report->any ? "," : "[", topic, words[what]);
+        sea_json_quote(&line, text, strlen(text));
+        sea_buf_puts(&line, ",\"mend\":");
+        sea_json_quote(&line, mend, strlen(mend));
+        sea_buf_puts(&line, "}");
+        fputs(line.data, stdout);
+        sea_buf_release(&line);
+    } else {
+        printf("%-5s %-12s %s\n", words[what], topic, text);
+        if (mend[0])
+            printf("%19s%s\n", "", mend);
+    }
+    report->any = true;
+}
+
+static void
+tell_err(struct report *report, const char *topic, struct sea_err *err)
+{
+    tell(report, BAD, topic, err->message, err->hint);
+    sea_err_clear(err);
+}
+
+static void
+check_devices(struct report *report)
+{
+    char text[512];
+    struct sea_err err = { 0 };
+
+    if (sea_doctor_device("cpu", text, sizeof(text), &err))
+        tell_err(report, "cpu", &err);
+    else
+        tell(report, FINE, "cpu", text, "");
+    if (sea_doctor_device("cuda:0", text, sizeof(text), &err))
+        tell(report, NOTE, "gpu", err.message, "Stages run on the CPU; nothing needs a GPU.");
+    else
+        tell(report, FINE, "gpu", text, "");
+}
+
+static void
+check_files(struct report *report)
+{
+    static const struct { const char *topic, *path, *package; } files[] = {
+        { "emoji font", "/usr/share/fonts/truetype/noto/NotoColorEmoji.ttf",
+          "fonts-noto-color-emoji" },
+        { "names", "/usr/share/unicode/cldr/common/annotations/en.xml", "unicode-cldr-core" },
+        { "wordnet", "/usr/share/wordnet/index.noun", "wordnet-base" } };
+    char mend[160];
+    size_t i;
+
+    for (i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+        snprintf(mend, sizeof(mend), "apt-get install %s (or `make deps`)", files[i].package);
+        if (sea_file_exists(files[i].path))
+            tell(report, FINE, files[i].topic, files[i].path, "");
+        else
+            tell(report, BAD, files[i].topic, "is not installed", mend);
+    }
+}
+
+static void
+check_disk(struct report *report, const char *dir)
+{
+    struct statvfs fs;
+    char text[SEA_PATH_MAX + 64];
+    double room;
+
+    if (statvfs(dir, &fs)) {
+        tell(report, BAD, "disk", "the data folder cannot be looked at", "Check its permissions.");
+        return;
+    }
+    room = (double)fs.f_bavail * (double)fs.f_frsize;
+    snprintf(text, sizeof(text), "%.1f GiB free for \"%s\"", room / (1 << 30), dir);
+    tell(report, room < DISK_BYTES_WANTED ? BAD : FINE, "disk", text,
+         room < DISK_BYTES_WANTED ? "Free some space, or move the folder with SEA_DATA." : "");
+}
+
+static void
+check_roles(struct report *report, const char *dir)
+{
+    char text[64], name[32];
+    int64_t pid = sea_role_pid(dir, "scheduler");
+    int i, workers = 0;
+
+    snprintf(text, sizeof(text), pid ? "runs, process %lld" : "does not run here",
+             (long long)pid);
+    tell(report, pid ? FINE : NOTE, "scheduler", text, pid ? "" : "`sea up` starts it.");
+    for (i = 1; i <= 64; i++) {
+        snprintf(name, sizeof(name), "worker-%d", i);
+        workers += sea_role_pid(dir, name) != 0;
+    }
+    snprintf(text, sizeof(text), "%d run here", workers);
+    tell(report, workers ? FINE : NOTE, "workers", text, workers ? "" : "`sea up` starts one.");
+}
+
+static void
+check_database(struct report *report, const struct sea_home *home)
+{
+    struct sea_db_options options = { .url = home->url, .role = "sea doctor" };
+    struct sea_migration_state state;
+    struct sea_err err = { 0 };
+    struct sea_db *db = NULL;
+    char text[128];
+
+    if (sea_db_open(&options, &db, &err)) {
+        sea_hint(&err, "`sea up` starts a private server.");
+        tell_err(report, "postgresql", &err);
+        return;
+    }
+    tell(report, FINE, "postgresql", home->is_private ? "private server runs" : "reachable", "");
+    if (sea_migrate_check(db, &state, &err)) {
+        tell_err(report, "schema", &err);
+    } else {
+        snprintf(text, sizeof(text), "version %d", (int)state.version);
+        tell(report, FINE, "schema", text, "");
+    }
+    sea_db_close(db);
+}
+
+enum sea_status
+sea_cmd_doctor(const struct sea_call *call, struct sea_err *err)
+{
+    struct report report = { 0 };
+    const char *data = NULL;
+    struct sea_err why = { 0 };
+    struct sea_home home;
+    struct sea_texts rest;
+    enum sea_status status;
+    bool helped;
+    const struct sea_arg table[] = {
+        { "--json", SEA_ARG_FLAG, &report.json, NULL, "as JSON" },
+        { "--data", SEA_ARG_TEXT, &data, "DIR", "data folder (SEA_DATA, ./.sea)" },
+    };
+
+    status = sea_args_parse(call->argc, call->argv, call->usage, table, 2, &rest, &helped, err);
+    if (status || helped)
+        return status;
+    status = sea_args_count(&rest, 0, 0, call->usage, err);
+    if (status)
+        return status;
+    check_devices(&report);
+    check_files(&report);
+    if (sea_home_open(&home, data, &why)) {
+        tell_err(&report, "service", &why);
+    } else {
+        check_disk(&report, home.dir);
+        check_database(&report, &home);
+        check_roles(&report, home.dir);
+    }
+    if (report.json)
+        printf("\n]\n");
+    else
+        printf("%s\n", report.bad ? "some things need mending" : "everything needed is there");
+    if (report.bad)
+        return sea_fail(err, SEA_E_SERVICE, "%d findings need mending", report.bad);
+    return SEA_OK;
+}

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* sea model, tokenize, detokenize, image: looking at one model, text or picture alone. */
+#include <stdio.h>
+#include <string.h>
+
+#include "pipeline/sea_tools.h"
+#include "scheduler/sea_args.h"
+#include "scheduler/sea_command.h"
+
+static enum sea_status
+need(const char *value, const char *option, const struct sea_call *call, struct sea_err *err)
+{
+    if (value)
+        return SEA_OK;
+    sea_fail(err, SEA_E_CONFIG, "%s is missing", option);
+    sea_hint(err, "Usage: sea %s", call->usage);
+    return err->status;
+}
+
+enum sea_status
+sea_cmd_model(const struct sea_call *call, struct sea_err *err)
+{
+    struct sea_tool_generate generate = { .dir = NULL };
+    const char *ids = NULL, *out = NULL, *device = "auto";
+    bool json = false, tensors = false, ids_out = false, helped;
+    struct sea_texts rest;
+    enum sea_status status;
+    const struct sea_arg table[] = {
+        { "--model", SEA_ARG_TEXT, &generate.dir, "DIR", "a Hugging Face folder" },
+        { "--image", SEA_ARG_TEXT, &generate.image, "FILE", "JPEG, PNG or WebP" },
+        { "--ids", SEA_ARG_TEXT, &ids, "1,2,…", "logits: token ids" },
+        { "--out", SEA_ARG_TEXT, &out, "FILE", "logits: one float32 tensor [T,V]" },
+        { "--prompt", SEA_ARG_TEXT, &generate.prompt, "TEXT", "generate: the text" },
+        { "--template", SEA_ARG_TEXT, &generate.template_name, "NAME",
+          "generate: v1 makes the prompt a question" },
+        { "--aspect", SEA_ARG_TEXT, &generate.aspect, "pad|square", "how a picture is fitted" },
+        { "--max-new", SEA_ARG_INT, &generate.max_new, "N", "generate: words at most (128)" },
+        { "--ids-out", SEA_ARG_FLAG, &ids_out, NULL, "generate: ids instead of text" },
+        { "--device", SEA_ARG_TEXT, &device, "D", "cpu, cpu:N, cuda:N or auto" },
+        { "--tensors", SEA_ARG_FLAG, &tensors, NULL, "inspect: list every tensor" },
+        { "--json", SEA_ARG_FLAG, &json, NULL, "inspect: as JSON" },
+    };
+
+    status = sea_args_parse(call->argc, call->argv, call->usage, table,
+                            sizeof(table) / sizeof(table[0]), &rest, &helped, err);
+    if (status || helped)
+        return status;
+    status = sea_args_count(&rest, 1, 2, call->usage, err);
+    if (status)
+        return status;
+    if (!generate.dir && rest.count == 2)
+        generate.dir = rest.at[1];
+    status = need(generate.dir, "--model", call, err);
+    if (status)
+        return status;
+    generate.device = device;
+    if (strcmp(rest.at[0], "inspect") == 0)
+        return sea_tool_inspect(generate.dir, json, tensors, stdout, err);
+    if (strcmp(rest.at[0], "logits") == 0) {
+        status = need(ids, "--ids", call, err);
+        if (!status)
+            status = need(out, "--out", call, err);
+        return status ? status
+                      : sea_tool_logits(generate.dir, generate.image, ids, out, device, err);
+    }
+    if (strcmp(rest.at[0], "generate") == 0) {
+        status = need(generate.prompt, "--prompt", call, err);
+        return status ? status : sea_tool_generate(&generate, ids_out, stdout, err);
+    }
+    return sea_fail(err, SEA_E_CONFIG,
+                    "\"model %s\" is not a command, know: inspect, logits, generate", rest.at[0]);
+}
+
+/* The one option that both text commands take. */
+static enum sea_status
+parse_model(const struct sea_call *call, const char **dir, bool *helped, struct sea_err *err)
+{
+    const struct sea_arg table[] = {
+        { "--model", SEA_ARG_TEXT, dir, "DIR", "folder with tokenizer.json" },
+    };
+    struct sea_texts rest;
+    enum sea_status status;
+
+    *dir = NULL;
+    status = sea_args_parse(call->argc, call->argv, call->usage, table, 1, &rest, helped, err);
+    if (!status && !*helped)
+        status = sea_args_count(&rest, 0, 0, call->usage, err);
+    if (!status && !*helped)
+        status = need(*dir, "--model", call, err);
+    return status;
+}
+
+enum sea_status
+sea_cmd_tokenize(const struct sea_call *call, struct sea_err *err)
+{
+    const char *dir;
+    bool helped;
+    enum sea_status status = parse_model(call, &dir, &helped, err);
+
+    return status || helped ? status : sea_tool_tokenize(dir, stdin, stdout, err);
+}
+
+enum sea_status
+sea_cmd_detokenize(const struct sea_call *call, struct sea_err *err)
+{
+    const char *dir;
+    bool helped;
+    enum sea_status status = parse_model(call, &dir, &helped, err);
+
+    return status || helped ? status : sea_tool_detokenize(dir, stdin, stdout, err);
+}
+
+enum sea_status
+sea_cmd_image(const struct sea_call *call, struct sea_err *err)
+{
+    const char *dir = NULL, *image = NULL, *aspect = NULL, *out = NULL;
+    const struct sea_arg table[] = {
+        { "--model", SEA_ARG_TEXT, &dir, "DIR", "folder with preprocessor_config.json" },
+        { "--image", SEA_ARG_TEXT, &image, "FILE", "JPEG, PNG or WebP" },
+        { "--aspect", SEA_ARG_TEXT, &aspect, "pad|square", "how the picture is fitted" },
+        { "--out", SEA_ARG_TEXT, &out, "FILE", "one float32 tensor [3,H,W]" },
+    };
+    struct sea_texts rest;
+    enum sea_status status;
+    bool helped;
+
+    status = sea_args_parse(call->argc, call->argv, call->usage, table, 4, &rest, &helped, err);
+    if (status || helped)
+        return status;
+    status = sea_args_count(&rest, 0, 0, call->usage, err);
+    if (!status)
+        status = need(dir, "--model", call, err);
+    if (!status)
+        status = need(image, "--image", call, err);
+    if (!status)
+        status = need(out, "--out", call, err);
+    return status ? status : sea_tool_image(dir, image, aspect, out, err);
+}

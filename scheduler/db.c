@@ -1,0 +1,617 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "scheduler/sea_db.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <libpq-fe.h>
+
+#include "engine/base/sea_arena.h"
+#include "engine/base/sea_clock.h"
+#include "engine/base/sea_log.h"
+#include "scheduler/sea_sql_text.h"
+
+#define PARAMS_MAX 16
+#define TRIES_MAX 6             /* of a transaction that met 40001 or 40P01 */
+#define CHANNELS_MAX 4
+#define CONNECT_MS 5000
+#define STATEMENT_MS 30000
+
+struct sea_db {
+    PGconn *conn;               /* NULL: lost */
+    char *url;
+    char role[64];
+    int64_t connect_ms, statement_ms;
+    char channels[CHANNELS_MAX][32];
+    size_t channels_count;
+};
+
+struct sea_rows {
+    PGresult *result;
+};
+
+/* ---- connecting ---- */
+
+static void
+quiet(void *arg, const PGresult *result)
+{
+    (void)arg;
+    (void)result;
+}
+
+static void
+lose(struct sea_db *db)
+{
+    PQfinish(db->conn);
+    db->conn = NULL;
+}
+
+/* libpq's texts have several lines and end with one. */
+static void
+one_line(char *out, size_t room, const char *text)
+{
+    size_t len;
+    char *at;
+
+    snprintf(out, room, "%s", text ? text : "");
+    for (at = out; *at; at++)
+        if (*at == '\n' || *at == '\t')
+            *at = ' ';
+    len = strlen(out);
+    while (len && out[len - 1] == ' ')
+        out[--len] = 0;
+    sea_log_redact(out);
+}
+
+static enum sea_status
+fail_connect(struct sea_db *db, const char *why, struct sea_err *err)
+{
+    char text[400];
+
+    one_line(text, sizeof(text), why ? why : db->conn ? PQerrorMessage(db->conn) : "no memory");
+    sea_fail(err, SEA_E_SERVICE, "could not connect to PostgreSQL: %s", text);
+    sea_cause(err, "sqlstate 08001");
+    sea_hint(err, "Start it with `sea up`, or name a running one in SEA_DATABASE_URL.");
+    if (db->conn)
+        lose(db);
+    return SEA_E_SERVICE;
+}
+
+/* Waits for the socket; false when the deadline passed. */
+static bool
+wait_socket(PGconn *conn, short events, int64_t deadline)
+{
+    struct pollfd at = { .fd = PQsocket(conn), .events = events };
+    int64_t left;
+    int n;
+
+    do {
+        left = deadline - sea_clock_ms();
+        if (left < 0)
+            return false;
+        n = poll(&at, 1, (int)left);
+    } while (n < 0 && errno == EINTR);
+    return n > 0;
+}
+
+static enum sea_status
+connect_now(struct sea_db *db, struct sea_err *err)
+{
+    /* expand_dbname: the last dbname may be a whole URL. Keywords of the URL win. */
+    const char *keys[] = { "connect_timeout", "keepalives_idle", "tcp_user_timeout",
+                           "fallback_application_name", "dbname", NULL };
+    const char *values[] = { "5", "15", "15000", db->role, db->url, NULL };
+    int64_t deadline = sea_clock_ms() + db->connect_ms;
+    PostgresPollingStatusType next = PGRES_POLLING_WRITING;
+
+    db->conn = PQconnectStartParams(keys, values, 1);
+    if (!db->conn || PQstatus(db->conn) == CONNECTION_BAD)
+        return fail_connect(db, NULL, err);
+    while (next != PGRES_POLLING_OK) {
+        if (!wait_socket(db->conn, next == PGRES_POLLING_READING ? POLLIN : POLLOUT, deadline))
+            return fail_connect(db, "no answer in time", err);
+        next = PQconnectPoll(db->conn);
+        if (next == PGRES_POLLING_FAILED)
+            return fail_connect(db, NULL, err);
+    }
+    PQsetNoticeReceiver(db->conn, quiet, NULL);
+    /* The stage's process must not inherit the session. */
+    (void)fcntl(PQsocket(db->conn), F_SETFD, FD_CLOEXEC);
+    return SEA_OK;
+}
+
+enum sea_status
+sea_db_open(const struct sea_db_options *options, struct sea_db **out, struct sea_err *err)
+{
+    struct sea_db *db = sea_xcalloc(1, sizeof(*db));
+
+    *out = NULL;
+    db->url = options->url ? sea_xstrdup(options->url) : NULL;
+    snprintf(db->role, sizeof(db->role), "%s", options->role ? options->role : "sea");
+    db->connect_ms = options->connect_ms ? options->connect_ms : CONNECT_MS;
+    db->statement_ms = options->statement_ms ? options->statement_ms : STATEMENT_MS;
+    if (connect_now(db, err)) {
+        sea_db_close(db);
+        return err->status;
+    }
+    *out = db;
+    return SEA_OK;
+}
+
+void
+sea_db_close(struct sea_db *db)
+{
+    if (!db)
+        return;
+    PQfinish(db->conn);
+    free(db->url);
+    free(db);
+}
+
+bool
+sea_db_is_lost(const struct sea_db *db)
+{
+    return !db->conn || PQstatus(db->conn) == CONNECTION_BAD;
+}
+
+void
+sea_db_set_statement_ms(struct sea_db *db, int64_t ms)
+{
+    db->statement_ms = ms;
+}
+
+/* ---- calls ---- */
+
+static enum sea_status
+status_of(const char *state)
+{
+    if (strcmp(state, "LF001") == 0)
+        return SEA_E_LEASE;
+    if (strncmp(state, "LF01", 4) == 0)
+        return SEA_E_CONFIG;
+    /* connection, resources, operator intervention (shut down, cancelled), busy object */
+    if (strncmp(state, "08", 2) == 0 || strncmp(state, "53", 2) == 0 ||
+        strncmp(state, "57", 2) == 0 || strncmp(state, "55P03", 5) == 0 ||
+        strncmp(state, "40", 2) == 0)
+        return SEA_E_SERVICE;
+    return SEA_E_INTERNAL;
+}
+
+static enum sea_status
+fail_result(struct sea_db *db, const char *name, const PGresult *result, struct sea_err *err)
+{
+    const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+    const char *hint = PQresultErrorField(result, PG_DIAG_MESSAGE_HINT);
+    const char *message = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
+    enum sea_status status;
+    char text[400];
+
+    if (!state || sea_db_is_lost(db)) {
+        one_line(text, sizeof(text), PQerrorMessage(db->conn));
+        status = sea_fail(err, SEA_E_SERVICE, "the connection to PostgreSQL was lost: %s", text);
+        sea_cause(err, "sqlstate %s", state ? state : "08006");
+        sea_hint(err, "See whether the server runs; work goes on when it is back.");
+        lose(db);
+        return status;
+    }
+    one_line(text, sizeof(text), message);
+    status = status_of(state);
+    if (status == SEA_E_INTERNAL || status == SEA_E_SERVICE)
+        sea_fail(err, status, "PostgreSQL refused \"%s\": %s", name, text);
+    else
+        sea_fail(err, status, "%s", text);
+    sea_cause(err, "sqlstate %s", state);
+    if (hint)
+        sea_hint(err, "%s", hint);
+    if (strcmp(state, "42P01") == 0 || strcmp(state, "42883") == 0 || strcmp(state, "3F000") == 0)
+        sea_hint(err, "The schema may be behind the program; run `sea migrate`.");
+    return status;
+}
+
+static bool
+is_worth_repeating(const PGresult *result)
+{
+    const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+
+    return state && (strcmp(state, "40001") == 0 || strcmp(state, "40P01") == 0);
+}
+
+static enum sea_status
+fail_late(struct sea_db *db, const char *name, struct sea_err *err)
+{
+    sea_fail(err, SEA_E_SERVICE, "PostgreSQL did not answer \"%s\" within %lld ms", name,
+             (long long)db->statement_ms);
+    sea_cause(err, "sqlstate 57014");
+    lose(db);
+    return SEA_E_SERVICE;
+}
+
+/* Sends what was queued and collects the last result (a script has several); *result is
+ * NULL when the deadline passed. */
+static enum sea_status
+collect(struct sea_db *db, const char *name, PGresult **result, struct sea_err *err)
+{
+    int64_t deadline = sea_clock_ms() + db->statement_ms;
+    PGresult *next;
+    int left;
+
+    *result = NULL;
+    while ((left = PQflush(db->conn)) > 0)
+        if (!wait_socket(db->conn, POLLIN | POLLOUT, deadline) || !PQconsumeInput(db->conn))
+            return fail_late(db, name, err);
+    for (;;) {
+        while (PQisBusy(db->conn)) {
+            if (!wait_socket(db->conn, POLLIN, deadline)) {
+                PQclear(*result);
+                *result = NULL;
+                return fail_late(db, name, err);
+            }
+            if (!PQconsumeInput(db->conn))
+                break;
+        }
+        next = PQgetResult(db->conn);
+        if (!next)
+            return SEA_OK;
+        /* After an error nothing else of the script ran: that result tells. */
+        if (*result && PQresultStatus(*result) == PGRES_FATAL_ERROR) {
+            PQclear(next);
+            continue;
+        }
+        PQclear(*result);
+        *result = next;
+    }
+}
+
+static enum sea_status
+run_once(struct sea_db *db, const char *name, const char *sql, const char *const *values,
+         int count, bool script, PGresult **result, struct sea_err *err)
+{
+    ExecStatusType got;
+    char text[300];
+    int sent;
+
+    *result = NULL;
+    if (sea_db_is_lost(db)) {
+        sea_fail(err, SEA_E_SERVICE, "there is no connection to PostgreSQL");
+        sea_cause(err, "sqlstate 08003");
+        return SEA_E_SERVICE;
+    }
+    sent = PQsetnonblocking(db->conn, 1) == 0 &&
+           (script ? PQsendQuery(db->conn, sql)
+                   : PQsendQueryParams(db->conn, sql, count, NULL, values, NULL, NULL, 0));
+    if (sent && collect(db, name, result, err))
+        return err->status;
+    if (!sent || !*result) {
+        one_line(text, sizeof(text), PQerrorMessage(db->conn));
+        sea_fail(err, SEA_E_SERVICE, "the connection to PostgreSQL was lost: %s", text);
+        sea_cause(err, "sqlstate 08006");
+        lose(db);
+        return SEA_E_SERVICE;
+    }
+    got = PQresultStatus(*result);
+    if (got == PGRES_TUPLES_OK || got == PGRES_COMMAND_OK)
+        return SEA_OK;
+    return fail_result(db, name, *result, err);
+}
+
+static enum sea_status
+run(struct sea_db *db, const char *name, const char *sql, const char *const *values, int count,
+    bool script, struct sea_rows **rows, struct sea_err *err)
+{
+    enum sea_status status;
+    PGresult *result;
+    int tries;
+
+    for (tries = 1;; tries++) {
+        struct sea_err mine = { 0 };
+
+        status = run_once(db, name, sql, values, count, script, &result, &mine);
+        if (status && !script && result && tries < TRIES_MAX && is_worth_repeating(result) &&
+            !sea_db_is_lost(db) && PQtransactionStatus(db->conn) == PQTRANS_IDLE) {
+            PQclear(result);
+            sea_clock_sleep_ms(5 << tries);
+            continue;
+        }
+        if (status && !err->status)
+            *err = mine;
+        break;
+    }
+    if (!status && rows) {
+        *rows = sea_xcalloc(1, sizeof(**rows));
+        (*rows)->result = result;
+    } else {
+        PQclear(result);
+    }
+    return status;
+}
+
+enum sea_status
+sea_db_query(struct sea_db *db, const char *name, const struct sea_param *params, size_t count,
+             struct sea_rows **rows, struct sea_err *err)
+{
+    const char *sql = sea_sql_text(name);
+    const char *values[PARAMS_MAX];
+    char numbers[PARAMS_MAX][32];
+    size_t i;
+
+    if (rows)
+        *rows = NULL;
+    assert(sql && count <= PARAMS_MAX);
+    for (i = 0; i < count; i++) {
+        values[i] = numbers[i];
+        switch (params[i].kind) {
+        case SEA_PARAM_TEXT:
+            values[i] = params[i].text;
+            break;
+        case SEA_PARAM_INT:
+            snprintf(numbers[i], sizeof(numbers[i]), "%lld", (long long)params[i].integer);
+            break;
+        case SEA_PARAM_REAL:
+            snprintf(numbers[i], sizeof(numbers[i]), "%.17g", params[i].real);
+            break;
+        case SEA_PARAM_BOOL:
+            values[i] = params[i].integer ? "true" : "false";
+            break;
+        default:
+            values[i] = NULL;
+        }
+    }
+    return run(db, name, sql, values, (int)count, false, rows, err);
+}
+
+enum sea_status
+sea_db_query_one(struct sea_db *db, const char *name, const struct sea_param *params,
+                 size_t count, struct sea_rows **rows, struct sea_err *err)
+{
+    enum sea_status status = sea_db_query(db, name, params, count, rows, err);
+
+    if (!status && sea_rows_count(*rows) != 1) {
+        status = sea_fail(err, SEA_E_INTERNAL, "query \"%s\" gave %zu rows, need 1", name,
+                          sea_rows_count(*rows));
+        sea_rows_close(*rows);
+        *rows = NULL;
+    }
+    return status;
+}
+
+enum sea_status
+sea_db_script(struct sea_db *db, const char *name, struct sea_err *err)
+{
+    const char *sql = sea_sql_text(name);
+
+    assert(sql);
+    return run(db, name, sql, NULL, 0, true, NULL, err);
+}
+
+enum sea_status
+sea_db_query_text(struct sea_db *db, const char *sql, struct sea_rows **rows,
+                  struct sea_err *err)
+{
+    if (rows)
+        *rows = NULL;
+    return run(db, "query", sql, NULL, 0, false, rows, err);
+}
+
+/* ---- rows ---- */
+
+void
+sea_rows_close(struct sea_rows *rows)
+{
+    if (!rows)
+        return;
+    PQclear(rows->result);
+    free(rows);
+}
+
+size_t
+sea_rows_count(const struct sea_rows *rows)
+{
+    return rows ? (size_t)PQntuples(rows->result) : 0;
+}
+
+/* NULL for SQL's NULL and, with err filled, for what is not there. */
+static const char *
+cell(const struct sea_rows *rows, size_t row, const char *column, bool need,
+     struct sea_err *err)
+{
+    int at = PQfnumber(rows->result, column);
+
+    if (at < 0 || row >= sea_rows_count(rows)) {
+        sea_fail(err, SEA_E_INTERNAL, "a result has no column \"%s\" in row %zu", column, row);
+        return NULL;
+    }
+    if (PQgetisnull(rows->result, (int)row, at)) {
+        if (need)
+            sea_fail(err, SEA_E_INTERNAL, "column \"%s\" is null in row %zu", column, row);
+        return NULL;
+    }
+    return PQgetvalue(rows->result, (int)row, at);
+}
+
+static int64_t
+parse_int(const char *text, const char *column, struct sea_err *err)
+{
+    char *end;
+    long long value;
+
+    errno = 0;
+    value = strtoll(text, &end, 10);
+    if (errno || end == text || *end)
+        sea_fail(err, SEA_E_INTERNAL, "column \"%s\" holds \"%s\", need a whole number", column,
+                 text);
+    return value;
+}
+
+static double
+parse_real(const char *text, const char *column, struct sea_err *err)
+{
+    char *end;
+    double value = strtod(text, &end);
+
+    if (end == text || *end)
+        sea_fail(err, SEA_E_INTERNAL, "column \"%s\" holds \"%s\", need a number", column, text);
+    return value;
+}
+
+int64_t
+sea_rows_int(const struct sea_rows *rows, size_t row, const char *column, struct sea_err *err)
+{
+    const char *text = cell(rows, row, column, true, err);
+
+    return text ? parse_int(text, column, err) : 0;
+}
+
+double
+sea_rows_real(const struct sea_rows *rows, size_t row, const char *column, struct sea_err *err)
+{
+    const char *text = cell(rows, row, column, true, err);
+
+    return text ? parse_real(text, column, err) : 0;
+}
+
+bool
+sea_rows_bool(const struct sea_rows *rows, size_t row, const char *column, struct sea_err *err)
+{
+    const char *text = cell(rows, row, column, true, err);
+
+    return text && text[0] == 't';
+}
+
+const char *
+sea_rows_text(const struct sea_rows *rows, size_t row, const char *column, struct sea_err *err)
+{
+    const char *text = cell(rows, row, column, true, err);
+
+    return text ? text : "";
+}
+
+int64_t
+sea_rows_int_or(const struct sea_rows *rows, size_t row, const char *column, int64_t fallback,
+                struct sea_err *err)
+{
+    const char *text = cell(rows, row, column, false, err);
+
+    return text ? parse_int(text, column, err) : fallback;
+}
+
+double
+sea_rows_real_or(const struct sea_rows *rows, size_t row, const char *column, double fallback,
+                 struct sea_err *err)
+{
+    const char *text = cell(rows, row, column, false, err);
+
+    return text ? parse_real(text, column, err) : fallback;
+}
+
+const char *
+sea_rows_text_or(const struct sea_rows *rows, size_t row, const char *column,
+                 const char *fallback, struct sea_err *err)
+{
+    const char *text = cell(rows, row, column, false, err);
+
+    return text ? text : fallback;
+}
+
+size_t
+sea_rows_columns_count(const struct sea_rows *rows)
+{
+    return (size_t)PQnfields(rows->result);
+}
+
+const char *
+sea_rows_column(const struct sea_rows *rows, size_t column)
+{
+    return PQfname(rows->result, (int)column);
+}
+
+const char *
+sea_rows_cell(const struct sea_rows *rows, size_t row, size_t column)
+{
+    return PQgetisnull(rows->result, (int)row, (int)column)
+               ? NULL : PQgetvalue(rows->result, (int)row, (int)column);
+}
+
+enum sea_column_kind
+sea_rows_column_kind(const struct sea_rows *rows, size_t column)
+{
+    switch (PQftype(rows->result, (int)column)) {     /* pg_type.oid, fixed since 1997 */
+    case 16:
+        return SEA_COLUMN_BOOL;
+    case 20: case 21: case 23: case 700: case 701: case 1700:
+        return SEA_COLUMN_NUMBER;
+    case 114: case 3802:
+        return SEA_COLUMN_JSON;
+    default:
+        return SEA_COLUMN_TEXT;
+    }
+}
+
+/* ---- notifications ---- */
+
+static enum sea_status
+listen_now(struct sea_db *db, const char *channel, struct sea_err *err)
+{
+    char sql[48];
+
+    /* A channel is a name, not a value: it cannot be a parameter. */
+    snprintf(sql, sizeof(sql), "LISTEN %s", channel);
+    return sea_db_query_text(db, sql, NULL, err);
+}
+
+enum sea_status
+sea_db_listen(struct sea_db *db, const char *channel, struct sea_err *err)
+{
+    size_t len = strlen(channel);
+
+    assert(len < 32 && strspn(channel, "abcdefghijklmnopqrstuvwxyz_") == len);
+    assert(db->channels_count < CHANNELS_MAX);
+    memcpy(db->channels[db->channels_count++], channel, len + 1);
+    return listen_now(db, channel, err);
+}
+
+enum sea_status
+sea_db_reconnect(struct sea_db *db, struct sea_err *err)
+{
+    enum sea_status status;
+    size_t i;
+
+    if (db->conn)
+        lose(db);
+    status = connect_now(db, err);
+    for (i = 0; i < db->channels_count && !status; i++)
+        status = listen_now(db, db->channels[i], err);
+    return status;
+}
+
+static bool
+take_notifications(struct sea_db *db)
+{
+    bool any = false;
+    PGnotify *one;
+
+    while ((one = PQnotifies(db->conn))) {
+        PQfreemem(one);
+        any = true;
+    }
+    return any;
+}
+
+bool
+sea_db_wait(struct sea_db *db, int64_t ms)
+{
+    struct pollfd at = { .fd = -1, .events = POLLIN };
+    bool lost = sea_db_is_lost(db);
+
+    if (!lost && take_notifications(db))
+        return true;
+    at.fd = lost ? -1 : PQsocket(db->conn);     /* poll ignores -1 and waits */
+    if (poll(&at, 1, (int)ms) <= 0 || lost)
+        return false;
+    if (!PQconsumeInput(db->conn))
+        lose(db);
+    return !sea_db_is_lost(db) && take_notifications(db);
+}

@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "scheduler/sea_role.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "engine/base/sea_clock.h"
+#include "engine/base/sea_file.h"
+
+#define START_MS 10000          /* a role that does not hold its lock by then has failed */
+#define LOG_BYTES_MAX ((size_t)256 << 20)
+
+volatile sig_atomic_t sea_role_stop;
+
+static void
+on_signal(int number)
+{
+    (void)number;
+    sea_role_stop = 1;
+}
+
+static enum sea_status
+role_path(char out[SEA_PATH_MAX], const char *dir, const char *folder, const char *name,
+          const char *suffix, struct sea_err *err)
+{
+    char file[128], parent[SEA_PATH_MAX];
+    enum sea_status status;
+
+    status = sea_path_join(parent, dir, folder, err);
+    if (!status)
+        status = sea_dir_create(parent, err);
+    snprintf(file, sizeof(file), "%s%s", name, suffix);
+    return status ? status : sea_path_join(out, parent, file, err);
+}
+
+enum sea_status
+sea_role_hold(const char *dir, const char *name, struct sea_err *err)
+{
+    struct sigaction action = { .sa_handler = on_signal };
+    char path[SEA_PATH_MAX], text[32];
+    enum sea_status status;
+    int fd, len;
+
+    sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGINT, &action, NULL);
+    if (!name)
+        return SEA_OK;
+    status = role_path(path, dir, "run", name, ".pid", err);
+    if (status)
+        return status;
+    fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+    if (fd < 0)
+        return sea_fail_errno(err, "could not open \"%s\"", path);
+    if (flock(fd, LOCK_EX | LOCK_NB)) {
+        close(fd);
+        status = sea_fail(err, SEA_E_CONFIG, "\"%s\" is running already in \"%s\"", name, dir);
+        sea_hint(err, "Stop it with `sea down` first.");
+        return status;
+    }
+    len = snprintf(text, sizeof(text), "%ld\n", (long)getpid());
+    if (ftruncate(fd, 0) || pwrite(fd, text, (size_t)len, 0) != len)
+        return sea_fail_errno(err, "could not write \"%s\"", path);
+    return SEA_OK;              /* fd stays open: the lock is the role */
+}
+
+/* The id in an open role file, 0 when nobody holds the lock. */
+static int64_t
+holder(int fd)
+{
+    char text[32] = "";
+    ssize_t n;
+
+    if (flock(fd, LOCK_SH | LOCK_NB) == 0) {
+        flock(fd, LOCK_UN);
+        return 0;
+    }
+    n = pread(fd, text, sizeof(text) - 1, 0);
+    return n > 0 ? strtoll(text, NULL, 10) : 0;
+}
+
+int64_t
+sea_role_pid(const char *dir, const char *name)
+{
+    struct sea_err err = { 0 };
+    char path[SEA_PATH_MAX];
+    int64_t pid;
+    int fd;
+
+    if (role_path(path, dir, "run", name, ".pid", &err))
+        return 0;
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return 0;
+    pid = holder(fd);
+    close(fd);
+    return pid;
+}
+
+/* The last line of a log file, for the message about a process that did not come up. */
+static void
+last_line(const char *path, char *out, size_t room)
+{
+    struct sea_err err = { 0 };
+    struct sea_buf text;
+    char *end, *start;
+
+    out[0] = 0;
+    sea_buf_init(&text, LOG_BYTES_MAX);
+    if (sea_file_read(path, &text, &err) == SEA_OK && text.len) {
+        end = text.data + text.len;
+        while (end > text.data && (end[-1] == '\n' || end[-1] == ' '))
+            *--end = 0;
+        start = strrchr(text.data, '\n');
+        snprintf(out, room, "%s", start ? start + 1 : text.data);
+    }
+    sea_buf_release(&text);
+}
+
+/* In the child: its own session, input from nowhere, output into the log. */
+static _Noreturn void
+become_role(const char *log, const char *program, const char *const *args)
+{
+    int null = open("/dev/null", O_RDONLY);
+    int out = open(log, O_WRONLY | O_CREAT | O_APPEND, 0644);
+
+    setsid();
+    if (null >= 0)
+        dup2(null, 0);
+    if (out >= 0) {
+        dup2(out, 1);
+        dup2(out, 2);
+    }
+    execv(program, (char *const *)args);
+    dprintf(2, "sea: could not start \"%s\": %s\n", program, strerror(errno));
+    _exit(sea_status_exit(SEA_E_INTERNAL));
+}
+
+enum sea_status
+sea_role_start(const char *dir, const char *name, const char *program, const char *const *args,
+               bool *started, struct sea_err *err)
+{
+    char log[SEA_PATH_MAX], last[256];
+    int64_t deadline = sea_clock_ms() + START_MS;
+    enum sea_status status;
+    int how = 0;
+    pid_t pid;
+
+    *started = false;
+    if (sea_role_pid(dir, name))
+        return SEA_OK;
+    status = role_path(log, dir, "log", name, ".log", err);
+    if (status)
+        return status;
+    pid = fork();
+    if (pid < 0)
+        return sea_fail_errno(err, "could not start the %s", name);
+    if (pid == 0)
+        become_role(log, program, args);
+    while (!sea_role_pid(dir, name) && sea_clock_ms() < deadline) {
+        if (waitpid(pid, &how, WNOHANG) == pid) {
+            last_line(log, last, sizeof(last));
+            status = sea_fail(err, SEA_E_SERVICE, "the %s ended at once: %s", name, last);
+            sea_hint(err, "Its log is \"%s\".", log);
+            return status;
+        }
+        sea_clock_sleep_ms(20);
+    }
+    *started = true;
+    if (!sea_role_pid(dir, name))
+        return sea_fail(err, SEA_E_SERVICE, "the %s did not come up within %d s", name,
+                        START_MS / 1000);
+    return SEA_OK;
+}
+
+/* Waits for the lock with the patience of grace_ms, then kills. */
+static void
+stop_one(int fd, int64_t pid, int64_t grace_ms)
+{
+    int64_t deadline = sea_clock_ms() + grace_ms;
+
+    kill((pid_t)pid, SIGTERM);
+    while (holder(fd) && sea_clock_ms() < deadline)
+        sea_clock_sleep_ms(20);
+    if (holder(fd))
+        kill((pid_t)pid, SIGKILL);
+    while (holder(fd) && sea_clock_ms() < deadline + 5000)
+        sea_clock_sleep_ms(20);
+}
+
+enum sea_status
+sea_role_stop_all(const char *dir, const char *prefix, int64_t grace_ms, int *stopped,
+                  struct sea_err *err)
+{
+    char folder[SEA_PATH_MAX];
+    struct dirent *entry;
+    enum sea_status status;
+    DIR *list;
+
+    *stopped = 0;
+    status = sea_path_join(folder, dir, "run", err);
+    if (status)
+        return status;
+    list = opendir(folder);
+    if (!list)
+        return errno == ENOENT ? SEA_OK : sea_fail_errno(err, "could not read \"%s\"", folder);
+    while ((entry = readdir(list))) {
+        size_t len = strlen(entry->d_name);
+        int64_t pid;
+        int fd;
+
+        if (len < 5 || strcmp(entry->d_name + len - 4, ".pid") != 0
+            || strncmp(entry->d_name, prefix, strlen(prefix)) != 0)
+            continue;
+        fd = openat(dirfd(list), entry->d_name, O_RDONLY | O_CLOEXEC);
+        pid = fd < 0 ? 0 : holder(fd);
+        if (pid > 0) {
+            stop_one(fd, pid, grace_ms);
+            (*stopped)++;
+        }
+        if (fd >= 0)
+            close(fd);
+    }
+    closedir(list);
+    return SEA_OK;
+}

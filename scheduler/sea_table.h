@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * sea_table.h - rows of a query for people and for programs
+ *
+ * Every listing of the command line goes through here, so all of them take --json and look
+ * alike: `table` has aligned columns and rounds for display, csv (RFC 4180) and json keep
+ * full precision, md is a Markdown table. Column names are the query's.
+ */
+#ifndef SEA_TABLE_H
+#define SEA_TABLE_H
+
+#include <stdio.h>
+
+#include "engine/base/sea_err.h"
+#include "scheduler/sea_db.h"
+
+enum sea_format { SEA_FORMAT_TABLE, SEA_FORMAT_CSV, SEA_FORMAT_JSON, SEA_FORMAT_MD };
+
+/* "table", "csv", "json", "md"; SEA_E_CONFIG otherwise. */
+SEA_MUST_CHECK enum sea_status
+sea_format_find(const char *name, enum sea_format *out, struct sea_err *err);
+
+/* empty is what people read when there are no rows. */
+void sea_table_print(const struct sea_rows *rows, enum sea_format format, const char *empty,
+                     FILE *to);
+
+#endif

@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * model_twin.h - the models once more, plainly and in double, for the tests of engine
+ *
+ * Written from the formulas, with loops only: no operator of ours, no packing tricks, no
+ * cache. Finite differences of these functions are exact to about 1e-8, so gradients are
+ * checked with tight bounds.
+ */
+#ifndef SEA_MODEL_TWIN_H
+#define SEA_MODEL_TWIN_H
+
+#include <stdlib.h>
+
+#include "engine/base/sea_rng.h"
+#include "engine/sea_adapter.h"
+#include "engine/sea_lm.h"
+#include "tests/sea_test.h"
+
+/* Parameters as doubles; free() them. */
+static double *
+twin_weights(const struct sea_params *params)
+{
+    float *host = calloc((size_t)params->floats, sizeof(*host));
+    double *w = calloc((size_t)params->floats, sizeof(*w));
+    struct sea_err err = { 0 };
+
+    CHECK_OK(sea_device_get(params->device, host, params->data,
+                            (size_t)params->floats * sizeof(float), &err), err);
+    for (int64_t i = 0; i < params->floats; i++)
+        w[i] = (double)host[i];
+    free(host);
+    return w;
+}
+
+static void
+twin_linear(const double *w, const double *b, const double *x, double *y, int64_t in,
+            int64_t out)
+{
+    for (int64_t o = 0; o < out; o++) {
+        y[o] = b ? b[o] : 0.0;
+        for (int64_t i = 0; i < in; i++)
+            y[o] += w[o * in + i] * x[i];
+    }
+}
+
+static void
+twin_norm(const struct sea_block_desc *desc, const double *gamma, const double *beta,
+          const double *x, double *y)
+{
+    double mean = 0.0, square = 0.0;
+
+    for (int64_t d = 0; d < desc->D && desc->norm == SEA_NORM_LAYER; d++)
+        mean += x[d] / (double)desc->D;
+    for (int64_t d = 0; d < desc->D; d++)
+        square += (x[d] - mean) * (x[d] - mean) / (double)desc->D;
+    for (int64_t d = 0; d < desc->D; d++)
+        y[d] = (x[d] - mean) / sqrt(square + (double)desc->eps) *
+               (gamma[d] + (double)desc->norm_add) + (beta ? beta[d] : 0.0);
+}
+
+static double
+twin_act(enum sea_act act, double x)
+{
+    switch (act) {
+    case SEA_ACT_GELU:
+        return 0.5 * x * (1 + erf(x * sqrt(0.5)));
+    case SEA_ACT_GELU_TANH:
+        return 0.5 * x * (1 + tanh(0.7978845608028654 * (x + 0.044715 * x * x * x)));
+    case SEA_ACT_QUICK_GELU:
+        return x / (1 + exp(-1.702 * x));
+    case SEA_ACT_SILU:
+        return x / (1 + exp(-x));
+    }
+    return 0.0;
+}
+
+static void
+twin_rotate(const struct sea_block_desc *desc, double *x, int64_t heads, int32_t pos)
+{
+    int64_t half = desc->rope_dims / 2;
+
+    for (int64_t h = 0; h < heads && desc->rope_theta > 0; h++)
+        for (int64_t i = 0; i < half; i++) {
+            double angle = (double)pos * pow(desc->rope_theta, -2.0 * (double)i /
+                                             (double)desc->rope_dims);
+            double *a = x + h * desc->E + i, *b = a + half, a0 = *a, b0 = *b;
+
+            *a = a0 * cos(angle) - b0 * sin(angle);
+            *b = b0 * cos(angle) + a0 * sin(angle);
+        }
+}
+
+/* One segment's attention: qkv (n, (H + 2K)E) -> out (n, HE). */
+static void
+twin_attend(const struct sea_block_desc *desc, const double *qkv, double *out, int64_t n)
+{
+    int64_t E = desc->E, ld = (desc->H + 2 * desc->K) * E, HE = desc->H * E;
+    double *p = calloc((size_t)n, sizeof(*p));
+
+    for (int64_t i = 0; i < n; i++)
+        for (int64_t h = 0; h < desc->H; h++) {
+            int64_t kh = h * desc->K / desc->H, seen = desc->causal ? i + 1 : n;
+            const double *k = qkv + HE + kh * E, *v = k + desc->K * E;
+            double most = -1e300, total = 0.0;
+
+            for (int64_t j = 0; j < seen; j++) {
+                p[j] = 0.0;
+                for (int64_t e = 0; e < E; e++)
+                    p[j] += qkv[i * ld + h * E + e] * k[j * ld + e] / sqrt((double)E);
+                most = p[j] > most ? p[j] : most;
+            }
+            for (int64_t j = 0; j < seen; j++)
+                total += p[j] = exp(p[j] - most);
+            for (int64_t e = 0; e < E; e++) {
+                out[i * HE + h * E + e] = 0.0;
+                for (int64_t j = 0; j < seen; j++)
+                    out[i * HE + h * E + e] += p[j] / total * v[j * ld + e];
+            }
+        }
+    free(p);
+}
+
+static const double *
+twin_at(const double *w, int64_t offset)
+{
+    return offset < 0 ? NULL : w + offset;
+}
+
+/* One segment of n rows through the first `layers` blocks (0: all). */
+static void
+twin_segment(const struct sea_stack *stack, const double *w, int64_t layers, double *x,
+             int64_t n)
+{
+    const struct sea_block_desc *desc = &stack->desc;
+    int64_t D = desc->D, F = desc->F, HE = desc->H * desc->E;
+    int64_t ld = (desc->H + 2 * desc->K) * desc->E, up = desc->gated ? 2 * F : F;
+    double *norm = calloc((size_t)D, sizeof(double)), *row = calloc((size_t)D, sizeof(double));
+    double *qkv = calloc((size_t)(n * ld), sizeof(double));
+    double *att = calloc((size_t)(n * HE), sizeof(double));
+    double *pre = calloc((size_t)up, sizeof(double));
+
+    for (int64_t l = 0; l < (layers ? layers : desc->layers); l++) {
+        const struct sea_block_offsets *at = &stack->blocks[l];
+
+        for (int64_t i = 0; i < n; i++) {
+            twin_norm(desc, w + at->norm1, twin_at(w, at->norm1_bias), x + i * D, norm);
+            twin_linear(w + at->qkv, twin_at(w, at->qkv_bias), norm, qkv + i * ld, D, ld);
+            twin_rotate(desc, qkv + i * ld, desc->H + desc->K, (int32_t)i);
+        }
+        twin_attend(desc, qkv, att, n);
+        for (int64_t i = 0; i < n; i++) {
+            twin_linear(w + at->o, twin_at(w, at->o_bias), att + i * HE, row, HE, D);
+            for (int64_t d = 0; d < D; d++)
+                x[i * D + d] += row[d];
+            twin_norm(desc, w + at->norm2, twin_at(w, at->norm2_bias), x + i * D, norm);
+            twin_linear(w + at->up, twin_at(w, at->up_bias), norm, pre, D, up);
+            for (int64_t f = 0; f < F; f++)
+                pre[f] = twin_act(desc->act, pre[f]) * (desc->gated ? pre[F + f] : 1.0);
+            twin_linear(w + at->down, twin_at(w, at->down_bias), pre, row, F, D);
+            for (int64_t d = 0; d < D; d++)
+                x[i * D + d] += row[d];
+        }
+    }
+    free(norm);
+    free(row);
+    free(qkv);
+    free(att);
+    free(pre);
+}
+
+/* Embeddings and given rows (in order) of a batch, scaled as the family does. */
+static void
+twin_embed(const struct sea_lm *lm, const double *w, const struct sea_lm_batch *batch,
+           const double *given, double *x)
+{
+    int64_t D = lm->desc.D, g = 0;
+    double scale = lm->desc.family == SEA_LM_GEMMA ? (double)sqrtf((float)D) : 1.0;
+
+    for (int64_t t = 0; t < batch->rows; t++) {
+        const double *row = batch->ids[t] < 0 ? given + D * g++
+                                              : w + lm->embed + batch->ids[t] * D;
+
+        for (int64_t d = 0; d < D; d++)
+            x[t * D + d] = row[d] * scale;
+    }
+}
+
+/* Logits of one row after the last block. */
+static void
+twin_logits(const struct sea_lm *lm, const double *w, const double *x, double *logits)
+{
+    double *norm = calloc((size_t)lm->desc.D, sizeof(double));
+
+    twin_norm(&lm->stack.desc, w + lm->norm, NULL, x, norm);
+    twin_linear(w + lm->head, NULL, norm, logits, lm->desc.D, lm->desc.vocab);
+    free(norm);
+}
+
+/* Sum of the losses of all supervised rows. */
+__attribute__((unused)) static double
+twin_lm_loss(const struct sea_lm *lm, const double *w, const struct sea_lm_batch *batch,
+             const double *given)
+{
+    int64_t D = lm->desc.D, V = lm->desc.vocab;
+    double *x = calloc((size_t)(batch->rows * D), sizeof(double));
+    double *logits = calloc((size_t)V, sizeof(double)), loss = 0.0;
+
+    twin_embed(lm, w, batch, given, x);
+    for (int64_t s = 0; s < batch->segments; s++) {
+        int32_t from = batch->start[s], to = batch->start[s + 1];
+
+        twin_segment(&lm->stack, w, 0, x + from * D, to - from);
+        for (int32_t t = from; t + 1 < to; t++) {
+            double most = -1e300, total = 0.0;
+
+            if (batch->labels[t + 1] == SEA_LM_IGNORE)
+                continue;
+            twin_logits(lm, w, x + t * D, logits);
+            for (int64_t v = 0; v < V; v++)
+                most = logits[v] > most ? logits[v] : most;
+            for (int64_t v = 0; v < V; v++)
+                total += exp(logits[v] - most);
+            loss += log(total) + most - logits[batch->labels[t + 1]];
+        }
+    }
+    free(x);
+    free(logits);
+    return loss;
+}
+
+__attribute__((unused)) static void
+twin_adapter(const struct sea_adapter *adapter, const double *w, const double *features,
+             int64_t R, double *x)
+{
+    double *act = calloc((size_t)adapter->D, sizeof(double));
+
+    for (int64_t r = 0; r < R; r++) {
+        const double *in = features + r * adapter->Dv;
+
+        if (adapter->kind == SEA_ADAPTER_LINEAR) {
+            twin_linear(w + adapter->w1, w + adapter->b1, in, x + r * adapter->D, adapter->Dv,
+                        adapter->D);
+            continue;
+        }
+        twin_linear(w + adapter->w1, w + adapter->b1, in, act, adapter->Dv, adapter->D);
+        for (int64_t d = 0; d < adapter->D; d++)
+            act[d] = twin_act(SEA_ACT_GELU, act[d]);
+        twin_linear(w + adapter->w2, w + adapter->b2, act, x + r * adapter->D, adapter->D,
+                    adapter->D);
+    }
+    free(act);
+}
+
+/*
+ * Checks gradients of params against central differences of loss(arg, w): `each` elements of
+ * every tensor. An error may be bound times the largest gradient of the tensor, plus 1e-7 of
+ * the largest of all: rounding (a key's bias moves nothing, its gradient is rounding only).
+ * Returns the largest error seen, relative to what is allowed times bound.
+ */
+typedef double twin_loss(const void *arg, const double *w);
+__attribute__((unused)) static double
+twin_check_gradients(const char *what, const struct sea_params *params, const float *grad,
+                     int each, double bound, twin_loss *loss, const void *arg)
+{
+    double *w = twin_weights(params), worst = 0.0, all = 0.0;
+    struct sea_rng rng;
+
+    for (int64_t i = 0; i < params->floats; i++)
+        all = fmax(all, fabs((double)grad[i]));
+    sea_rng_init(&rng, 7, 7);
+    for (int64_t t = 0; t < params->count; t++) {
+        const struct sea_param *param = &params->list[t];
+        double most = 0.0, off = 0.0;
+
+        for (int64_t i = 0; i < param->count; i++)
+            most = fmax(most, fabs((double)grad[param->offset + i]));
+        CHECK_MSG(most > 0, "%s: \"%s\" has no gradient at all", what, param->name);
+        for (int k = 0; k < each; k++) {
+            int64_t i = param->offset + sea_rng_below(&rng, (uint32_t)param->count);
+            double old = w[i], step = 1e-4, up, down;
+
+            if (k == 0)                         /* the largest one is always looked at */
+                for (int64_t j = 0; j < param->count; j++)
+                    if (fabs((double)grad[param->offset + j]) >= most)
+                        i = param->offset + j;
+            old = w[i];
+            w[i] = old + step;
+            up = loss(arg, w);
+            w[i] = old - step;
+            down = loss(arg, w);
+            w[i] = old;
+            off = fmax(off, fabs((up - down) / (2 * step) - (double)grad[i]));
+        }
+        off /= most + 1e-7 * all / bound;
+        CHECK_MSG(off <= bound, "%s: gradient of \"%s\" is off by %.3g of its largest, bound "
+                  "%.3g", what, param->name, off, bound);
+        worst = fmax(worst, off);
+    }
+    printf("%s: gradients within %.2g of the largest of each tensor (bound %.2g)\n", what,
+           worst, bound);
+    free(w);
+    return worst;
+}
+
+/* A gradient piece on the host; free() it. */
+__attribute__((unused)) static float *
+twin_host(const struct sea_device *device, const float *data, int64_t n)
+{
+    float *host = calloc((size_t)n + 1, sizeof(*host));
+    struct sea_err err = { 0 };
+
+    CHECK_OK(sea_device_get(device, host, data, (size_t)n * sizeof(float), &err), err);
+    return host;
+}
+
+#endif

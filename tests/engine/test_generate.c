@@ -1,0 +1,305 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Answers do not depend on their neighbours: slots, order, shared beginnings, pieces of a
+ * prefill change neither a word nor a bit of a logit; and they are what a plain forward of
+ * the whole sequence gives. */
+#include "engine/sea_generate.h"
+#include "tests/engine/model_twin.h"
+
+#define PATCHES 9
+#define FEATURES 12
+#define VOCAB 40
+#define PROMPTS 23
+#define IMAGES 5
+#define MAX_NEW 10
+#define ROOM 48
+#define GIVEN SEA_LM_GIVEN
+
+static struct sea_device device;
+static struct sea_mllm mllm;
+static float features[IMAGES * PATCHES * FEATURES];
+static int32_t words[PROMPTS][24];
+static struct sea_prompt prompts[PROMPTS];
+
+static void
+set_up(void)
+{
+    struct sea_lm_desc desc = sea_lm_defaults();
+    struct sea_err err = { 0 };
+
+    if (device.ops)
+        return;
+    CHECK_OK(sea_device_open(&device, "cpu:2", &err), err);
+    desc.vocab = VOCAB;
+    desc.D = 32;
+    desc.F = 48;
+    desc.layers = 3;
+    desc.H = 4;
+    desc.K = 2;
+    desc.E = 8;
+    desc.max_positions = 64;
+    desc.init_scale = 0.35f;
+    desc.eos[0] = 3;
+    desc.eos[1] = 17;
+    desc.eos_count = 2;
+    CHECK_OK(sea_lm_create(&mllm.lm, &device, &desc, 11, false, &err), err);
+    CHECK_OK(sea_adapter_create(&mllm.adapter, &device, SEA_ADAPTER_MLP2X_GELU, FEATURES, 32,
+                                4, false, &err), err);
+    mllm.patches = PATCHES;
+    for (int i = 0; i < IMAGES * PATCHES * FEATURES; i++)
+        features[i] = (float)sea_rng_normal_at(6, 6, (uint64_t)i);
+    /* A system text, a picture (or none), a question; some differ in the last word only,
+     * one pair is equal, and some differ in the first word. */
+    for (int i = 0; i < PROMPTS; i++) {
+        int n = 0, image = i * 7 % (IMAGES + 1) - 1;
+
+        words[i][n++] = i == 9 ? 8 : 1;
+        words[i][n++] = 5;
+        if (image >= 0)
+            words[i][n++] = GIVEN;
+        for (int k = 0; k < 2 + i % 5; k++)
+            words[i][n++] = (int32_t)(4 + sea_rng_uniform_at(2, 2, (uint64_t)(k + i % 4 * 9)) *
+                                      30);
+        prompts[i] = (struct sea_prompt){ words[i], n, image, 1000 + i };
+    }
+    prompts[22] = prompts[3];
+    prompts[22].id = 1022;
+}
+
+struct answers {
+    int32_t ids[PROMPTS][MAX_NEW];
+    struct sea_answer list[PROMPTS];
+};
+
+static void
+generate(const struct sea_generate_desc *desc, const struct sea_prompt *list,
+         const struct sea_sampling *sampling, struct answers *out)
+{
+    struct sea_generator *generator;
+    struct sea_err err = { 0 };
+
+    memset(out, 0, sizeof(*out));
+    for (int i = 0; i < PROMPTS; i++)
+        out->list[i].ids = out->ids[i];
+    CHECK_OK(sea_generator_create(&generator, &mllm, desc, &err), err);
+    if (!generator)
+        return;
+    CHECK_OK(sea_generate(generator, list, PROMPTS, features, IMAGES, sampling, out->list,
+                          &err), err);
+    sea_generator_destroy(generator);
+}
+
+static bool
+same_answer(const struct sea_answer *a, const struct sea_answer *b)
+{
+    return a->count == b->count && a->ended == b->ended &&
+           !memcmp(a->ids, b->ids, (size_t)a->count * sizeof(int32_t));
+}
+
+/* Greedy words by whole forwards, one word at a time. */
+static void
+check_plainly(const struct answers *answers)
+{
+    const struct sea_mllm_limits limits = { { 64, false }, 1 };
+    float *logits = calloc(64 * VOCAB, sizeof(*logits));
+    struct sea_mllm_work *work;
+    struct sea_err err = { 0 };
+
+    CHECK_OK(sea_mllm_work_create(&work, &mllm, &limits, &err), err);
+    for (int i = 0; i < PROMPTS; i++) {
+        const struct sea_answer *answer = &answers->list[i];
+        int32_t ids[64], start[2] = { 0, 0 };
+        struct sea_mllm_batch batch = { .text = { 0, 1, start, ids, NULL } };
+
+        for (int64_t k = 0; k < prompts[i].count; k++)
+            for (int j = 0; j < (words[i][k] == GIVEN ? PATCHES : 1); j++)
+                ids[start[1]++] = prompts[i].ids[k];
+        batch.images = prompts[i].image >= 0;
+        batch.features = features + prompts[i].image * PATCHES * FEATURES;
+        for (int64_t n = 0; n < answer->count + answer->ended; n++) {
+            int best = 0;
+
+            batch.text.rows = start[1];
+            CHECK_OK(sea_mllm_logits(&mllm, work, &batch, logits, &err), err);
+            for (int v = 0; v < VOCAB; v++)
+                if (logits[(start[1] - 1) * VOCAB + v] > logits[(start[1] - 1) * VOCAB + best])
+                    best = v;
+            if (n < answer->count)
+                CHECK_INT(answer->ids[n], best);
+            else
+                CHECK(best == 3 || best == 17);
+            ids[start[1]++] = best;
+        }
+    }
+    sea_mllm_work_destroy(work);
+    free(logits);
+}
+
+static void
+greedy_answers_are_those_of_whole_forwards(void)
+{
+    const struct sea_generate_desc desc = { .slots = 4, .room = ROOM, .share = true };
+    const struct sea_sampling greedy = { .max_new = MAX_NEW };
+    static struct answers answers;
+    int ended = 0, words_count = 0;
+
+    set_up();
+    generate(&desc, prompts, &greedy, &answers);
+    for (int i = 0; i < PROMPTS; i++) {
+        ended += answers.list[i].ended;
+        words_count += (int)answers.list[i].count;
+        CHECK(answers.list[i].ended || answers.list[i].count == MAX_NEW);
+    }
+    printf("%d answers, %d words, %d ended by themselves\n", PROMPTS, words_count, ended);
+    CHECK(ended > 0 && ended < PROMPTS);        /* both ends occur in this test */
+    CHECK(same_answer(&answers.list[3], &answers.list[22]));
+    check_plainly(&answers);
+}
+
+static void
+answers_do_not_depend_on_company(void)
+{
+    static const struct sea_generate_desc descs[] = {
+        { .slots = 1, .room = ROOM, .share = true },
+        { .slots = 3, .room = ROOM, .share = true, .batch_rows = ROOM },
+        { .slots = 8, .room = ROOM, .share = false },
+        { .slots = 64, .room = ROOM, .share = true },
+        { .slots = 64, .room = ROOM + 9, .share = true, .batch_rows = 60 },
+    };
+    static const struct sea_sampling samplings[2] = {
+        { .max_new = MAX_NEW },
+        { .max_new = MAX_NEW, .temperature = 0.8, .top_k = 12, .top_p = 0.95, .seed = 5 },
+    };
+    static struct answers first, next;
+    struct sea_prompt turned[PROMPTS];
+
+    set_up();
+    for (int s = 0; s < 2; s++) {
+        generate(&descs[0], prompts, &samplings[s], &first);
+        for (size_t d = 1; d < sizeof(descs) / sizeof(descs[0]); d++) {
+            generate(&descs[d], prompts, &samplings[s], &next);
+            for (int i = 0; i < PROMPTS; i++)
+                CHECK_MSG(same_answer(&first.list[i], &next.list[i]),
+                          "answer %d differs with setting %zu, sampling %d", i, d, s);
+        }
+        for (int i = 0; i < PROMPTS; i++)
+            turned[i] = prompts[PROMPTS - 1 - i];
+        generate(&descs[1], turned, &samplings[s], &next);
+        for (int i = 0; i < PROMPTS; i++)
+            CHECK(same_answer(&first.list[i], &next.list[PROMPTS - 1 - i]));
+    }
+}
+
+static void
+first_logits_are_equal_to_the_bit(void)
+{
+    static const struct sea_generate_desc descs[3] = {
+        { .slots = 1, .room = ROOM }, { .slots = 5, .room = ROOM, .share = true },
+        { .slots = 32, .room = ROOM, .share = true, .batch_rows = 64 },
+    };
+    static float logits[3][PROMPTS * VOCAB];
+    struct sea_generator *generator;
+    struct sea_err err = { 0 };
+
+    set_up();
+    for (int d = 0; d < 3; d++) {
+        CHECK_OK(sea_generator_create(&generator, &mllm, &descs[d], &err), err);
+        CHECK_OK(sea_generate_logits(generator, prompts, PROMPTS, features, IMAGES, logits[d],
+                                     &err), err);
+        sea_generator_destroy(generator);
+    }
+    CHECK(!memcmp(logits[0], logits[1], sizeof(logits[0])));
+    CHECK(!memcmp(logits[0], logits[2], sizeof(logits[0])));
+}
+
+static void
+sampling_follows_its_settings(void)
+{
+    const struct sea_generate_desc desc = { .slots = 8, .room = ROOM, .share = true };
+    const struct sea_sampling cold = { .max_new = 4, .temperature = 1e-4, .seed = 1 };
+    const struct sea_sampling one = { .max_new = 4, .temperature = 5.0, .top_k = 1 };
+    const struct sea_sampling tight = { .max_new = 4, .temperature = 5.0, .top_p = 1e-9 };
+    const struct sea_sampling hot = { .max_new = 4, .temperature = 5.0, .seed = 1 };
+    const struct sea_sampling hot2 = { .max_new = 4, .temperature = 5.0, .seed = 2 };
+    const struct sea_sampling greedy = { .max_new = 4 };
+    static struct answers want, got, other;
+    int differ = 0;
+
+    set_up();
+    generate(&desc, prompts, &greedy, &want);
+    generate(&desc, prompts, &cold, &got);
+    for (int i = 0; i < PROMPTS; i++)
+        CHECK(same_answer(&want.list[i], &got.list[i]));
+    generate(&desc, prompts, &one, &got);
+    for (int i = 0; i < PROMPTS; i++)
+        CHECK(same_answer(&want.list[i], &got.list[i]));
+    generate(&desc, prompts, &tight, &got);
+    for (int i = 0; i < PROMPTS; i++)
+        CHECK(same_answer(&want.list[i], &got.list[i]));
+    generate(&desc, prompts, &hot, &got);
+    generate(&desc, prompts, &hot2, &other);
+    for (int i = 0; i < PROMPTS; i++)
+        differ += !same_answer(&other.list[i], &got.list[i]);
+    CHECK(differ > PROMPTS / 2);
+    CHECK(!same_answer(&got.list[3], &got.list[22]));   /* equal prompts, other ids */
+}
+
+static void
+room_and_end_words_end_answers(void)
+{
+    const struct sea_generate_desc desc = { .slots = 2, .room = 16, .share = true };
+    static const int32_t none[1] = { 39 };
+    const struct sea_sampling sampling = { .max_new = 100, .eos = none, .eos_count = 0 };
+    int32_t ids[100];
+    struct sea_answer answer = { .ids = ids };
+    const struct sea_prompt prompt = { words[0], 4, -1, 5 };
+    struct sea_generator *generator;
+    struct sea_err err = { 0 };
+
+    set_up();
+    CHECK_OK(sea_generator_create(&generator, &mllm, &desc, &err), err);
+    CHECK_OK(sea_generate(generator, &prompt, 1, NULL, 0, &sampling, &answer, &err), err);
+    CHECK_INT(answer.count, 16 - 4 + 1);        /* the last word needs no row of its own */
+    CHECK(!answer.ended);
+    CHECK_OK(sea_generate(generator, NULL, 0, NULL, 0, &sampling, NULL, &err), err);
+    sea_generator_destroy(generator);
+}
+
+static void
+bad_prompts_are_refused_by_id(void)
+{
+    const struct sea_generate_desc desc = { .slots = 2, .room = 20, .share = true };
+    const struct sea_sampling greedy = { .max_new = 2 };
+    static const int32_t bad_word[2] = { 1, 40 }, two[3] = { 1, GIVEN, GIVEN };
+    static int32_t many[21] = { 1 };
+    const struct { struct sea_prompt prompt; const char *words; } wrong[] = {
+        { { bad_word, 2, -1, 71 }, "prompt 71 holds word 40" },
+        { { bad_word, 0, -1, 72 }, "prompt 72 holds no words" },
+        { { two, 2, -1, 73 }, "prompt 73" },
+        { { two, 1, 0, 74 }, "prompt 74" },
+        { { two, 3, 0, 75 }, "prompt 75" },
+        { { two, 2, 9, 76 }, "prompt 76" },
+        { { many, 21, -1, 77 }, "prompt 77 has 21 rows" },
+    };
+    int32_t ids[2];
+    struct sea_answer answer = { .ids = ids };
+    struct sea_generator *generator;
+    struct sea_err err = { 0 };
+
+    set_up();
+    CHECK_OK(sea_generator_create(&generator, &mllm, &desc, &err), err);
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        CHECK(sea_generate(generator, &wrong[i].prompt, 1, features, IMAGES, &greedy, &answer,
+                           &err) == SEA_E_FORMAT);
+        CHECK_FAILS(err, SEA_E_FORMAT, wrong[i].words);
+        sea_err_clear(&err);
+    }
+    sea_generator_destroy(generator);
+}
+
+SEA_TEST_MAIN("generation",
+              TEST(greedy_answers_are_those_of_whole_forwards),
+              TEST(answers_do_not_depend_on_company),
+              TEST(first_logits_are_equal_to_the_bit),
+              TEST(sampling_follows_its_settings),
+              TEST(room_and_end_words_end_answers),
+              TEST(bad_prompts_are_refused_by_id))

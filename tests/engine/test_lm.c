@@ -1,0 +1,382 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The language model: loss and gradients against a double twin, packing, accumulation,
+ * folders, and what is refused. */
+#include "engine/base/sea_file.h"
+#include "engine/sea_lm.h"
+#include "tests/engine/model_twin.h"
+
+#define ROWS 29
+#define GIVEN SEA_LM_GIVEN
+#define NO SEA_LM_IGNORE
+
+static struct sea_device device;
+static const int32_t starts[4] = { 0, 11, 12, ROWS };
+static const int32_t ids[ROWS] = {
+    1, 5, GIVEN, GIVEN, 7, 8, 5, 5, 30, 2, 36,
+    9,
+    1, GIVEN, 4, 4, 12, 3, 3, 3, 20, 21, 22, 6, 5, 7, 9, 11, 2,
+};
+static const int32_t labels[ROWS] = {
+    NO, NO, NO, NO, NO, 8, 5, 5, 30, NO, 36,
+    9,                                          /* first of its segment: never used */
+    3, NO, NO, NO, 12, 3, NO, NO, NO, 21, 22, 6, NO, NO, NO, 11, 2,
+};
+static const struct sea_lm_batch batch = { ROWS, 3, starts, ids, labels };
+#define SUPERVISED 12
+
+static struct sea_lm_desc
+small(enum sea_lm_family family)
+{
+    struct sea_lm_desc desc = sea_lm_defaults();
+
+    desc.family = family;
+    desc.vocab = 37;
+    desc.D = 16;
+    desc.F = 32;
+    desc.layers = 2;
+    desc.H = 4;
+    desc.K = 2;
+    desc.E = 8;
+    desc.max_positions = 64;
+    desc.rope_theta = 50.0;
+    desc.init_scale = 0.3f;
+    return desc;
+}
+
+static struct sea_lm *
+make(const struct sea_lm_desc *desc, uint64_t seed, bool trained)
+{
+    struct sea_err err = { 0 };
+    struct sea_lm *lm;
+
+    if (!device.ops)
+        CHECK_OK(sea_device_open(&device, "cpu:2", &err), err);
+    CHECK_OK(sea_lm_create(&lm, &device, desc, seed, trained, &err), err);
+    return lm;
+}
+
+static struct sea_lm_work *
+make_work(const struct sea_lm *lm, int64_t rows, bool trained)
+{
+    const struct sea_lm_limits limits = { rows, trained };
+    struct sea_err err = { 0 };
+    struct sea_lm_work *work;
+
+    CHECK_OK(sea_lm_work_create(&work, lm, &limits, &err), err);
+    return work;
+}
+
+static void
+fill_given(float *given, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++)
+        given[i] = (float)(0.5 * sea_rng_normal_at(4, 4, (uint64_t)i));
+}
+
+struct twin_case {
+    const struct sea_lm *lm;
+    double given[3 * 16];
+};
+
+static double
+weighted_loss(const void *arg, const double *w)
+{
+    const struct twin_case *c = arg;
+
+    return twin_lm_loss(c->lm, w, &batch, c->given) / SUPERVISED;
+}
+
+static void
+check_family(const struct sea_lm_desc *desc, const char *what)
+{
+    struct sea_lm *lm = make(desc, 1, true);
+    struct sea_lm_work *work = make_work(lm, ROWS + 3, true);
+    float given[3 * 16], dgiven[3 * 16];
+    struct twin_case twin = { .lm = lm };
+    struct sea_err err = { 0 };
+    double sum, want, *w, up, down, old, worst = 0.0;
+
+    fill_given(given, 48);
+    for (int i = 0; i < 48; i++)
+        twin.given[i] = (double)given[i];
+    CHECK_INT(sea_lm_supervised(&batch), SUPERVISED);
+    CHECK_OK(sea_lm_forward(lm, work, &batch, given, 1.0f / SUPERVISED, true, &err), err);
+    CHECK_OK(sea_lm_loss(work, &sum, &err), err);
+    CHECK_OK(sea_lm_backward(lm, work, dgiven, &err), err);
+    w = twin_weights(&lm->params);
+    want = twin_lm_loss(lm, w, &batch, twin.given);
+    printf("%s: loss %.6f, twin %.6f\n", what, sum, want);
+    CHECK_NEAR(sum, want, 1e-5 * want);
+    twin_check_gradients(what, &lm->params, lm->params.grad, 4, 5e-5, weighted_loss, &twin);
+    for (int i = 0; i < 48; i += 5) {
+        old = twin.given[i];
+        twin.given[i] = old + 1e-4;
+        up = weighted_loss(&twin, w);
+        twin.given[i] = old - 1e-4;
+        down = weighted_loss(&twin, w);
+        twin.given[i] = old;
+        worst = fmax(worst, fabs((up - down) / 2e-4 - (double)dgiven[i]));
+    }
+    printf("%s: gradient of given rows off by %.2g\n", what, worst);
+    CHECK(worst <= 1e-5);
+    free(w);
+    sea_lm_work_destroy(work);
+    sea_lm_destroy(lm);
+}
+
+static void
+loss_and_gradients_follow_the_twin(void)
+{
+    struct sea_lm_desc desc = small(SEA_LM_LLAMA);
+
+    check_family(&desc, "llama, tied");
+    desc.tied = false;
+    desc.attention_bias = desc.mlp_bias = true;
+    check_family(&desc, "llama with biases");
+    desc = small(SEA_LM_QWEN2);
+    check_family(&desc, "qwen2");
+    desc = small(SEA_LM_GEMMA);
+    check_family(&desc, "gemma");
+}
+
+/* Losses, dgiven and gradients of the batch in one piece and segment by segment. */
+static void
+packing_and_accumulation_agree(void)
+{
+    const struct sea_lm_desc desc = small(SEA_LM_LLAMA);
+    struct sea_lm *a = make(&desc, 1, true), *b = make(&desc, 1, true);
+    struct sea_lm_work *wa = make_work(a, ROWS, true), *wb = make_work(b, 64, true);
+    float given[48], da[48], db[48], la[ROWS * 37], lb[ROWS * 37];
+    struct sea_err err = { 0 };
+    double sum_a, sum_b = 0.0, sum, worst = 0.0, most = 0.0;
+    int64_t g = 0;
+
+    fill_given(given, 48);
+    CHECK_OK(sea_lm_forward(a, wa, &batch, given, 1.0f / SUPERVISED, true, &err), err);
+    CHECK_OK(sea_lm_loss(wa, &sum_a, &err), err);
+    CHECK_OK(sea_lm_backward(a, wa, da, &err), err);
+    CHECK_OK(sea_lm_logits(a, wa, &batch, given, la, &err), err);
+    for (int s = 0; s < 3; s++) {
+        const int32_t one[2] = { 0, starts[s + 1] - starts[s] };
+        const struct sea_lm_batch part = { one[1], 1, one, ids + starts[s],
+                                           labels + starts[s] };
+
+        CHECK_OK(sea_lm_forward(b, wb, &part, given + g * 16, 1.0f / SUPERVISED, true, &err),
+                 err);
+        CHECK_OK(sea_lm_loss(wb, &sum, &err), err);
+        CHECK_OK(sea_lm_backward(b, wb, db + g * 16, &err), err);
+        CHECK_OK(sea_lm_logits(b, wb, &part, given + g * 16, lb + starts[s] * 37, &err), err);
+        sum_b += sum;
+        for (int t = starts[s]; t < starts[s + 1]; t++)
+            g += ids[t] == GIVEN;
+    }
+    CHECK_NEAR(sum_a, sum_b, 1e-6 * sum_a);
+    CHECK(!memcmp(la, lb, sizeof(la)));
+    CHECK(!memcmp(da, db, sizeof(da)));
+    for (int64_t i = 0; i < a->params.floats; i++) {
+        worst = fmax(worst, fabs((double)(a->params.grad[i] - b->params.grad[i])));
+        most = fmax(most, fabs((double)a->params.grad[i]));
+    }
+    printf("packed and alone: gradients differ by %.2g of %.3g\n", worst, most);
+    CHECK(worst <= 1e-6 * most);
+    sea_lm_work_destroy(wa);
+    sea_lm_work_destroy(wb);
+    sea_lm_destroy(a);
+    sea_lm_destroy(b);
+}
+
+/* Nothing but weights and batch matters: not what ran before, not the room. */
+static void
+a_step_is_a_pure_function(void)
+{
+    const struct sea_lm_desc desc = small(SEA_LM_QWEN2);
+    struct sea_lm *lm = make(&desc, 1, true);
+    struct sea_lm_work *big = make_work(lm, 200, true), *tight = make_work(lm, ROWS, true);
+    static const int32_t one[2] = { 0, 5 };
+    static const int32_t other[5] = { 36, 35, 34, 33, 32 };
+    const struct sea_lm_batch noise = { 5, 1, one, other, other };
+    float given[48], *first, *second;
+    struct sea_err err = { 0 };
+    size_t bytes = (size_t)lm->params.floats * sizeof(float);
+    double a, b;
+
+    fill_given(given, 48);
+    CHECK_OK(sea_lm_forward(lm, tight, &batch, given, 0.25f, true, &err), err);
+    CHECK_OK(sea_lm_loss(tight, &a, &err), err);
+    CHECK_OK(sea_lm_backward(lm, tight, NULL, &err), err);
+    first = twin_host(&device, lm->params.grad, lm->params.floats);
+    CHECK_OK(sea_lm_forward(lm, big, &noise, NULL, 0.5f, true, &err), err);
+    CHECK_OK(sea_lm_backward(lm, big, NULL, &err), err);
+    CHECK_OK(sea_params_zero_grad(&lm->params, &err), err);
+    CHECK_OK(sea_lm_forward(lm, big, &batch, given, 0.25f, true, &err), err);
+    CHECK_OK(sea_lm_loss(big, &b, &err), err);
+    CHECK_OK(sea_lm_backward(lm, big, NULL, &err), err);
+    second = twin_host(&device, lm->params.grad, lm->params.floats);
+    CHECK(a == b);
+    CHECK(!memcmp(first, second, bytes));
+    CHECK(sea_lm_backward(lm, big, NULL, &err) == SEA_E_INTERNAL);
+    free(first);
+    free(second);
+    sea_lm_work_destroy(big);
+    sea_lm_work_destroy(tight);
+    sea_lm_destroy(lm);
+}
+
+static void
+nothing_supervised_means_no_gradient(void)
+{
+    const struct sea_lm_desc desc = small(SEA_LM_LLAMA);
+    struct sea_lm *lm = make(&desc, 1, true);
+    struct sea_lm_work *work = make_work(lm, ROWS, true);
+    struct sea_lm_batch silent = batch;
+    float given[48], dgiven[48];
+    struct sea_err err = { 0 };
+    double sum;
+
+    fill_given(given, 48);
+    memcpy(dgiven, given, sizeof(given));
+    silent.labels = NULL;
+    CHECK_INT(sea_lm_supervised(&silent), 0);
+    CHECK_OK(sea_lm_forward(lm, work, &silent, given, 1.0f, true, &err), err);
+    CHECK_OK(sea_lm_loss(work, &sum, &err), err);
+    CHECK_OK(sea_lm_backward(lm, work, dgiven, &err), err);
+    CHECK(sum == 0.0);
+    for (int i = 0; i < 48; i++)
+        CHECK(dgiven[i] == 0.0f);
+    for (int64_t i = 0; i < lm->params.floats; i++)
+        CHECK(lm->params.grad[i] == 0.0f);
+    sea_lm_work_destroy(work);
+    sea_lm_destroy(lm);
+}
+
+static void
+frozen_model_gives_the_same_input_gradient(void)
+{
+    const struct sea_lm_desc desc = small(SEA_LM_LLAMA);
+    struct sea_lm *trained = make(&desc, 1, true), *frozen = make(&desc, 1, false);
+    struct sea_lm_work *a = make_work(trained, ROWS, true), *b = make_work(frozen, ROWS, true);
+    float given[48], da[48], db[48];
+    struct sea_err err = { 0 };
+
+    fill_given(given, 48);
+    CHECK(frozen->params.grad == NULL);
+    CHECK_OK(sea_lm_forward(trained, a, &batch, given, 1.0f, true, &err), err);
+    CHECK_OK(sea_lm_forward(frozen, b, &batch, given, 1.0f, true, &err), err);
+    CHECK_OK(sea_lm_backward(trained, a, da, &err), err);
+    CHECK_OK(sea_lm_backward(frozen, b, db, &err), err);
+    CHECK(!memcmp(da, db, sizeof(da)));
+    sea_lm_work_destroy(a);
+    sea_lm_work_destroy(b);
+    sea_lm_destroy(trained);
+    sea_lm_destroy(frozen);
+}
+
+static void
+folders_give_back_the_same_model(void)
+{
+    struct sea_lm_desc desc = small(SEA_LM_GEMMA);
+    struct sea_lm *lm, *back;
+    struct sea_err err = { 0 };
+    char dir[SEA_PATH_MAX];
+
+    desc.bos = 1;
+    desc.eos[0] = 2;
+    desc.eos[1] = 3;
+    desc.eos_count = 2;
+    desc.eps = 1e-6f;
+    lm = make(&desc, 5, false);
+    CHECK_OK(sea_path_join(dir, sea_test_dir(), "lm", &err), err);
+    CHECK_OK(sea_lm_save(lm, dir, &err), err);
+    CHECK_OK(sea_lm_load(&back, &device, dir, false, &err), err);
+    if (!back)
+        return;
+    CHECK(!memcmp(lm->params.data, back->params.data,
+                  (size_t)lm->params.floats * sizeof(float)));
+    CHECK(back->desc.family == SEA_LM_GEMMA && back->desc.tied);
+    CHECK_INT(back->desc.eos_count, 2);
+    CHECK_INT(back->desc.eos[1], 3);
+    CHECK_INT(back->desc.bos, 1);
+    CHECK_INT(back->desc.pad, -1);
+    CHECK(back->desc.eps == desc.eps && back->desc.rope_theta == desc.rope_theta);
+    CHECK_INT(sea_lm_desc_floats(&back->desc), lm->params.floats);
+    sea_lm_destroy(lm);
+    sea_lm_destroy(back);
+    CHECK(sea_lm_load(&back, &device, "/nowhere", false, &err) == SEA_E_MISSING);
+}
+
+static void
+configs_are_checked_by_name(void)
+{
+    static const struct { const char *text, *words; } wrong[] = {
+        { "[]", "must be a map" },
+        { "{\"model_type\": \"phi3\"}", "phi3" },
+        { "{\"hidden_act\": \"relu\"}", "relu" },
+        { "{\"vocab_size\": -4}", "vocab_size" },
+        { "{\"hidden_size\": \"big\"}", "hidden_size" },
+        { "{\"num_attention_heads\": 4, \"num_key_value_heads\": 8}", "num_key_value_heads" },
+        { "{\"rope_scaling\": {\"rope_type\": \"llama3\"}}", "llama3" },
+        { "{\"rope_scaling\": {\"type\": \"linear\"}}", "linear" },
+        { "{\"rope_parameters\": {\"rope_type\": \"yarn\"}}", "yarn" },
+        { "{\"model_type\": \"qwen2\", \"use_sliding_window\": true}", "use_sliding_window" },
+        { "{\"tie_word_embeddings\": 3}", "tie_word_embeddings" },
+        { "{\"eos_token_id\": 40000}", "eos_token_id" },
+        { "{\"eos_token_id\": [1, 2, \"x\"]}", "eos_token_id" },
+        { "{\"quantization_config\": {\"bits\": 4}}", "quantization_config" },
+        { "{\"rms_norm_eps\": 0}", "rms_norm_eps" },
+        { "{\"attention_dropout\": 0.1}", "attention_dropout" },
+    };
+    struct sea_arena *arena = sea_arena_create(NULL, "test");
+    struct sea_lm_desc desc;
+    struct sea_node *node;
+    struct sea_err err = { 0 };
+    static const char good[] = "{\"rope_parameters\": {\"rope_theta\": 500.0, \"rope_type\": "
+                               "\"default\"}, \"rope_scaling\": null, \"eos_token_id\": [2, 5]}";
+
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        CHECK_OK(sea_json_parse(wrong[i].text, strlen(wrong[i].text), "c.json", arena, &node,
+                                &err), err);
+        CHECK(sea_lm_desc_parse(&desc, node, "c.json", &err) == SEA_E_FORMAT);
+        CHECK_FAILS(err, SEA_E_FORMAT, wrong[i].words);
+        sea_err_clear(&err);
+    }
+    CHECK_OK(sea_json_parse(good, strlen(good), "c.json", arena, &node, &err), err);
+    CHECK_OK(sea_lm_desc_parse(&desc, node, "c.json", &err), err);
+    CHECK(desc.rope_theta == 500.0 && desc.D == 4096 && desc.E == 128 && !desc.tied);
+    CHECK_INT(desc.eos_count, 2);
+    sea_arena_destroy(arena);
+}
+
+static void
+bad_batches_are_refused(void)
+{
+    const struct sea_lm_desc desc = small(SEA_LM_LLAMA);
+    struct sea_lm *lm = make(&desc, 1, false);
+    struct sea_lm_work *work = make_work(lm, 8, false);
+    struct sea_err err = { 0 };
+    const int32_t one[2] = { 0, 4 };
+    int32_t words[4] = { 1, 2, 3, 37 };
+    struct sea_lm_batch bad = { 4, 1, one, words, words };
+
+    CHECK(sea_lm_forward(lm, work, &bad, NULL, 1.0f, false, &err) == SEA_E_INTERNAL);
+    CHECK_FAILS(err, SEA_E_INTERNAL, "word 37");
+    sea_err_clear(&err);
+    words[3] = GIVEN;
+    bad.labels = NULL;
+    CHECK(sea_lm_logits(lm, work, &bad, NULL, NULL, &err) == SEA_E_INTERNAL);
+    CHECK_FAILS(err, SEA_E_INTERNAL, "given");
+    sea_err_clear(&err);
+    CHECK(sea_lm_forward(lm, work, &batch, NULL, 1.0f, false, &err) == SEA_E_INTERNAL);
+    CHECK_FAILS(err, SEA_E_INTERNAL, "room");
+    sea_lm_work_destroy(work);
+    sea_lm_destroy(lm);
+}
+
+SEA_TEST_MAIN("the language model",
+              TEST(loss_and_gradients_follow_the_twin),
+              TEST(packing_and_accumulation_agree),
+              TEST(a_step_is_a_pure_function),
+              TEST(nothing_supervised_means_no_gradient),
+              TEST(frozen_model_gives_the_same_input_gradient),
+              TEST(folders_give_back_the_same_model),
+              TEST(configs_are_checked_by_name),
+              TEST(bad_batches_are_refused))
