@@ -212,8 +212,6 @@ run_packed(struct sea_generator *generator, const struct packed *packed, struct 
                              generator->given, device_list(generator, GIVEN), packed->given,
                              generator->x, err);
     if (!status)
-        status = sea_lm_scale(lm, generator->x, packed->rows, err);
-    if (!status)
         status = sea_stack_extend(&lm->stack, generator->stack, generator->cache,
                                   generator->run_slots, &segments, generator->x, err);
     if (!status && packed->live)

@@ -5,7 +5,8 @@
 
 #include "engine/sea_lm.h"
 
-/* Rows of embeddings for ids (device, (R)): 0 where an id is negative. */
+/* Rows of embeddings for ids (device, (R)), as they enter the stack; 0 where an id is
+ * negative. */
 SEA_MUST_CHECK enum sea_status
 sea_lm_embed(const struct sea_lm *lm, const int32_t *ids, int64_t R, float *x,
              struct sea_err *err);
@@ -14,9 +15,6 @@ sea_lm_embed(const struct sea_lm *lm, const int32_t *ids, int64_t R, float *x,
 SEA_MUST_CHECK enum sea_status
 sea_lm_give(const struct sea_lm *lm, const float *given, const int32_t *from, float *scratch,
             const int32_t *rows, int64_t n, float *x, struct sea_err *err);
-/* Gemma: x *= sqrt(D), words and pictures alike; nothing for the others. */
-SEA_MUST_CHECK enum sea_status
-sea_lm_scale(const struct sea_lm *lm, float *x, int64_t R, struct sea_err *err);
 /* The norm before the head; rstd NULL: not kept. */
 SEA_MUST_CHECK enum sea_status
 sea_lm_norm(const struct sea_lm *lm, const float *x, float *y, float *rstd, int64_t R,

@@ -39,6 +39,19 @@ struct sea_lm_work {
 
 /* ---- pieces ---- */
 
+/* Gemma: words are multiplied by sqrt(D); given rows are not. */
+static enum sea_status
+scale_words(const struct sea_lm *lm, float *x, int64_t R, struct sea_err *err)
+{
+    const struct sea_op_axpby scale = {
+        .x = x, .out = x, .n = R * lm->desc.D, .a = sqrtf((float)lm->desc.D),
+    };
+
+    if (lm->desc.family != SEA_LM_GEMMA)
+        return SEA_OK;
+    return sea_run(lm->device, err, axpby, &scale);
+}
+
 enum sea_status
 sea_lm_embed(const struct sea_lm *lm, const int32_t *ids, int64_t R, float *x,
              struct sea_err *err)
@@ -48,7 +61,9 @@ sea_lm_embed(const struct sea_lm *lm, const int32_t *ids, int64_t R, float *x,
         .ld_inp = lm->desc.D, .ld_out = lm->desc.D,
     };
 
-    return sea_run(lm->device, err, gather, &gather);
+    if (sea_run(lm->device, err, gather, &gather))
+        return err->status;
+    return scale_words(lm, x, R, err);
 }
 
 enum sea_status
@@ -70,18 +85,6 @@ sea_lm_give(const struct sea_lm *lm, const float *given, const int32_t *from, fl
     if (!status)
         status = sea_run(lm->device, err, scatter, &scatter);
     return status;
-}
-
-enum sea_status
-sea_lm_scale(const struct sea_lm *lm, float *x, int64_t R, struct sea_err *err)
-{
-    const struct sea_op_axpby scale = {
-        .x = x, .out = x, .n = R * lm->desc.D, .a = sqrtf((float)lm->desc.D),
-    };
-
-    if (lm->desc.family != SEA_LM_GEMMA)
-        return SEA_OK;
-    return sea_run(lm->device, err, axpby, &scale);
 }
 
 enum sea_status
@@ -347,8 +350,6 @@ run_stack(const struct sea_lm *lm, struct sea_lm_work *work, const float *given,
         status = sea_lm_give(lm, given, NULL, NULL, work->dev.given, work->given, work->x,
                              err);
     if (!status)
-        status = sea_lm_scale(lm, work->x, rows, err);
-    if (!status)
         status = sea_stack_forward(&lm->stack, work->stack, &work->segments, 0, work->x, err);
     return status;
 }
@@ -400,6 +401,8 @@ embed_bwd(const struct sea_lm *lm, struct sea_lm_work *work, struct sea_err *err
         .ld_out = D, .add = 1,
     };
 
+    if (scale_words(lm, work->dx, work->segments.rows, err))
+        return err->status;
     return sea_run(lm->device, err, scatter, &scatter);
 }
 
@@ -432,8 +435,6 @@ sea_lm_backward(const struct sea_lm *lm, struct sea_lm_work *work, float *dgiven
     if (!status)
         status = sea_stack_backward(&lm->stack, work->stack, &work->segments, 0, work->dx,
                                     err);
-    if (!status)
-        status = sea_lm_scale(lm, work->dx, work->segments.rows, err);
     if (!status && dgiven && work->given)
         status = sea_run(lm->device, err, gather, &gather);
     if (!status && grad)

@@ -2,9 +2,11 @@
 /*
  * sea_lm.h - a Llama-class language model: Hugging Face folders in and out, a training step
  *
- * Families: "llama", "qwen2" (q, k, v biases) and "gemma" (1 + gamma, tanh GELU, embeddings
- * times sqrt(D)). Options that we do not compute (sliding windows, scaled rotation, other
- * activations) are refused by name. Tokenizer files are the caller's business.
+ * Families: "llama", "qwen2" (q, k, v biases) and "gemma" (1 + gamma, tanh GELU, words
+ * enter times sqrt(D); given rows enter as they are, as transformers 5 has it: releases
+ * before it multiplied them, too). Options that we do not compute (sliding windows, scaled
+ * rotation, other activations) are refused by name. Tokenizer files are the caller's
+ * business.
  *
  * A batch is packed: segments one after another without padding, each with positions from 0
  * and its own causal attention. A row is a word (its id >= 0) or given from outside

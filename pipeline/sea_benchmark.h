@@ -46,8 +46,8 @@ struct sea_bench {              /* a benchmark; see benchmarks/benchmarks_int.h 
     enum sea_status (*load)(struct sea_bench_questions *questions, int64_t limit,
                             struct sea_err *err);
     enum sea_status (*score)(struct sea_bench_scoring *scoring, struct sea_err *err);
-    enum sea_status (*export)(struct sea_bench_scoring *scoring, struct sea_buf *out,
-                              struct sea_err *err);
+    enum sea_status (*dump)(struct sea_bench_scoring *scoring, struct sea_buf *out,
+                            struct sea_err *err);
 };
 /* NULL at the end; the order is that of tables. */
 const struct sea_bench *sea_bench_at(size_t i);
@@ -61,6 +61,7 @@ struct sea_bench_question {
     const char *id;             /* as text */
     bool id_is_number;          /* how the file writes it; kept in answer files */
     const char *prompt;         /* what the model is asked, with suffix, without image tag */
+    const char *answer_prompt;  /* field "prompt" of an answer file; NULL: prompt */
     const char *image;          /* name below the folder of images; NULL: see has_image */
     bool has_image;             /* image NULL and this true: the picture is in the file */
     const char *inline_image;   /* its base64 text, borrowed from the file */

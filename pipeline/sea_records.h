@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* (Named records: scheduler/sea_db.h has the rows of a query.) */
 /*
  * sea_records.h - the rows of a JSON list or a JSON Lines file, one at a time
  *
  * For data files of any size: the file is mapped, one row is parsed at a time. Also reads
  * one list inside a JSON object ({"annotations": [...]}). Not for small documents
- * (sea_json_load).
+ * (sea_json_load), nor for rows of a query (scheduler/sea_db.h).
  *
  * A file that begins with '[' is a list; else every line that is not blank is a row. A byte
  * order mark, CRLF and blank lines are fine.
@@ -20,7 +19,7 @@
 #include "engine/base/sea_file.h"
 #include "engine/base/sea_node.h"
 
-struct sea_records {               /* all zero is closed; fields may be read */
+struct sea_records {            /* all zero is closed; fields may be read */
     char path[SEA_PATH_MAX];
     struct sea_file_map map;
     const char *at, *end;       /* what is not read yet */
@@ -36,30 +35,31 @@ sea_records_open(struct sea_records *rows, const char *path, struct sea_err *err
 /* The list under a top-level key of the file's object. SEA_E_FORMAT when there is none. */
 SEA_MUST_CHECK enum sea_status
 sea_records_open_member(struct sea_records *rows, const char *path, const char *key,
-                     struct sea_err *err);
-void sea_records_close(struct sea_records *rows);     /* accepts NULL and all-zero */
+                        struct sea_err *err);
+void sea_records_close(struct sea_records *rows);       /* accepts NULL and all-zero */
 
 /* The next row, parsed into arena; *row is NULL at the end. */
 SEA_MUST_CHECK enum sea_status
 sea_records_next(struct sea_records *rows, struct sea_arena *arena, struct sea_node **row,
-              struct sea_err *err);
+                 struct sea_err *err);
 /* The text of the next row, not parsed, borrowed until close; *len is 0 at the end. */
 SEA_MUST_CHECK enum sea_status
 sea_records_next_text(struct sea_records *rows, const char **text, size_t *len,
-                   struct sea_err *err);
+                      struct sea_err *err);
 
 /* Fails with "file "F", row 17 (id "x"), line 20: " before fmt; id NULL leaves it out. */
 __attribute__((format(printf, 5, 6))) enum sea_status
 sea_records_fail(const struct sea_records *rows, const char *id, struct sea_err *err,
-              enum sea_status status, const char *fmt, ...);
+                 enum sea_status status, const char *fmt, ...);
 
 /* Checked members of a row, with such errors. text: a string that is not missing. id: a
  * string or an integer, as text; is_number may be NULL. */
 SEA_MUST_CHECK enum sea_status
 sea_records_text(const struct sea_records *rows, const char *id, const struct sea_node *row,
-              const char *key, const char **out, struct sea_err *err);
+                 const char *key, const char **out, struct sea_err *err);
 SEA_MUST_CHECK enum sea_status
 sea_records_id(const struct sea_records *rows, const struct sea_node *row, const char *key,
-            struct sea_arena *arena, const char **out, bool *is_number, struct sea_err *err);
+               struct sea_arena *arena, const char **out, bool *is_number,
+               struct sea_err *err);
 
 #endif

@@ -115,14 +115,13 @@ find_bin(struct sea_cluster *cluster, struct sea_err *err)
 static enum sea_status
 choose_paths(struct sea_cluster *cluster, struct sea_err *err)
 {
-    char hash[SEA_SHA256_TEXT], moved[64];
+    char hash[SEA_SHA256_TEXT], moved[32];
     enum sea_status status;
 
     sea_hash_bytes(cluster->dir, strlen(cluster->dir), hash);
-    hash[12] = 0;
     status = sea_path_join(cluster->data, cluster->dir, "pg", err);
     if (!status && !is_reachable(cluster, cluster->dir)) {
-        snprintf(moved, sizeof(moved), "/var/tmp/sea-%s", hash);
+        snprintf(moved, sizeof(moved), "/var/tmp/sea-%.12s", hash);
         if (mkdir(moved, 0711) && errno != EEXIST)
             return sea_fail_errno(err, "could not create folder \"%s\"", moved);
         if (symlink(moved, cluster->data) && errno != EEXIST)
@@ -140,7 +139,7 @@ choose_paths(struct sea_cluster *cluster, struct sea_err *err)
         snprintf(cluster->socket, sizeof(cluster->socket), "%.*s/run",
                  (int)sizeof(cluster->socket) - 5, cluster->dir);
     else
-        snprintf(cluster->socket, sizeof(cluster->socket), "/tmp/sea-%lu-%s",
+        snprintf(cluster->socket, sizeof(cluster->socket), "/tmp/sea-%lu-%.12s",
                  (unsigned long)geteuid(), hash);
     return SEA_OK;
 }

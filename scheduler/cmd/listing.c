@@ -6,9 +6,12 @@
 #include "engine/base/sea_clock.h"
 #include "scheduler/sea_args.h"
 #include "scheduler/sea_command.h"
+#include "scheduler/sea_headlines.h"
 #include "scheduler/sea_home.h"
 #include "scheduler/sea_role.h"
 #include "scheduler/sea_table.h"
+
+#define LIST_BYTES_MAX ((size_t)65536)
 
 struct listing {                /* what every listing takes */
     const char *data, *format;
@@ -244,6 +247,8 @@ sea_cmd_leaderboard(const struct sea_call *call, struct sea_err *err)
 {
     struct listing listing = { .data = NULL };
     const char *suite = NULL, *benchmark = NULL;
+    struct sea_buf metrics;
+    bool whole;
     const struct sea_arg table[] = {
         LISTING_ARGS(listing),
         { "--suite", SEA_ARG_TEXT, &suite, "S", "of this suite alone" },
@@ -257,9 +262,16 @@ sea_cmd_leaderboard(const struct sea_call *call, struct sea_err *err)
     status = open_listing(call, table, 5, 0, 0, &listing, &home, &db, err);
     if (status || listing.helped)
         return status;
-    status = print_query(db, "cli_leaderboard",
-                         SEA_PARAMS(SEA_P_TEXT(suite), SEA_P_TEXT(benchmark)), &listing,
-                         "no scores yet: `sea submit FILE --wait`", err);
+    /* People get the metrics that matter; programs get every score at full precision. */
+    whole = listing.json || (listing.format && (strcmp(listing.format, "json") == 0
+                                                || strcmp(listing.format, "csv") == 0));
+    sea_buf_init(&metrics, LIST_BYTES_MAX);
+    sea_headlines(&metrics);
+    status = print_query(db, whole ? "cli_scores" : "cli_leaderboard",
+                         (const struct sea_param[]){ SEA_P_TEXT(suite), SEA_P_TEXT(benchmark),
+                                                     SEA_P_TEXT(metrics.data) },
+                         whole ? 2 : 3, &listing, "no scores yet: `sea submit FILE --wait`", err);
+    sea_buf_release(&metrics);
     sea_db_close(db);
     return status;
 }

@@ -268,7 +268,7 @@ CREATE TABLE sea.manifest (
     CONSTRAINT manifest_pk PRIMARY KEY (stage_id, epoch, path),
     CONSTRAINT manifest_artifact_fk FOREIGN KEY (sha256) REFERENCES sea.artifact (sha256),
     CONSTRAINT manifest_path_stays_inside CHECK
-        (path <> '' AND path !~ '^/' AND path !~ '(^|/)\.\.(/|$)')
+        (path <> '' AND path !~ '^/' AND path !~ '(^|/)[.][.](/|$)')
 );
 CREATE INDEX manifest_artifact ON sea.manifest (sha256);
 COMMENT ON TABLE sea.manifest IS 'Files of a committed output. Written only inside a commit.';
@@ -346,7 +346,7 @@ CREATE TABLE sea.metric (
     value double precision NOT NULL,
     at timestamptz NOT NULL DEFAULT clock_timestamp()
 ) PARTITION BY RANGE (stage_id);
-CREATE INDEX metric_series ON sea.metric (stage_id, epoch, name, step);
+CREATE INDEX metric_by_name ON sea.metric (stage_id, epoch, name, step);
 COMMENT ON TABLE sea.metric IS 'Points as attempts sent them, in partitions of stage runs. sea.metric_series shows the curve that counts.';
 COMMENT ON COLUMN sea.metric.stage_id IS 'Stage run';
 COMMENT ON COLUMN sea.metric.epoch IS 'Attempt';

@@ -293,11 +293,14 @@ BEGIN
             HINT = 'Submit one experiment per combination; `sea submit FILE` does.';
     END IF;
     digest := encode(sha256(convert_to(p_config::text, 'UTF8')), 'hex');
-    -- Waits for a rival with the same key, then finds its row in a new statement.
-    INSERT INTO sea.experiment (name, config, config_digest, submit_key, retry_of)
-    VALUES (p_config->>'name', p_config, digest, p_key, p_retry_of)
-        ON CONFLICT (submit_key) DO NOTHING
-    RETURNING sea.experiment.id INTO experiment;
+    -- Looks first: a refused insert would use an id up. Then waits for a rival with the same
+    -- key, and finds its row in a new statement.
+    IF NOT EXISTS (SELECT FROM sea.experiment e WHERE e.submit_key = p_key) THEN
+        INSERT INTO sea.experiment (name, config, config_digest, submit_key, retry_of)
+        VALUES (p_config->>'name', p_config, digest, p_key, p_retry_of)
+            ON CONFLICT (submit_key) DO NOTHING
+        RETURNING sea.experiment.id INTO experiment;
+    END IF;
     IF experiment IS NULL THEN
         SELECT e.id, e.config_digest INTO STRICT experiment, found_digest
           FROM sea.experiment e WHERE e.submit_key = p_key;

@@ -539,8 +539,7 @@ bad_folders_are_refused(void)
     for (i = 0; i < 3; i++) {
         static const char *const names[] = {
             "{\"model_type\": \"clip\", \"vision_config\": {}, \"text_config\": {}}",
-            "{\"model_type\": \"llava\", \"vision_config\": {\"hidden_size\": 1024, "
-            "\"num_attention_heads\": 16}, \"text_config\": {\"vocab_size\": 32000}}",
+            "{\"model_type\": \"llava\", \"vision_config\": {\"hidden_size\": 1536}}",
             "{\"model_type\": \"clip_vision_model\", \"layer_norm_eps\": 1e-6}",
         };
         struct sea_err err = { 0 };
@@ -548,7 +547,7 @@ bad_folders_are_refused(void)
         CHECK_OK(sea_json_parse(names[i], strlen(names[i]), "config.json", arena, &node,
                                 &err), err);
         CHECK_OK(sea_clip_desc_parse(&desc, node, "config.json", &err), err);
-        CHECK_INT(desc.vision.D, i == 1 ? 1024 : 768);
+        CHECK_INT(desc.vision.D, i == 1 ? 1536 : 768);
         CHECK_INT(desc.text.D, i == 0 ? 512 : 0);
         CHECK_INT(desc.joint, i == 0 ? 512 : 0);
         CHECK(desc.vision.eps == (i == 2 ? 1e-6f : 1e-5f));
@@ -596,7 +595,7 @@ bad_texts_and_sizes_are_named(void)
         if (i == 0)
             desc.text.eos = 2;
         if (i == 1)
-            desc.vision.heads = 3;
+            desc.vision.heads = 5;
         if (i == 2)
             desc.text.eos = 19;
         if (i == 3)

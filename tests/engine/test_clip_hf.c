@@ -167,9 +167,9 @@ loss_and_gradients_equal(void)
     count = compare_gradients(&world.clip->vision, &error)
             + compare_gradients(&world.clip->text, &error)
             + compare_gradients(&world.clip->head, &error);
-    printf("gradients of %d tensors: largest difference %.2e, bound 1e-06\n", count, error);
+    printf("gradients of %d tensors: largest difference %.2e, bound 2e-06\n", count, error);
     CHECK_INT(count, 78);
-    CHECK(error < 1e-6);
+    CHECK(error < 2e-6);
     sea_clip_trainer_destroy(trainer);
     world_close(&world);
     sea_arena_destroy(arena);

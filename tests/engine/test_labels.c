@@ -73,12 +73,14 @@ the_best_words_are_found(void)
     int32_t *other = sea_xcalloc(370, sizeof(*other));
     double error = 0;
     int64_t r, w, k, j;
-    float sign;
+    int turn;
 
     open_device();
     words = unit_rows(q, J, 1);
     patches = unit_rows(rows, J, 2);
-    for (sign = 1; sign >= -1; sign -= 2) {
+    for (turn = 0; turn < 2; turn++) {
+        float sign = turn ? -1 : 1;
+
         score(words, q, J, top, sign, 16, patches, rows, index, value);
         score(words, q, J, top, sign, 1, patches, rows, other, again);
         CHECK(memcmp(index, other, 370 * sizeof(*index)) == 0);

@@ -185,6 +185,52 @@ packing_and_accumulation_agree(void)
     sea_lm_destroy(b);
 }
 
+/* So many words that the logits of a batch take several chunks. */
+static void
+chunks_of_logits_agree(void)
+{
+    enum { LONG = 200, HALF = 100, MANY = 20000 };
+    struct sea_lm_desc desc = small(SEA_LM_LLAMA);
+    struct sea_lm *a, *b;
+    struct sea_lm_work *wa, *wb;
+    static int32_t words[LONG];
+    static const int32_t whole[3] = { 0, HALF, LONG }, half[2] = { 0, HALF };
+    const struct sea_lm_batch both = { LONG, 2, whole, words, words };
+    struct sea_lm_batch part = { HALF, 1, half, words, words };
+    struct sea_err err = { 0 };
+    double sum_a, sum, sum_b = 0.0, worst = 0.0, most = 0.0;
+
+    desc.vocab = MANY;
+    desc.layers = 1;
+    desc.max_positions = LONG;
+    a = make(&desc, 1, true);
+    b = make(&desc, 1, true);
+    wa = make_work(a, LONG, true);
+    wb = make_work(b, HALF, true);
+    for (int t = 0; t < LONG; t++)
+        words[t] = (t * 977 + t / 7) % MANY;
+    CHECK_OK(sea_lm_forward(a, wa, &both, NULL, 0.01f, true, &err), err);
+    CHECK_OK(sea_lm_loss(wa, &sum_a, &err), err);
+    CHECK_OK(sea_lm_backward(a, wa, NULL, &err), err);
+    for (int h = 0; h < 2; h++) {
+        part.ids = part.labels = words + h * HALF;
+        CHECK_OK(sea_lm_forward(b, wb, &part, NULL, 0.01f, true, &err), err);
+        CHECK_OK(sea_lm_loss(wb, &sum, &err), err);
+        CHECK_OK(sea_lm_backward(b, wb, NULL, &err), err);
+        sum_b += sum;
+    }
+    CHECK_NEAR(sum_a, sum_b, 1e-6 * sum_a);
+    for (int64_t i = 0; i < a->params.floats; i++) {
+        worst = fmax(worst, fabs((double)(a->params.grad[i] - b->params.grad[i])));
+        most = fmax(most, fabs((double)a->params.grad[i]));
+    }
+    CHECK(worst <= 1e-6 * most);
+    sea_lm_work_destroy(wa);
+    sea_lm_work_destroy(wb);
+    sea_lm_destroy(a);
+    sea_lm_destroy(b);
+}
+
 /* Nothing but weights and batch matters: not what ran before, not the room. */
 static void
 a_step_is_a_pure_function(void)
@@ -374,6 +420,7 @@ bad_batches_are_refused(void)
 SEA_TEST_MAIN("the language model",
               TEST(loss_and_gradients_follow_the_twin),
               TEST(packing_and_accumulation_agree),
+              TEST(chunks_of_logits_agree),
               TEST(a_step_is_a_pure_function),
               TEST(nothing_supervised_means_no_gradient),
               TEST(frozen_model_gives_the_same_input_gradient),

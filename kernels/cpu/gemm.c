@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * gemm.c - the partition of a matrix product
+ *
+ * A task is a rectangle of C; it packs the B it needs by itself, so tasks share nothing and
+ * no thread waits for another. More and smaller tasks balance better but pack more: the
+ * grid with the least predicted time is taken. It may depend on the number of threads,
+ * because no element of C depends on the grid.
+ */
+#include "kernels/cpu/cpu_int.h"
+
+/* Predicted cost in multiply-adds of one vector lane: packing an element of transposed B
+ * (or of A and plain B) costs as much as this many, starting a task as this many. */
+#define COST_PACK_TRANSPOSED 8
+#define COST_PACK 4
+#define COST_TASK 20000
+#define WORTH_A_THREAD 200000   /* multiply-adds, some microseconds */
+
+static int64_t
+ceil_div(int64_t a, int64_t b)
+{
+    return (a + b - 1) / b;
+}
+
+/* Steps of k: equal, at most SEA_CPU_DEPTH, a function of K alone. */
+static int64_t
+depth_of(int64_t K)
+{
+    int64_t steps = K > SEA_CPU_DEPTH ? ceil_div(K, SEA_CPU_DEPTH) : 1;
+
+    return K ? ceil_div(ceil_div(K, steps), 16) * 16 : 1;
+}
+
+static int64_t
+grid_cost(const struct sea_op_gemm *op, int64_t m, int64_t n, int64_t tasks, int threads)
+{
+    int64_t pack_b = op->trans_b ? COST_PACK_TRANSPOSED : COST_PACK;
+    int64_t per_k = m * n + pack_b * n + COST_PACK * m * ceil_div(n, SEA_CPU_COLUMNS);
+
+    return ceil_div(tasks, threads) * (per_k * op->K + COST_TASK);
+}
+
+static void
+plan(struct sea_cpu_gemm *job, const struct sea_cpu *cpu)
+{
+    const struct sea_op_gemm *op = job->op;
+    int64_t mr = cpu->isa->mr, nr = cpu->isa->nr, best = INT64_MAX;
+    int64_t panels_m = ceil_div(op->M, mr), panels_n = ceil_div(op->N, nr);
+    int64_t threads = cpu->threads, most;
+
+    job->m_step = panels_m * mr;
+    job->n_step = panels_n * nr;
+    if (threads > 1 && (double)op->M * (double)op->N * (double)op->K > WORTH_A_THREAD) {
+        most = 3 * threads;
+        for (int64_t mt = 1; mt <= most && mt <= panels_m; mt++)
+            for (int64_t nt = 1; mt * nt <= most && nt <= panels_n; nt++) {
+                int64_t m = ceil_div(panels_m, mt) * mr, n = ceil_div(panels_n, nt) * nr;
+                int64_t tasks = ceil_div(op->M, m) * ceil_div(op->N, n);
+                int64_t cost = grid_cost(op, m, n, tasks, cpu->threads);
+
+                if (cost < best) {
+                    best = cost;
+                    job->m_step = m;
+                    job->n_step = n;
+                }
+            }
+    }
+    job->n_tiles = ceil_div(op->N, job->n_step);
+}
+
+int
+sea_cpu_op_gemm(void *dev, const struct sea_op_gemm *a)
+{
+    struct sea_cpu *cpu = dev;
+    struct sea_cpu_gemm job = { .op = a };
+
+    if (!cpu || !a || a->M < 0 || a->N < 0 || a->K < 0)
+        return SEA_RC_ARGUMENT;
+    if (!a->M || !a->N)
+        return SEA_RC_OK;
+    if (!a->c || a->ldc < a->N || (a->K && (!a->a || !a->b)))
+        return SEA_RC_ARGUMENT;
+    if (a->lda < (a->trans_a ? a->M : a->K) || a->ldb < (a->trans_b ? a->K : a->N))
+        return SEA_RC_ARGUMENT;
+    job.k_step = depth_of(a->K);
+    plan(&job, cpu);
+    sea_cpu_pool_run(cpu->pool, cpu->isa->gemm, &job,
+                     ceil_div(a->M, job.m_step) * job.n_tiles, 1);
+    return SEA_RC_OK;
+}

@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* sea score: an existing answer file, no model and no database. */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "engine/base/sea_file.h"
+#include "pipeline/sea_benchmark.h"
+#include "scheduler/sea_args.h"
+#include "scheduler/sea_command.h"
+
+#define TEXT_BYTES_MAX ((size_t)1 << 30)
+
+static void
+list_benchmarks(void)
+{
+    size_t i;
+
+    for (i = 0; sea_bench_at(i); i++)
+        printf("%-12s %s\n", sea_bench_at(i)->name, sea_bench_at(i)->about);
+}
+
+static void
+print_metrics(const struct sea_bench_result *result)
+{
+    size_t i;
+
+    printf("%s (%s, %s)%s\n", result->bench->name, result->variant, result->bench->prompt,
+           result->complete ? "" : ", incomplete");
+    for (i = 0; i < result->metrics_count; i++) {
+        const struct sea_bench_metric *m = &result->metrics[i];
+
+        if (isnan(m->value)) {
+            printf("  %-32s not defined  n=%lld\n", m->name, (long long)m->n);
+            continue;
+        }
+        printf("  %-32s %8.2f", m->name, m->value * m->scale);
+        if (!isnan(m->low))
+            printf("  [%.2f, %.2f]", m->low * m->scale, m->high * m->scale);
+        printf("  n=%lld\n", (long long)m->n);
+    }
+    if (result->missing || result->failed)
+        printf("  %lld answers missing, %lld could not be parsed\n", (long long)result->missing,
+               (long long)result->failed);
+}
+
+/* Text to a file, or to stdout when path is NULL. */
+static enum sea_status
+deliver(const struct sea_buf *text, const char *path, struct sea_err *err)
+{
+    if (path)
+        return sea_file_replace(path, text->data, text->len, err);
+    fwrite(text->data, 1, text->len, stdout);
+    return SEA_OK;
+}
+
+struct score_options {
+    const char *name, *questions, *answers, *rows_path, *export_path;
+    struct sea_texts annotations;
+    struct sea_bench_options bench;
+    bool json;
+};
+
+static enum sea_status
+run_score(const struct score_options *options, struct sea_arena *arena, struct sea_err *err)
+{
+    struct sea_bench_result result;
+    struct sea_buf text;
+    enum sea_status status;
+
+    sea_buf_init(&text, TEXT_BYTES_MAX);
+    status = sea_bench_score(options->name, options->questions, options->answers,
+                             options->annotations.at, options->annotations.count,
+                             &options->bench, arena, &result, err);
+    if (!status && options->rows_path) {
+        sea_bench_rows_write(&result, &text);
+        status = deliver(&text, options->rows_path, err);
+        sea_buf_clear(&text);
+    }
+    if (!status && options->export_path) {
+        status = sea_bench_export(options->name, options->questions, options->answers,
+                                  options->annotations.at, options->annotations.count,
+                                  &options->bench, &text, err);
+        if (!status)
+            status = deliver(&text, options->export_path, err);
+        sea_buf_clear(&text);
+    }
+    if (!status && options->json) {
+        status = sea_json_write(sea_bench_result_node(&result, arena), SEA_JSON_PRETTY, &text,
+                                err);
+        if (!status)
+            status = deliver(&text, NULL, err);
+    } else if (!status) {
+        print_metrics(&result);
+    }
+    sea_buf_release(&text);
+    return status;
+}
+
+enum sea_status
+sea_cmd_score(const struct sea_call *call, struct sea_err *err)
+{
+    struct score_options options = { .name = NULL };
+    struct sea_texts rest;
+    enum sea_status status;
+    bool helped, list = false;
+    const struct sea_arg table[] = {
+        { "--questions", SEA_ARG_TEXT, &options.questions, "F", "question file" },
+        { "--answers", SEA_ARG_TEXT, &options.answers, "F", "answers, LLaVA's JSON Lines" },
+        { "--annotations", SEA_ARG_LIST, &options.annotations, "F", "label files (repeat)" },
+        { "--variant", SEA_ARG_TEXT, &options.bench.variant, "V", "scorer variant" },
+        { "--limit", SEA_ARG_INT, &options.bench.limit, "N", "the first N questions" },
+        { "--allow-missing", SEA_ARG_FLAG, &options.bench.allow_missing, NULL,
+          "missing answers count as empty" },
+        { "--rows", SEA_ARG_TEXT, &options.rows_path, "F", "write a JSON line per question" },
+        { "--export", SEA_ARG_TEXT, &options.export_path, "F",
+          "write the form that the official scorer takes" },
+        { "--list", SEA_ARG_FLAG, &list, NULL, "the benchmarks it knows" },
+        { "--json", SEA_ARG_FLAG, &options.json, NULL, "as JSON" },
+    };
+
+    status = sea_args_parse(call->argc, call->argv, call->usage, table,
+                            sizeof(table) / sizeof(table[0]), &rest, &helped, err);
+    if (status || helped)
+        return status;
+    if (list) {
+        list_benchmarks();
+        return SEA_OK;
+    }
+    status = sea_args_count(&rest, 1, 1, call->usage, err);
+    if (!status && (!options.questions || !options.answers)) {
+        status = sea_fail(err, SEA_E_CONFIG, "%s is missing",
+                          options.questions ? "--answers" : "--questions");
+        sea_hint(err, "Usage: sea %s", call->usage);
+    }
+    if (status)
+        return status;
+    options.name = rest.at[0];
+    return run_score(&options, call->arena, err);
+}

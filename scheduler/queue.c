@@ -1,0 +1,379 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "scheduler/sea_queue.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/base/sea_buf.h"
+#include "engine/base/sea_node.h"
+
+#define JSON_BYTES_MAX ((size_t)256 << 20)
+
+#define FENCE(f) SEA_P_INT((f)->stage_id), SEA_P_INT((f)->epoch), SEA_P_TEXT((f)->secret)
+
+/* ---- worker ---- */
+
+enum sea_status
+sea_queue_register(struct sea_db *db, const char *host, int64_t pid, const char *device,
+                   const char *queue, int64_t ttl_ms, int64_t *worker_id, struct sea_err *err)
+{
+    struct sea_rows *rows = NULL;
+    enum sea_status status;
+
+    *worker_id = 0;
+    status = sea_db_query_one(db, "worker_register",
+                              SEA_PARAMS(SEA_P_TEXT(host), SEA_P_INT(pid), SEA_P_TEXT(device),
+                                         SEA_P_TEXT(queue), SEA_P_INT(ttl_ms)), &rows, err);
+    if (!status) {
+        *worker_id = sea_rows_int(rows, 0, "worker_id", err);
+        status = err->status;
+    }
+    sea_rows_close(rows);
+    return status;
+}
+
+enum sea_status
+sea_queue_worker_state(struct sea_db *db, int64_t worker_id, const char *state,
+                       struct sea_err *err)
+{
+    return sea_db_query(db, "worker_state", SEA_PARAMS(SEA_P_INT(worker_id), SEA_P_TEXT(state)),
+                        NULL, err);
+}
+
+enum sea_status
+sea_queue_worker_beat(struct sea_db *db, int64_t worker_id, struct sea_err *err)
+{
+    return sea_db_query(db, "worker_beat", SEA_PARAMS(SEA_P_INT(worker_id)), NULL, err);
+}
+
+/* ---- claim ---- */
+
+static struct sea_artifact
+read_file(const struct sea_rows *rows, size_t row, struct sea_arena *arena, struct sea_err *err)
+{
+    struct sea_artifact file = { .bytes = (uint64_t)sea_rows_int(rows, row, "bytes", err) };
+
+    file.path = sea_arena_strdup(arena, sea_rows_text(rows, row, "path", err));
+    snprintf(file.sha256, sizeof(file.sha256), "%s", sea_rows_text(rows, row, "sha256", err));
+    return file;
+}
+
+static enum sea_status
+read_inputs(struct sea_db *db, struct sea_arena *arena, struct sea_claim *claim,
+            struct sea_err *err)
+{
+    struct sea_claim_input *input = NULL;
+    struct sea_rows *rows = NULL;
+    enum sea_status status;
+    size_t count, i;
+
+    status = sea_db_query(db, "claim_inputs", SEA_PARAMS(SEA_P_INT(claim->fence.stage_id)), &rows,
+                          err);
+    count = sea_rows_count(rows);
+    if (!status)
+        claim->inputs = sea_arena_alloc(arena, count + 1, sizeof(*claim->inputs));
+    for (i = 0; i < count && !status; i++) {
+        const char *name = sea_rows_text(rows, i, "name", err);
+
+        if (!input || strcmp(input->name, name) != 0) {
+            input = &claim->inputs[claim->inputs_count++];
+            input->name = sea_arena_strdup(arena, name);
+            input->digest = sea_arena_strdup(arena, sea_rows_text(rows, i, "digest", err));
+            input->files.at = sea_arena_alloc(arena, count - i, sizeof(*input->files.at));
+        }
+        input->files.at[input->files.count++] = read_file(rows, i, arena, err);
+        status = err->status;
+    }
+    sea_rows_close(rows);
+    return status;
+}
+
+static enum sea_status
+read_checkpoint(struct sea_db *db, struct sea_arena *arena, struct sea_claim *claim,
+                struct sea_err *err)
+{
+    struct sea_rows *rows = NULL;
+    enum sea_status status;
+    size_t count, i;
+
+    status = sea_db_query(db, "claim_checkpoint", SEA_PARAMS(SEA_P_INT(claim->fence.stage_id)),
+                          &rows, err);
+    count = sea_rows_count(rows);
+    if (!status && count) {
+        claim->checkpoint.name = sea_arena_strdup(arena, sea_rows_text(rows, 0, "name", err));
+        claim->checkpoint.stage_id = sea_rows_int(rows, 0, "stage_id", err);
+        claim->checkpoint.epoch = sea_rows_int(rows, 0, "epoch", err);
+        claim->checkpoint.step = sea_rows_int(rows, 0, "step", err);
+        claim->checkpoint.files.at = sea_arena_alloc(arena, count, sizeof(struct sea_artifact));
+        claim->checkpoint.files.count = count;
+        for (i = 0; i < count; i++)
+            claim->checkpoint.files.at[i] = read_file(rows, i, arena, err);
+        status = err->status;
+    }
+    sea_rows_close(rows);
+    return status;
+}
+
+enum sea_status
+sea_queue_claim(struct sea_db *db, int64_t worker_id, const char *queue, int64_t ttl_ms,
+                struct sea_arena *arena, struct sea_claim *out, bool *claimed,
+                struct sea_err *err)
+{
+    struct sea_rows *rows = NULL;
+    enum sea_status status;
+
+    *claimed = false;
+    *out = (struct sea_claim){ 0 };
+    status = sea_db_query(db, "claim", SEA_PARAMS(SEA_P_INT(worker_id), SEA_P_TEXT(queue),
+                                                  SEA_P_INT(ttl_ms)), &rows, err);
+    if (status || sea_rows_count(rows) == 0)
+        goto out;
+    out->fence.stage_id = sea_rows_int(rows, 0, "stage_id", err);
+    out->fence.epoch = sea_rows_int(rows, 0, "epoch", err);
+    snprintf(out->fence.secret, sizeof(out->fence.secret), "%s",
+             sea_rows_text(rows, 0, "secret", err));
+    out->experiment_id = sea_rows_int(rows, 0, "experiment_id", err);
+    out->stage = sea_arena_strdup(arena, sea_rows_text(rows, 0, "stage", err));
+    out->key = sea_arena_strdup(arena, sea_rows_text(rows, 0, "key", err));
+    out->config = sea_arena_strdup(arena, sea_rows_text(rows, 0, "config", err));
+    status = err->status;
+    if (!status)
+        status = read_inputs(db, arena, out, err);
+    if (!status)
+        status = read_checkpoint(db, arena, out, err);
+    *claimed = !status;
+out:
+    sea_rows_close(rows);
+    return status;
+}
+
+/* ---- attempt ---- */
+
+enum sea_status
+sea_queue_start(struct sea_db *db, const struct sea_fence *fence, int64_t pid, bool resumed,
+                const struct sea_claim *claim, struct sea_err *err)
+{
+    return sea_db_query(db, "attempt_start",
+                        SEA_PARAMS(FENCE(fence), SEA_P_INT(pid),
+                                   resumed ? SEA_P_INT(claim->checkpoint.stage_id) : SEA_P_NULL,
+                                   resumed ? SEA_P_INT(claim->checkpoint.epoch) : SEA_P_NULL,
+                                   resumed ? SEA_P_INT(claim->checkpoint.step) : SEA_P_NULL),
+                        NULL, err);
+}
+
+enum sea_status
+sea_queue_heartbeat(struct sea_db *db, const struct sea_fence *fence, int64_t ttl_ms,
+                    bool *cancel, struct sea_err *err)
+{
+    struct sea_rows *rows = NULL;
+    enum sea_status status;
+
+    status = sea_db_query_one(db, "heartbeat", SEA_PARAMS(FENCE(fence), SEA_P_INT(ttl_ms)), &rows,
+                              err);
+    if (!status) {
+        *cancel = sea_rows_bool(rows, 0, "cancel", err);
+        status = err->status;
+    }
+    sea_rows_close(rows);
+    return status;
+}
+
+enum sea_status
+sea_queue_relay(struct sea_db *db, const struct sea_fence *fence, int64_t batch,
+                const char *payload, struct sea_err *err)
+{
+    return sea_db_query(db, "relay", SEA_PARAMS(FENCE(fence), SEA_P_INT(batch),
+                                                SEA_P_TEXT(payload)), NULL, err);
+}
+
+/* [[path, sha256, bytes], ...], caller releases with free(). */
+static char *
+files_json(const struct sea_artifacts *files)
+{
+    struct sea_buf text;
+    size_t i;
+
+    sea_buf_init(&text, JSON_BYTES_MAX);
+    sea_buf_puts(&text, "[");
+    for (i = 0; i < files->count; i++) {
+        sea_buf_puts(&text, i ? ",[" : "[");
+        sea_json_quote(&text, files->at[i].path, strlen(files->at[i].path));
+        sea_buf_addf(&text, ",\"%s\",%llu]", files->at[i].sha256,
+                     (unsigned long long)files->at[i].bytes);
+    }
+    sea_buf_puts(&text, "]");
+    return sea_buf_take(&text);
+}
+
+/* The one text of a one-row answer, copied into the arena. */
+static enum sea_status
+query_text(struct sea_db *db, const char *name, const struct sea_param *params, size_t count,
+           const char *column, struct sea_arena *arena, const char **out, struct sea_err *err)
+{
+    struct sea_rows *rows = NULL;
+    enum sea_status status;
+
+    *out = NULL;
+    status = sea_db_query_one(db, name, params, count, &rows, err);
+    if (!status) {
+        *out = sea_arena_strdup(arena, sea_rows_text(rows, 0, column, err));
+        status = err->status;
+    }
+    sea_rows_close(rows);
+    return status;
+}
+
+enum sea_status
+sea_queue_checkpoint(struct sea_db *db, const struct sea_fence *fence, int64_t step,
+                     const char *name, const struct sea_artifacts *files,
+                     struct sea_arena *arena, const char **replaced, struct sea_err *err)
+{
+    char *list = files_json(files);
+    enum sea_status status;
+
+    status = query_text(db, "checkpoint_add",
+                        SEA_PARAMS(FENCE(fence), SEA_P_INT(step), SEA_P_TEXT(name),
+                                   SEA_P_TEXT(list)), "replaced", arena, replaced, err);
+    free(list);
+    return status;
+}
+
+enum sea_status
+sea_queue_prepare(struct sea_db *db, const struct sea_fence *fence,
+                  const struct sea_artifacts *files, const char *benchmarks,
+                  struct sea_err *err)
+{
+    char *list = files_json(files);
+    enum sea_status status;
+
+    status = sea_db_query(db, "commit_prepare", SEA_PARAMS(FENCE(fence), SEA_P_TEXT(list),
+                                                           SEA_P_TEXT(benchmarks)), NULL, err);
+    free(list);
+    return status;
+}
+
+enum sea_status
+sea_queue_answers(struct sea_db *db, const struct sea_fence *fence, const char *benchmark,
+                  const char *split, bool control, int64_t first, const char *rows,
+                  struct sea_err *err)
+{
+    return sea_db_query(db, "answers_add",
+                        SEA_PARAMS(FENCE(fence), SEA_P_TEXT(benchmark), SEA_P_TEXT(split),
+                                   SEA_P_BOOL(control), SEA_P_INT(first), SEA_P_TEXT(rows)),
+                        NULL, err);
+}
+
+enum sea_status
+sea_queue_commit(struct sea_db *db, const struct sea_fence *fence,
+                 const struct sea_artifacts *files, const char *digest, const char *scores,
+                 struct sea_arena *arena, const char **checkpoints, struct sea_err *err)
+{
+    char *list = files_json(files);
+    enum sea_status status;
+
+    status = query_text(db, "commit",
+                        SEA_PARAMS(FENCE(fence), SEA_P_TEXT(list), SEA_P_TEXT(digest),
+                                   SEA_P_TEXT(scores)), "checkpoints", arena, checkpoints, err);
+    free(list);
+    return status;
+}
+
+enum sea_status
+sea_queue_outcome(struct sea_db *db, const struct sea_fence *fence, enum sea_outcome *out,
+                  struct sea_err *err)
+{
+    struct sea_rows *rows = NULL;
+    enum sea_status status;
+    const char *text;
+
+    *out = SEA_OUTCOME_OPEN;
+    status = sea_db_query_one(db, "commit_outcome", SEA_PARAMS(FENCE(fence)), &rows, err);
+    if (!status) {
+        text = sea_rows_text(rows, 0, "outcome", err);
+        *out = strcmp(text, "committed") == 0 ? SEA_OUTCOME_COMMITTED
+             : strcmp(text, "lost") == 0      ? SEA_OUTCOME_LOST
+                                              : SEA_OUTCOME_OPEN;
+        status = err->status;
+    }
+    sea_rows_close(rows);
+    return status;
+}
+
+enum sea_status
+sea_queue_fail(struct sea_db *db, const struct sea_fence *fence, const char *class,
+               int exit_status, const struct sea_err *why, char state[16],
+               struct sea_err *err)
+{
+    struct sea_rows *rows = NULL;
+    enum sea_status status;
+
+    state[0] = 0;
+    status = sea_db_query_one(db, "attempt_fail",
+                              SEA_PARAMS(FENCE(fence), SEA_P_TEXT(class),
+                                         SEA_P_INT(exit_status), SEA_P_TEXT(why->message),
+                                         SEA_P_TEXT(why->hint), SEA_P_TEXT(why->context),
+                                         SEA_P_TEXT(why->cause)), &rows, err);
+    if (!status) {
+        snprintf(state, 16, "%s", sea_rows_text(rows, 0, "state", err));
+        status = err->status;
+    }
+    sea_rows_close(rows);
+    return status;
+}
+
+enum sea_status
+sea_queue_release(struct sea_db *db, const struct sea_fence *fence, const char *reason,
+                  int64_t delay_ms, struct sea_err *err)
+{
+    return sea_db_query(db, "attempt_release", SEA_PARAMS(FENCE(fence), SEA_P_TEXT(reason),
+                                                          SEA_P_INT(delay_ms)), NULL, err);
+}
+
+enum sea_status
+sea_queue_cancelled(struct sea_db *db, const struct sea_fence *fence, struct sea_err *err)
+{
+    return sea_db_query(db, "attempt_cancelled", SEA_PARAMS(FENCE(fence)), NULL, err);
+}
+
+/* ---- experiments ---- */
+
+enum sea_status
+sea_queue_submit(struct sea_db *db, const char *config, const char *key,
+                 int64_t *experiment_id, struct sea_err *err)
+{
+    struct sea_rows *rows = NULL;
+    enum sea_status status;
+
+    *experiment_id = 0;
+    status = sea_db_query_one(db, "submit", SEA_PARAMS(SEA_P_TEXT(config), SEA_P_TEXT(key)), &rows,
+                              err);
+    if (!status) {
+        *experiment_id = sea_rows_int(rows, 0, "experiment_id", err);
+        status = err->status;
+    }
+    sea_rows_close(rows);
+    return status;
+}
+
+enum sea_status
+sea_queue_experiment(struct sea_db *db, int64_t experiment_id, char state[16], bool *ended,
+                     struct sea_err *err)
+{
+    struct sea_rows *rows = NULL;
+    enum sea_status status;
+
+    state[0] = 0;
+    *ended = false;
+    status = sea_db_query(db, "experiment_state", SEA_PARAMS(SEA_P_INT(experiment_id)), &rows, err);
+    if (!status && sea_rows_count(rows) == 0) {
+        status = sea_fail(err, SEA_E_CONFIG, "there is no experiment %lld", (long long)experiment_id);
+        sea_hint(err, "`sea status` lists the experiments.");
+    }
+    if (!status) {
+        snprintf(state, 16, "%s", sea_rows_text(rows, 0, "state", err));
+        *ended = sea_rows_bool(rows, 0, "ended", err);
+        status = err->status;
+    }
+    sea_rows_close(rows);
+    return status;
+}

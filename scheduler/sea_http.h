@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * sea_http.h - the dashboard: what the views say, over HTTP, read only
+ *
+ *     /                     experiments, running stages, leaderboard
+ *     /api/experiments      the same rows as JSON, as `sea status --json` prints them
+ *     /api/stages?id=N      stages of one experiment
+ *     /api/leaderboard      all scores
+ *     /health               "ok" when the database answers
+ * One thread, one connection to the database: for a team's browsers, not for the world. It
+ * listens on the loopback address; put a proxy with your own log-in before it.
+ */
+#ifndef SEA_HTTP_H
+#define SEA_HTTP_H
+
+#include <signal.h>
+#include <stdint.h>
+
+#include "engine/base/sea_err.h"
+#include "scheduler/sea_db.h"
+
+/* Serves until *stop. db is borrowed and reconnected when lost. SEA_E_SERVICE when the port
+ * cannot be had. */
+SEA_MUST_CHECK enum sea_status
+sea_http_serve(struct sea_db *db, int64_t port, const volatile sig_atomic_t *stop,
+               struct sea_err *err);
+
+#endif

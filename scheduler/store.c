@@ -1,0 +1,462 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "scheduler/sea_store.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <dirent.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "engine/base/sea_log.h"
+#include "pipeline/sea_manifest.h"
+
+#define COPY_BYTES ((size_t)1 << 20)
+#define LINK_BYTES_MIN ((uint64_t)64 << 20)     /* files that nobody appends to any more */
+
+/* ---- one file ---- */
+
+static enum sea_status
+parent_create(const char *path, struct sea_err *err)
+{
+    char folder[SEA_PATH_MAX];
+    const char *slash = strrchr(path, '/');
+
+    snprintf(folder, sizeof(folder), "%.*s", (int)(slash - path), path);
+    return sea_dir_create(folder, err);
+}
+
+/* Opened while it changes owners or disappears: both ends are closed in any case. */
+static enum sea_status
+copy_file(const char *from, const char *to, struct sea_err *err)
+{
+    int in = open(from, O_RDONLY | O_CLOEXEC);
+    int out = open(to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    char *chunk = sea_xcalloc(1, COPY_BYTES);
+    enum sea_status status = SEA_OK;
+    ssize_t n = 1;
+
+    if (in < 0)
+        status = sea_fail_errno(err, "could not open \"%s\"", from);
+    else if (out < 0)
+        status = sea_fail_errno(err, "could not create \"%s\"", to);
+    while (!status && (n = read(in, chunk, COPY_BYTES)) > 0) {
+        ssize_t at = 0, wrote;
+
+        for (; at < n; at += wrote) {
+            wrote = write(out, chunk + at, (size_t)(n - at));
+            if (wrote < 0) {
+                status = sea_fail_errno(err, "could not write \"%s\"", to);
+                break;
+            }
+        }
+    }
+    if (!status && n < 0)
+        status = sea_fail_errno(err, "could not read \"%s\"", from);
+    if (!status && fsync(out))
+        status = sea_fail_errno(err, "could not write \"%s\" to disk", to);
+    if (in >= 0)
+        close(in);
+    if (out >= 0)
+        close(out);
+    free(chunk);
+    if (status && out >= 0)
+        unlink(to);
+    return status;
+}
+
+/* A second name for the content, or a copy where there can be none. */
+static enum sea_status
+link_or_copy(const char *from, const char *to, struct sea_err *err)
+{
+    if (link(from, to) == 0)
+        return SEA_OK;
+    if (errno == EXDEV || errno == EPERM || errno == EMLINK || errno == ENOTSUP)
+        return copy_file(from, to, err);
+    return sea_fail_errno(err, "could not link \"%s\" to \"%s\"", from, to);
+}
+
+static enum sea_status
+sync_file(const char *path, struct sea_err *err)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    enum sea_status status = SEA_OK;
+
+    /* After a failed fsync the pages may be gone: the attempt fails, nobody tries again. */
+    if (fd < 0 || fsync(fd))
+        status = sea_fail_errno(err, "could not write \"%s\" to disk", path);
+    if (fd >= 0)
+        close(fd);
+    return status;
+}
+
+static enum sea_status
+blob_path(const struct sea_store *store, const char *sha256, char out[SEA_PATH_MAX],
+          struct sea_err *err)
+{
+    char name[SEA_SHA256_TEXT + 4];
+
+    if (strlen(sha256) != 64 || strspn(sha256, "0123456789abcdef") != 64)
+        return sea_fail(err, SEA_E_FORMAT, "\"%s\" is not a SHA-256", sha256);
+    snprintf(name, sizeof(name), "%.2s/%s", sha256, sha256);
+    return sea_path_join(out, store->root, name, err);
+}
+
+static enum sea_status
+file_path(const char *folder, const struct sea_artifact *file, char out[SEA_PATH_MAX],
+          struct sea_err *err)
+{
+    if (!sea_path_is_inside(file->path))
+        return sea_fail(err, SEA_E_FORMAT, "\"%s\" is not a path below its folder", file->path);
+    return sea_path_join(out, folder, file->path, err);
+}
+
+enum sea_status
+sea_store_open(struct sea_store *store, const char *root, struct sea_err *err)
+{
+    enum sea_status status = sea_dir_create(root, err);
+
+    if (!status && !realpath(root, store->root))
+        status = sea_fail_errno(err, "could not resolve folder \"%s\"", root);
+    return status;
+}
+
+/* ---- publish ---- */
+
+enum sea_status
+sea_store_manifest(const char *folder, const char *stage, struct sea_arena *arena,
+                   struct sea_artifacts *out, char digest[SEA_SHA256_TEXT],
+                   struct sea_err *err)
+{
+    struct sea_manifest manifest;
+    char path[SEA_PATH_MAX];
+    struct sea_artifact *own;
+    enum sea_status status;
+    size_t i;
+
+    *out = (struct sea_artifacts){ 0 };
+    digest[0] = 0;
+    status = sea_manifest_load(folder, arena, &manifest, err);
+    if (!status && strcmp(manifest.stage, stage) != 0)
+        status = sea_fail(err, SEA_E_FORMAT, "folder \"%s\" holds stage \"%s\", need \"%s\"",
+                          folder, manifest.stage, stage);
+    if (status)
+        return status;
+    out->at = sea_arena_alloc(arena, manifest.files_count + 1, sizeof(*out->at));
+    for (i = 0; i < manifest.files_count; i++) {
+        out->at[i].path = manifest.files[i].path;
+        out->at[i].bytes = (uint64_t)manifest.files[i].bytes;
+        snprintf(out->at[i].sha256, SEA_SHA256_TEXT, "%s", manifest.files[i].sha256);
+    }
+    own = &out->at[i];
+    own->path = SEA_MANIFEST_NAME;
+    status = sea_path_join(path, folder, own->path, err);
+    if (!status)
+        status = sea_hash_file(path, own->sha256, &own->bytes, err);
+    if (status)
+        return status;
+    out->count = manifest.files_count + 1;
+    snprintf(digest, SEA_SHA256_TEXT, "%s", manifest.digest);
+    return SEA_OK;
+}
+
+static enum sea_status
+publish_one(const struct sea_store *store, const char *folder, const struct sea_artifact *file,
+            struct sea_err *err)
+{
+    char from[SEA_PATH_MAX], to[SEA_PATH_MAX], temp[SEA_PATH_MAX + 32];
+    char sha256[SEA_SHA256_TEXT];
+    enum sea_status status;
+    uint64_t bytes;
+
+    status = file_path(folder, file, from, err);
+    if (!status)
+        status = blob_path(store, file->sha256, to, err);
+    if (!status)
+        status = sea_hash_file(from, sha256, &bytes, err);
+    if (status)
+        return status;
+    if (bytes != file->bytes || strcmp(sha256, file->sha256) != 0)
+        return sea_fail(err, SEA_E_FORMAT, "file \"%s\" has SHA-256 %.12s... and %llu bytes, its "
+                        "manifest says %.12s... and %llu", from, sha256,
+                        (unsigned long long)bytes, file->sha256,
+                        (unsigned long long)file->bytes);
+    if (sea_file_exists(to))
+        return SEA_OK;
+    status = parent_create(to, err);
+    if (!status)
+        status = sync_file(from, err);
+    if (status)
+        return status;
+    snprintf(temp, sizeof(temp), "%s.tmp.%ld", to, (long)getpid());
+    unlink(temp);
+    status = link_or_copy(from, temp, err);
+    if (status)
+        return status;
+    if (chmod(temp, 0444) || rename(temp, to)) {
+        status = sea_fail_errno(err, "could not put \"%s\" into the store", from);
+        unlink(temp);
+    }
+    return status;
+}
+
+enum sea_status
+sea_store_publish(const struct sea_store *store, const char *folder,
+                  const struct sea_artifacts *artifacts, struct sea_err *err)
+{
+    enum sea_status status = SEA_OK;
+    char path[SEA_PATH_MAX], *slash;
+    size_t i;
+
+    for (i = 0; i < artifacts->count && !status; i++)
+        status = publish_one(store, folder, &artifacts->at[i], err);
+    /* The names must be on disk before the database refers to them. */
+    for (i = 0; i < artifacts->count && !status; i++) {
+        status = blob_path(store, artifacts->at[i].sha256, path, err);
+        slash = strrchr(path, '/');
+        if (!status && slash) {
+            *slash = 0;
+            status = sea_dir_sync(path, err);
+        }
+    }
+    if (!status)
+        status = sea_dir_sync(store->root, err);
+    if (status)
+        sea_context(err, "while publishing \"%s\"", folder);
+    return status;
+}
+
+/* ---- materialise ---- */
+
+static enum sea_status
+check_blob(const char *path, const struct sea_artifact *file, struct sea_err *err)
+{
+    char sha256[SEA_SHA256_TEXT];
+    enum sea_status status;
+    uint64_t bytes;
+
+    if (!sea_file_exists(path)) {
+        sea_fail(err, SEA_E_IO, "\"%s\" is missing in the store: \"%s\"", file->path, path);
+        sea_hint(err, "Is the store's folder the one that the worker published to? If the file is "
+                      "lost, submit the experiment that made it again.");
+        return SEA_E_IO;
+    }
+    status = sea_hash_file(path, sha256, &bytes, err);
+    if (!status && strcmp(sha256, file->sha256) != 0) {
+        status = sea_fail(err, SEA_E_IO, "\"%s\" is corrupt in the store: \"%s\" hashes to "
+                          "%.12s...", file->path, path, sha256);
+        sea_hint(err, "Remove that file and submit the experiment that made it again.");
+    }
+    return status;
+}
+
+static enum sea_status
+materialise_one(const char *from, const struct sea_artifact *file, const char *folder,
+                struct sea_err *err)
+{
+    char to[SEA_PATH_MAX];
+    enum sea_status status = file_path(folder, file, to, err);
+
+    if (!status)
+        status = parent_create(to, err);
+    return status ? status : link_or_copy(from, to, err);
+}
+
+enum sea_status
+sea_store_materialise(const struct sea_store *store, const struct sea_artifacts *artifacts,
+                      const char *folder, struct sea_err *err)
+{
+    enum sea_status status = sea_dir_create(folder, err);
+    char path[SEA_PATH_MAX];
+    size_t i;
+
+    for (i = 0; i < artifacts->count && !status; i++) {
+        status = blob_path(store, artifacts->at[i].sha256, path, err);
+        if (!status)
+            status = check_blob(path, &artifacts->at[i], err);
+        if (!status)
+            status = materialise_one(path, &artifacts->at[i], folder, err);
+    }
+    if (status)
+        sea_context(err, "while putting inputs into \"%s\"", folder);
+    return status;
+}
+
+/* ---- check ---- */
+
+struct checking {
+    const struct sea_store *store;
+    size_t checked, bad;
+};
+
+static enum sea_status
+check_file(void *arg, const char *relative, uint64_t bytes, struct sea_err *err)
+{
+    struct checking *c = arg;
+    char path[SEA_PATH_MAX], sha256[SEA_SHA256_TEXT];
+    const char *name = strrchr(relative, '/');
+    enum sea_status status;
+
+    if (!name || strncmp(relative, "checkpoint/", 11) == 0 || strlen(name + 1) != 64)
+        return SEA_OK;
+    status = sea_path_join(path, c->store->root, relative, err);
+    if (!status)
+        status = sea_hash_file(path, sha256, &bytes, err);
+    if (status)
+        return status;
+    c->checked++;
+    if (strcmp(sha256, name + 1) != 0) {
+        c->bad++;
+        sea_log(SEA_LOG_ERROR, "blob is corrupt path=%s sha256=%s", path, sha256);
+    }
+    return SEA_OK;
+}
+
+enum sea_status
+sea_store_check(const struct sea_store *store, size_t *checked, size_t *bad,
+                struct sea_err *err)
+{
+    struct checking c = { .store = store };
+    enum sea_status status = sea_dir_walk(store->root, check_file, &c, err);
+
+    *checked = c.checked;
+    *bad = c.bad;
+    return status;
+}
+
+/* ---- checkpoints ---- */
+
+static enum sea_status
+checkpoint_path(const struct sea_store *store, const char *name, char out[SEA_PATH_MAX],
+                struct sea_err *err)
+{
+    char relative[128];
+
+    if (!*name || strspn(name, "0123456789.") != strlen(name) || strlen(name) > 80)
+        return sea_fail(err, SEA_E_FORMAT, "\"%s\" is not the name of a checkpoint", name);
+    snprintf(relative, sizeof(relative), "checkpoint/%s", name);
+    return sea_path_join(out, store->root, relative, err);
+}
+
+struct keeping {
+    const char *out, *checkpoint, *to;
+    struct sea_arena *arena;
+    struct sea_artifacts *files;
+    size_t room;
+};
+
+static enum sea_status
+keep_file(void *arg, const char *relative, uint64_t bytes, struct sea_err *err)
+{
+    struct keeping *k = arg;
+    char from[SEA_PATH_MAX], to[SEA_PATH_MAX];
+    size_t len = strlen(k->checkpoint);
+    bool finished = strncmp(relative, k->checkpoint, len) == 0 && relative[len] == '/';
+    struct sea_artifact *file;
+    enum sea_status status;
+
+    if (!finished && (strncmp(relative, "checkpoint/", 11) == 0 || strstr(relative, ".tmp")))
+        return SEA_OK;
+    status = sea_path_join(from, k->out, relative, err);
+    if (!status)
+        status = sea_path_join(to, k->to, relative, err);
+    if (!status)
+        status = parent_create(to, err);
+    if (!status)
+        status = finished || bytes >= LINK_BYTES_MIN ? link_or_copy(from, to, err)
+                                                     : copy_file(from, to, err);
+    if (status)
+        return status;
+    if (k->files->count == k->room) {
+        struct sea_artifact *more;
+
+        k->room = k->room ? 2 * k->room : 64;
+        more = sea_arena_alloc(k->arena, k->room, sizeof(*more));
+        if (k->files->count)
+            memcpy(more, k->files->at, k->files->count * sizeof(*more));
+        k->files->at = more;
+    }
+    file = &k->files->at[k->files->count++];
+    file->path = sea_arena_strdup(k->arena, relative);
+    status = sea_hash_file(to, file->sha256, &file->bytes, err);
+    return status ? status : sync_file(to, err);
+}
+
+enum sea_status
+sea_store_checkpoint_keep(const struct sea_store *store, const char *out, const char *checkpoint,
+                          const char *name, struct sea_arena *arena,
+                          struct sea_artifacts *files, struct sea_err *err)
+{
+    char path[SEA_PATH_MAX], temp[SEA_PATH_MAX + 8];
+    struct keeping k = { .out = out, .checkpoint = checkpoint, .to = temp, .arena = arena,
+                         .files = files };
+    enum sea_status status = checkpoint_path(store, name, path, err);
+
+    *files = (struct sea_artifacts){ 0 };
+    if (!status && (!sea_path_is_inside(checkpoint) || strncmp(checkpoint, "checkpoint/", 11) != 0))
+        status = sea_fail(err, SEA_E_FORMAT, "\"%s\" is not a checkpoint's folder", checkpoint);
+    if (status)
+        return status;
+    snprintf(temp, sizeof(temp), "%s.tmp", path);
+    status = sea_dir_remove(temp, err);
+    if (!status)
+        status = sea_dir_remove(path, err);
+    if (!status)
+        status = sea_dir_walk(out, keep_file, &k, err);
+    if (!status && files->count == 0)
+        status = sea_fail(err, SEA_E_MISSING, "checkpoint \"%s/%s\" is empty", out, checkpoint);
+    if (!status && rename(temp, path))
+        status = sea_fail_errno(err, "could not keep checkpoint \"%s\"", name);
+    if (status) {
+        struct sea_err ignored = { 0 };
+
+        if (sea_dir_remove(temp, &ignored))
+            sea_context(err, "and \"%s\" could not be removed", temp);
+        sea_context(err, "while keeping checkpoint \"%s/%s\"", out, checkpoint);
+        return status;
+    }
+    *strrchr(path, '/') = 0;
+    return sea_dir_sync(path, err);
+}
+
+enum sea_status
+sea_store_checkpoint_get(const struct sea_store *store, const char *name,
+                         const struct sea_artifacts *files, const char *out,
+                         struct sea_err *err)
+{
+    char folder[SEA_PATH_MAX], from[SEA_PATH_MAX], to[SEA_PATH_MAX], sha256[SEA_SHA256_TEXT];
+    enum sea_status status = checkpoint_path(store, name, folder, err);
+    uint64_t bytes;
+    size_t i;
+
+    for (i = 0; i < files->count && !status; i++) {
+        const struct sea_artifact *file = &files->at[i];
+
+        status = file_path(folder, file, from, err);
+        if (!status)
+            status = sea_hash_file(from, sha256, &bytes, err);
+        if (!status && strcmp(sha256, file->sha256) != 0)
+            status = sea_fail(err, SEA_E_FORMAT, "\"%s\" of checkpoint \"%s\" has changed",
+                              file->path, name);
+        if (!status)
+            status = file_path(out, file, to, err);
+        if (!status)
+            status = parent_create(to, err);
+        /* Copies: the child may append to what it finds, and the kept files must not change. */
+        if (!status)
+            status = strncmp(file->path, "checkpoint/", 11) == 0 ? link_or_copy(from, to, err)
+                                                                : copy_file(from, to, err);
+    }
+    return status;
+}
+
+enum sea_status
+sea_store_checkpoint_remove(const struct sea_store *store, const char *name,
+                            struct sea_err *err)
+{
+    char path[SEA_PATH_MAX];
+    enum sea_status status = checkpoint_path(store, name, path, err);
+
+    return status ? status : sea_dir_remove(path, err);
+}

@@ -1,0 +1,155 @@
+-- What the command line asks. The views do the work; psql sees the same.
+
+-- name: cli_experiment
+-- One experiment: no row when there is none. $1 id.
+SELECT e.id, e.name, e.state, e.ended_at IS NOT NULL AS ended
+  FROM sea.experiment AS e
+ WHERE e.id = $1::bigint
+
+-- name: cli_experiments
+-- The newest experiments.
+SELECT *
+  FROM sea.experiment_status
+ ORDER BY experiment_id DESC
+ LIMIT 100
+
+-- name: cli_stages
+-- The stages of one experiment in order of running. $1 experiment.
+SELECT *
+  FROM sea.stage_timeline
+ WHERE experiment_id = $1::bigint
+ ORDER BY stage_id
+
+-- name: cli_why
+-- What keeps the stages of one experiment from running. $1 experiment.
+SELECT *
+  FROM sea.why_pending
+ WHERE experiment_id = $1::bigint
+ ORDER BY stage_id
+
+-- name: cli_follow
+-- All stages of the given experiments with their progress. $1 ids.
+SELECT e.id AS experiment_id, e.name, e.state AS experiment_state,
+       s.id AS stage_id, s.stage, s.state, s.reason, l.done, l.total, l.unit
+  FROM sea.experiment AS e
+  JOIN sea.stage_run AS s ON s.experiment_id = e.id
+  LEFT JOIN sea.lease AS l ON l.stage_id = s.id
+ WHERE e.id = ANY ($1::bigint[])
+ ORDER BY e.id, s.id
+
+-- name: cli_events
+-- What happened in one experiment after an event. $1 experiment, $2 last event seen.
+SELECT v.id, to_char(v.at, 'YYYY-MM-DD HH24:MI:SS') AS at, s.stage, v.level, v.kind, v.text
+  FROM sea.event AS v
+  LEFT JOIN sea.stage_run AS s ON s.id = v.stage_id
+ WHERE v.experiment_id = $1::bigint AND v.id > $2::bigint
+ ORDER BY v.id
+ LIMIT 10000
+
+-- name: cli_cancel
+-- $1 experiment. result: its state now.
+SELECT sea.cancel($1::bigint) AS result
+
+-- name: cli_retry
+-- $1 experiment. result: the new one.
+SELECT sea.retry($1::bigint) AS result
+
+-- name: cli_scores
+-- Every score. $1 suite or null, $2 benchmark or null.
+SELECT *
+  FROM sea.leaderboard AS b
+ WHERE ($1::text IS NULL OR b.suite = $1::text)
+   AND ($2::text IS NULL OR b.benchmark = $2::text)
+ ORDER BY b.benchmark, b.split, b.metric, b.control, b.rank, b.experiment_id
+
+-- name: cli_leaderboard
+-- For people: the metrics that stand for their benchmarks, in the units of tables, with the
+-- control (pictures shuffled among the questions) beside them. $1 suite or null,
+-- $2 benchmark or null, $3 "benchmark:metric" names to show.
+SELECT b.benchmark, b.metric, b.rank,
+       b.experiment_id AS id, b.experiment,
+       to_char(b.value * b.scale, 'FM9990.00') AS score,
+       '[' || to_char(b.low * b.scale, 'FM9990.0') || ', '
+           || to_char(b.high * b.scale, 'FM9990.0') || ']' AS interval,
+       to_char(c.value * c.scale, 'FM9990.00') AS control,
+       to_char((b.value - c.value) * b.scale, 'FMSG9990.0') AS gain,
+       b.n
+  FROM sea.leaderboard AS b
+  LEFT JOIN sea.leaderboard AS c ON c.stage_id = b.stage_id AND c.benchmark = b.benchmark
+                                AND c.split = b.split AND c.metric = b.metric AND c.control
+ WHERE NOT b.control
+   AND ($1::text IS NULL OR b.suite = $1::text)
+   AND ($2::text IS NULL OR b.benchmark = $2::text)
+   AND b.benchmark || ':' || b.metric = ANY ($3::text[])
+ ORDER BY b.benchmark, b.split, array_position($3::text[], b.benchmark || ':' || b.metric),
+          b.rank, b.experiment_id
+
+-- name: cli_schedules
+SELECT s.id, s.name, s.cron, s.enabled, s.created_at
+  FROM sea.schedule AS s
+ ORDER BY s.name
+
+-- name: cli_nightly
+SELECT *
+  FROM sea.nightly_report
+
+-- name: cli_newest_scored
+-- The two newest experiments that have scores, newest first.
+SELECT s.experiment_id
+  FROM sea.stage_run AS s
+ WHERE s.stage = 'eval' AND s.state IN ('done', 'cached')
+   AND EXISTS (SELECT 1 FROM sea.score AS c
+                WHERE c.stage_id = s.output_stage_id AND c.epoch = s.output_epoch)
+ ORDER BY s.experiment_id DESC
+ LIMIT 2
+
+-- name: cli_pairs
+-- The questions that two experiments both answered. $1, $2 experiments, $3 control.
+  WITH run AS (
+        SELECT s.experiment_id, s.output_stage_id AS stage_id, s.output_epoch AS epoch
+          FROM sea.stage_run AS s
+         WHERE s.stage = 'eval' AND s.experiment_id IN ($1::bigint, $2::bigint))
+SELECT b.name AS benchmark, b.split, a1.item, coalesce(a1.cluster, a1.item) AS cluster,
+       a1.score AS a, a2.score AS b
+  FROM run AS r1
+  JOIN run AS r2 ON r1.experiment_id = $1::bigint AND r2.experiment_id = $2::bigint
+  JOIN sea.answer AS a1 ON a1.stage_id = r1.stage_id AND a1.epoch = r1.epoch
+                       AND a1.control = $3::boolean
+  JOIN sea.answer AS a2 ON a2.stage_id = r2.stage_id AND a2.epoch = r2.epoch
+                       AND a2.control = $3::boolean
+                       AND a2.benchmark_id = a1.benchmark_id AND a2.seq = a1.seq
+                       AND a2.item = a1.item
+  JOIN sea.benchmark AS b ON b.id = a1.benchmark_id
+ WHERE a1.score IS NOT NULL AND a2.score IS NOT NULL
+ ORDER BY b.name, b.split, a1.seq
+
+-- name: cli_compare_check
+-- Benchmarks that two experiments both have, but not with the same questions and gold
+-- answers: no row when all are comparable. $1, $2 experiments.
+  WITH run AS (
+        SELECT s.experiment_id, s.output_stage_id AS stage_id, s.output_epoch AS epoch
+          FROM sea.stage_run AS s
+         WHERE s.stage = 'eval' AND s.experiment_id IN ($1::bigint, $2::bigint)),
+       asked AS (
+        SELECT r.experiment_id, a.benchmark_id, a.seq, a.item, a.gold
+          FROM run AS r
+          JOIN sea.answer AS a ON a.stage_id = r.stage_id AND a.epoch = r.epoch
+                              AND NOT a.control),
+       counts AS (
+        SELECT benchmark_id, count(*) FILTER (WHERE experiment_id = $1::bigint) AS n_a,
+               count(*) FILTER (WHERE experiment_id = $2::bigint) AS n_b
+          FROM asked
+         GROUP BY benchmark_id),
+       both_asked AS (
+        SELECT x.benchmark_id, count(*) AS n_both
+          FROM asked AS x
+          JOIN asked AS y ON x.experiment_id = $1::bigint AND y.experiment_id = $2::bigint
+                         AND y.benchmark_id = x.benchmark_id AND y.seq = x.seq
+                         AND y.item = x.item AND y.gold IS NOT DISTINCT FROM x.gold
+         GROUP BY x.benchmark_id)
+SELECT b.name AS benchmark, c.n_a, c.n_b, coalesce(t.n_both, 0) AS n_both
+  FROM counts AS c
+  JOIN sea.benchmark AS b ON b.id = c.benchmark_id
+  LEFT JOIN both_asked AS t USING (benchmark_id)
+ WHERE c.n_a > 0 AND c.n_b > 0 AND (c.n_a <> c.n_b OR coalesce(t.n_both, 0) <> c.n_a)
+ ORDER BY b.name
