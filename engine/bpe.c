@@ -158,17 +158,14 @@ sea_bpe_reserve(struct sea_bpe *bpe, size_t merges)
     bpe->cache = cache_create();
 }
 
-bool
+void
 sea_bpe_add(struct sea_bpe *bpe, int32_t left, int32_t right, int32_t id, uint32_t rank)
 {
     uint64_t pair = (uint64_t)(uint32_t)left << 32 | (uint32_t)right;
     struct sea_merge *merge = &bpe->merges[merge_slot(bpe, pair)];
 
-    if (merge->pair == pair)
-        return false;
+    bpe->merge_count += merge->pair != pair;
     *merge = (struct sea_merge){ pair, rank, id };
-    bpe->merge_count++;
-    return true;
 }
 
 const struct sea_merge *

@@ -38,8 +38,8 @@
 
 struct sea_tensors;             /* engine/sea_safetensors.h */
 
-#define SEA_LM_GIVEN (-200)     /* an id: the row comes from outside */
-#define SEA_LM_IGNORE (-100)    /* a label: not supervised */
+#define SEA_LM_GIVEN (-200)     /* an id: the row comes from outside (SEA_IMAGE_ID) */
+#define SEA_LM_IGNORE (-100)    /* a label: not supervised (SEA_LABEL_NONE) */
 #define SEA_LM_EOS 8            /* end words at most */
 
 enum sea_lm_family { SEA_LM_LLAMA, SEA_LM_QWEN2, SEA_LM_GEMMA };

@@ -63,22 +63,21 @@ add_lossy(const char *bytes, size_t len, struct sea_buf *out)
 static void
 add_bytes(struct word word, struct sea_buf *out)
 {
-    size_t start = out->len, at = 0;
     uint32_t code;
-    int byte = 0;
     char c;
 
-    while (at < word.len && byte >= 0) {
+    for (size_t at = 0; at < word.len;) {
         at += sea_utf8_next(word.text + at, word.len - at, &code);
-        byte = sea_byte_of_char(code);
-        c = (char)byte;
-        if (byte >= 0)
-            sea_buf_add(out, &c, 1);
+        if (sea_byte_of_char(code) < 0) {
+            sea_buf_add(out, word.text, word.len);
+            return;
+        }
     }
-    if (byte >= 0)
-        return;
-    out->len = start;
-    sea_buf_add(out, word.text, word.len);
+    for (size_t at = 0; at < word.len;) {
+        at += sea_utf8_next(word.text + at, word.len - at, &code);
+        c = (char)sea_byte_of_char(code);
+        sea_buf_add(out, &c, 1);
+    }
 }
 
 static void
@@ -266,24 +265,25 @@ apply(const struct sea_dec *dec, struct words *words, struct sea_buf *buf, struc
 
 /* CLIP's words carry an end mark that its decoder leaves in: transformers puts a blank for
  * it and strips the result. */
-static enum sea_status
-add_without_marks(const char *mark, const char *text, size_t len, struct sea_buf *out,
-                  struct sea_err *err)
+static struct word
+without_marks(const char *mark, struct word word, struct sea_arena *arena, struct sea_buf *buf)
 {
-    enum sea_status status = SEA_OK;
-    size_t n = strlen(mark), start = out->len;
+    size_t n = strlen(mark);
 
-    for (size_t at = 0; at < len && !status;) {
-        bool is_mark = len - at >= n && memcmp(text + at, mark, n) == 0;
+    for (size_t at = 0; at < word.len;) {
+        bool is_mark = word.len - at >= n && memcmp(word.text + at, mark, n) == 0;
 
-        if (!is_mark || out->len > start)
-            if (is_mark || text[at] != ' ' || out->len > start)
-                status = sea_buf_append(out, is_mark ? " " : text + at, 1, err);
+        sea_buf_add(buf, is_mark ? " " : word.text + at, 1);
         at += is_mark ? n : 1;
     }
-    while (out->len > start && out->data[out->len - 1] == ' ')
-        out->data[--out->len] = 0;
-    return status;
+    word = keep(arena, buf);
+    while (word.len && (word.text[0] == ' ' || word.text[0] == '\n')) {
+        word.text++;
+        word.len--;
+    }
+    while (word.len && (word.text[word.len - 1] == ' ' || word.text[word.len - 1] == '\n'))
+        word.len--;
+    return word;
 }
 
 enum sea_status
@@ -312,10 +312,8 @@ sea_tokenizer_decode(const struct sea_tokenizer *tokenizer, const int32_t *ids, 
         if (status)
             break;
         if (has_marks)
-            status = add_without_marks(tokenizer->bpe.suffix, words.list[i].text,
-                                       words.list[i].len, out, err);
-        else
-            status = sea_buf_append(out, words.list[i].text, words.list[i].len, err);
+            words.list[i] = without_marks(tokenizer->bpe.suffix, words.list[i], words.arena, &buf);
+        status = sea_buf_append(out, words.list[i].text, words.list[i].len, err);
     }
     sea_buf_release(&buf);
     sea_arena_destroy(words.arena);

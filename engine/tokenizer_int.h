@@ -7,7 +7,7 @@
  *   bpe.c                a word becomes ids, by merging pairs
  *   tokenizer.c          the template around them, and the public calls
  *   tokenizer_decode.c   the way back
- *   tokenizer_parse.c    tokenizer.json into all of these
+ *   tokenizer_parse.c    tokenizer.json into all of these; tokenizer_steps.c its lists of steps
  *   tokenizer_regex.c    PCRE2;  tokenizer_unicode.c  utf8proc
  *   bpe_train.c          a new tokenizer from texts
  */
@@ -161,8 +161,8 @@ struct sea_bpe {
     struct sea_bpe_cache *cache;
 };
 void sea_bpe_reserve(struct sea_bpe *bpe, size_t merges);       /* before the first add */
-/* False: the pair is there already. */
-bool sea_bpe_add(struct sea_bpe *bpe, int32_t left, int32_t right, int32_t id, uint32_t rank);
+/* A pair that is there already gets the new rank and id, as in tokenizers. */
+void sea_bpe_add(struct sea_bpe *bpe, int32_t left, int32_t right, int32_t id, uint32_t rank);
 const struct sea_merge *sea_bpe_find(const struct sea_bpe *bpe, int32_t left, int32_t right);
 void sea_bpe_release(struct sea_bpe *bpe);
 /* Adds the ids of one word. */
@@ -202,6 +202,10 @@ struct sea_tokenizer {
     struct sea_ids prefix, suffix;      /* what add_special puts around */
     struct sea_tokenizer_special ids;
 };
+/* The steps of a tokenizer.json, each a part of it: tokenizer_steps.c. path is for messages. */
+SEA_MUST_CHECK enum sea_status
+sea_steps_parse(struct sea_tokenizer *tokenizer, const struct sea_node *root, const char *path,
+                struct sea_err *err);
 /* Fills a tokenizer that has its arena. path is tokenizer.json, dir its folder or NULL. */
 SEA_MUST_CHECK enum sea_status
 sea_tokenizer_parse(struct sea_tokenizer *tokenizer, const char *path, const char *dir,

@@ -65,6 +65,7 @@ struct sea_bootstrap {
     uint64_t seed;
     int resamples;              /* asked for */
     int defined;                /* resamples in which the metric was a number */
+    int64_t clusters;
     double se, low, high;       /* percentile interval */
 };
 /* Draws clusters with replacement. seed and resamples decide the result alone. For a paired

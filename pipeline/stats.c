@@ -337,6 +337,7 @@ sea_stats_bootstrap(sea_stats_metric_fn *metric, void *arg, const int64_t *clust
     int64_t *rows = NULL;
     size_t room = 0;
 
+    out.clusters = (int64_t)g.count;
     for (int r = 0; r < resamples && g.count >= 2; r++) {
         struct sea_rng rng;
         size_t count = 0;

@@ -235,10 +235,8 @@ sea_vqa_normalize(enum sea_vqa_variant variant, const char *text, struct sea_buf
     sea_buf_init(&now, max);
     sea_buf_init(&work, max);
     sea_buf_puts(&now, text);
-    if (variant == SEA_VQA_M4C) {
+    if (variant == SEA_VQA_M4C)
         m4c_begin(&now, &work);
-        fix_blanks(&now, &work);
-    }
     fix_blanks(&now, &work);
     fix_marks(&now, &work);
     fix_periods(variant, &now, &work);

@@ -2,6 +2,7 @@
 /* Pictures in the language model: the adapter's gradients through the whole step, frozen and
  * tuned, adapter files under both names, and Llava folders. */
 #include "engine/base/sea_file.h"
+#include "engine/sea_conversation.h"
 #include "engine/sea_mllm.h"
 #include "engine/sea_safetensors.h"
 #include "tests/engine/model_twin.h"
@@ -30,6 +31,9 @@ static float features[2 * PATCHES * FEATURES];
 static const struct sea_mllm_batch batch = {
     .text = { ROWS, 3, starts, ids, labels }, .images = 2, .features = features,
 };
+
+_Static_assert(SEA_LM_GIVEN == SEA_IMAGE_ID && SEA_LM_IGNORE == SEA_LABEL_NONE,
+               "conversations make the ids and labels that batches hold");
 
 struct rig {
     struct sea_mllm mllm;

@@ -1,0 +1,508 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "scheduler/sea_attempt.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "engine/base/sea_clock.h"
+#include "engine/base/sea_log.h"
+#include "scheduler/sea_lease.h"
+#include "scheduler/sea_relay.h"
+#include "scheduler/sea_scores.h"
+#include "scheduler/sea_supervisor.h"
+
+#define TAIL_BYTES 4000         /* of the child's output, shown when it fails */
+#define ARGS_MAX 24
+#define TICK_MS 100
+
+struct attempt {
+    const struct sea_attempt_options *options;
+    const struct sea_claim *claim;
+    const struct sea_fence *fence;
+    char folder[SEA_PATH_MAX], out[SEA_PATH_MAX], config[SEA_PATH_MAX], log[SEA_PATH_MAX];
+    struct sea_lease *lease;
+    struct sea_relay *relay;
+    struct sea_child child;
+    bool resumed;
+    bool stopping, cancelling;  /* why the child got SIGTERM */
+    bool killed;                /* it did not end within the grace */
+    int64_t kill_ms;            /* 0: no SIGTERM sent */
+};
+
+static bool
+is_stopped(const struct attempt *a)
+{
+    return a->options->worker->stop && *a->options->worker->stop;
+}
+
+/* ---- before ---- */
+
+static enum sea_status
+make_paths(struct attempt *a, struct sea_err *err)
+{
+    char name[64];
+    enum sea_status status;
+
+    snprintf(name, sizeof(name), "%lld.%lld", (long long)a->fence->stage_id,
+             (long long)a->fence->epoch);
+    status = sea_path_join(a->folder, a->options->tmp, name, err);
+    if (!status)
+        status = sea_path_join(a->out, a->folder, "out", err);
+    if (!status)
+        status = sea_path_join(a->config, a->folder, "config.json", err);
+    if (!status)
+        status = sea_path_join(a->log, a->folder, "output.log", err);
+    if (!status)
+        status = sea_dir_remove(a->folder, err);
+    return status ? status : sea_dir_create(a->out, err);
+}
+
+static enum sea_status
+put_inputs(struct attempt *a, struct sea_err *err)
+{
+    char name[64], path[SEA_PATH_MAX];
+    enum sea_status status = SEA_OK;
+    size_t i;
+
+    for (i = 0; i < a->claim->inputs_count && !status; i++) {
+        snprintf(name, sizeof(name), "in/%s", a->claim->inputs[i].name);
+        status = sea_path_join(path, a->folder, name, err);
+        if (!status)
+            status = sea_store_materialise(a->options->store, &a->claim->inputs[i].files, path,
+                                           err);
+    }
+    return status;
+}
+
+/* A checkpoint that cannot be used is left aside: the stage starts anew. */
+static enum sea_status
+put_checkpoint(struct attempt *a, struct sea_err *err)
+{
+    struct sea_err mine = { 0 };
+    enum sea_status status;
+
+    if (!a->claim->checkpoint.name)
+        return SEA_OK;
+    if (!sea_store_checkpoint_get(a->options->store, a->claim->checkpoint.name,
+                                  &a->claim->checkpoint.files, a->out, &mine)) {
+        a->resumed = true;
+        return SEA_OK;
+    }
+    sea_log_err(SEA_LOG_WARN, &mine);
+    sea_relay_log(a->relay, "warn", mine.message);
+    sea_relay_log(a->relay, "warn", "the checkpoint is left aside, the stage starts anew");
+    status = sea_dir_remove(a->out, err);
+    return status ? status : sea_dir_create(a->out, err);
+}
+
+static enum sea_status
+start_child(struct attempt *a, struct sea_err *err)
+{
+    const struct sea_worker_options *worker = a->options->worker;
+    struct sea_arena *arena = a->options->arena;
+    char *argv[ARGS_MAX], *events;
+    size_t n = 0, i;
+
+    events = sea_arena_printf(arena, "%d", SEA_CHILD_EVENTS_FD);
+    argv[n++] = sea_arena_strdup(arena, worker->stage_program);
+    argv[n++] = sea_arena_strdup(arena, "stage");
+    argv[n++] = sea_arena_strdup(arena, a->claim->stage);
+    argv[n++] = sea_arena_strdup(arena, "--config");
+    argv[n++] = a->config;
+    for (i = 0; i < a->claim->inputs_count && n < ARGS_MAX - 8; i++) {
+        const char *name = a->claim->inputs[i].name;
+
+        argv[n++] = sea_arena_strdup(arena, "--in");
+        argv[n++] = sea_arena_printf(arena, "%s=%s/in/%s", name, a->folder, name);
+    }
+    argv[n++] = sea_arena_strdup(arena, "--out");
+    argv[n++] = a->out;
+    argv[n++] = sea_arena_strdup(arena, "--events");
+    argv[n++] = events;
+    if (worker->device) {
+        argv[n++] = sea_arena_strdup(arena, "--device");
+        argv[n++] = sea_arena_strdup(arena, worker->device);
+    }
+    argv[n] = NULL;
+    return sea_child_start(&a->child, argv, a->log, err);
+}
+
+static enum sea_status
+prepare(struct attempt *a, struct sea_err *err)
+{
+    enum sea_status status;
+
+    status = put_inputs(a, err);
+    if (!status)
+        status = put_checkpoint(a, err);
+    if (!status)
+        status = sea_file_replace(a->config, a->claim->config, strlen(a->claim->config), err);
+    if (!status && sea_lease_is_lost(a->lease))
+        status = sea_fail(err, SEA_E_LEASE, "the lease was lost before the stage started");
+    if (!status)
+        status = start_child(a, err);
+    if (status)
+        return status;
+    sea_lease_guard(a->lease, a->child.pid);
+    status = sea_queue_start(a->options->db, a->fence, a->child.pid, a->resumed, a->claim, err);
+    /* Without a database the child goes on; whether it may is the lease's business. */
+    if (status == SEA_E_SERVICE) {
+        sea_err_clear(err);
+        status = SEA_OK;
+    }
+    return status;
+}
+
+/* ---- while the child runs ---- */
+
+static void
+ask_to_stop(struct attempt *a)
+{
+    int64_t now = sea_clock_ms();
+    bool cancel = sea_lease_wants_cancel(a->lease), stop = is_stopped(a);
+
+    if (a->kill_ms && now >= a->kill_ms && !a->killed) {
+        a->killed = true;
+        sea_child_signal(&a->child, SIGKILL);
+    }
+    if (a->kill_ms || (!cancel && !stop))
+        return;
+    a->cancelling = cancel;
+    a->stopping = stop;
+    a->kill_ms = now + a->options->worker->grace_ms;
+    sea_child_signal(&a->child, SIGTERM);
+}
+
+/* Returns SEA_E_LEASE when the attempt is over for us; the child is dead then. */
+static enum sea_status
+watch(struct attempt *a, struct sea_err *err)
+{
+    enum sea_status status = SEA_OK;
+    bool closed = false, ended;
+
+    do {
+        /* Once it is closed, the pipe would wake the wait at once, again and again. */
+        if (closed)
+            sea_clock_sleep_ms(10);
+        sea_child_wait(&a->child, closed ? 0 : TICK_MS);
+        ended = a->child.ended;
+        ask_to_stop(a);
+        if (!closed)
+            status = sea_relay_read(a->relay, a->child.events, &closed, err);
+        if (!status)
+            status = sea_relay_flush(a->relay, false, err);
+        if (!status && sea_lease_is_lost(a->lease))
+            status = sea_fail(err, SEA_E_LEASE, "the lease was lost while the stage ran");
+    } while (!status && !ended);
+    return status;
+}
+
+/* ---- after ---- */
+
+/* Something failed because the database was away: waits, connects, and says whether to try
+ * again. Goes on while the lease lives, and for a while after that, because a lease that
+ * nobody took back still counts. */
+static bool
+may_repeat(struct attempt *a, enum sea_status status, int64_t until_ms)
+{
+    struct sea_err ignored = { 0 };
+
+    if (status != SEA_E_SERVICE || sea_clock_ms() > until_ms)
+        return false;
+    if (sea_db_is_lost(a->options->db) && sea_db_reconnect(a->options->db, &ignored))
+        sea_clock_sleep_ms(200);
+    return true;
+}
+
+static int64_t
+patience(const struct attempt *a)
+{
+    return sea_clock_ms() + 2 * a->options->worker->ttl_ms + 10000;
+}
+
+static void
+remove_checkpoints(struct attempt *a, const char *names)
+{
+    struct sea_err err = { 0 };
+    struct sea_node *list = NULL, *one;
+
+    if (!names || sea_json_parse(names, strlen(names), "names", a->options->arena, &list, &err))
+        return;
+    for (one = list->first; one; one = one->next)
+        if (sea_store_checkpoint_remove(a->options->store, sea_node_text(one, ""), &err))
+            sea_log_err(SEA_LOG_WARN, &err);
+}
+
+static enum sea_status
+flush_all(struct attempt *a, struct sea_err *err)
+{
+    int64_t until = patience(a);
+    enum sea_status status;
+
+    for (;;) {
+        struct sea_err mine = { 0 };
+
+        status = sea_relay_flush(a->relay, true, &mine);
+        if (!status)
+            return SEA_OK;
+        if (!may_repeat(a, status, until)) {
+            *err = mine;
+            return status;
+        }
+    }
+}
+
+static enum sea_status
+send_results(struct attempt *a, const struct sea_artifacts *files,
+             const struct sea_scores *scores, struct sea_err *err)
+{
+    struct sea_db *db = a->options->db;
+    int64_t until = patience(a);
+    enum sea_status status;
+
+    for (;;) {
+        struct sea_err mine = { 0 };
+
+        status = sea_queue_prepare(db, a->fence, files,
+                                   scores->benchmarks ? scores->benchmarks : "[]", &mine);
+        if (!status)
+            status = sea_scores_send(scores, a->out, db, a->fence, &mine);
+        if (!status)
+            return SEA_OK;
+        if (!may_repeat(a, status, until)) {
+            *err = mine;
+            return status;
+        }
+    }
+}
+
+/* Sends the commit until its outcome is known. */
+static enum sea_status
+commit(struct attempt *a, const struct sea_artifacts *files, const char *digest,
+       const char *scores, struct sea_err *err)
+{
+    struct sea_db *db = a->options->db;
+    int64_t until = patience(a);
+    const char *checkpoints = NULL;
+    enum sea_status status;
+
+    sea_lease_stop(a->lease);
+    for (;;) {
+        enum sea_outcome outcome = SEA_OUTCOME_OPEN;
+        struct sea_err mine = { 0 }, asking = { 0 };
+
+        status = sea_queue_commit(db, a->fence, files, digest, scores, a->options->arena,
+                                  &checkpoints, &mine);
+        if (!status) {
+            remove_checkpoints(a, checkpoints);
+            return SEA_OK;
+        }
+        /* The answer was lost, or the lease is gone because an earlier one of our own
+         * commits landed: the database knows. */
+        while ((status == SEA_E_SERVICE || status == SEA_E_LEASE) &&
+               sea_queue_outcome(db, a->fence, &outcome, &asking)) {
+            if (!may_repeat(a, asking.status, until))
+                break;
+            sea_err_clear(&asking);
+        }
+        if (outcome == SEA_OUTCOME_COMMITTED)
+            return SEA_OK;
+        if (outcome == SEA_OUTCOME_LOST || !may_repeat(a, status, until)) {
+            *err = mine;
+            return status;
+        }
+    }
+}
+
+static enum sea_status
+finish_done(struct attempt *a, struct sea_err *err)
+{
+    struct sea_arena *arena = a->options->arena;
+    char digest[SEA_SHA256_TEXT];
+    struct sea_artifacts files;
+    struct sea_scores scores;
+    enum sea_status status;
+
+    status = sea_store_manifest(a->out, a->claim->stage, arena, &files, digest, err);
+    if (!status)
+        status = sea_scores_load(a->out, arena, &scores, err);
+    if (!status)
+        status = sea_store_publish(a->options->store, a->out, &files, err);
+    if (!status)
+        status = send_results(a, &files, &scores, err);
+    return status ? status : commit(a, &files, digest, scores.rows ? scores.rows : "[]", err);
+}
+
+/* The end of what the child printed, in clean ASCII. */
+static void
+output_tail(const struct attempt *a, char out[TAIL_BYTES])
+{
+    FILE *from = fopen(a->log, "re");
+    size_t n, i;
+
+    out[0] = 0;
+    if (!from)
+        return;
+    if (fseek(from, -(TAIL_BYTES - 1), SEEK_END))
+        rewind(from);
+    n = fread(out, 1, TAIL_BYTES - 1, from);
+    fclose(from);
+    while (n && (out[n - 1] == '\n' || out[n - 1] == ' '))
+        n--;
+    out[n] = 0;
+    for (i = 0; i < n; i++)
+        if ((unsigned char)out[i] >= 127 || ((unsigned char)out[i] < 32 && out[i] != '\n'))
+            out[i] = '?';
+}
+
+static void
+explain(struct attempt *a, int exit_status, struct sea_err *why)
+{
+    const struct sea_err *said = sea_relay_error(a->relay);
+    char tail[TAIL_BYTES];
+    const char *last;
+
+    output_tail(a, tail);
+    if (tail[0])
+        sea_relay_log(a->relay, "error", tail);
+    if (said->status) {
+        *why = *said;
+        return;
+    }
+    last = strrchr(tail, '\n');
+    last = last ? last + 1 : tail;
+    if (exit_status > 128)
+        sea_fail(why, SEA_E_INTERNAL, "stage \"%s\" was ended by signal %d%s%.300s",
+                 a->claim->stage, exit_status - 128, *last ? ": " : "", last);
+    else
+        sea_fail(why, sea_status_from_exit(exit_status),
+                 "stage \"%s\" ended with exit status %d%s%.300s", a->claim->stage, exit_status,
+                 *last ? ": " : "", last);
+    if (exit_status == 128 + SIGKILL)
+        sea_hint(why, "The system may have been out of memory: see the kernel's log.");
+}
+
+static const char *
+class_of(const struct attempt *a, int exit_status, const struct sea_err *why)
+{
+    if (a->stopping && exit_status >= 128)
+        return "preempted";
+    if (why->status == SEA_E_DEVMEM || exit_status == 128 + SIGKILL)
+        return "oom";
+    if (exit_status < 128 && sea_status_retry(why->status) == SEA_RETRY_NEVER)
+        return "invalid";
+    return "error";
+}
+
+/* Writes the end of an attempt that did not commit. */
+static void
+settle(struct attempt *a, int exit_status, const struct sea_err *why)
+{
+    struct sea_db *db = a->options->db;
+    struct sea_err err = { 0 };
+    const char *class = class_of(a, exit_status, why);
+    int64_t until = patience(a);
+    char state[16] = "cancelled";
+    enum sea_status status;
+
+    if (flush_all(a, &err) == SEA_E_LEASE) {
+        sea_log_err(SEA_LOG_WARN, &err);
+        return;
+    }
+    sea_lease_stop(a->lease);
+    do {
+        sea_err_clear(&err);
+        if (a->cancelling) {
+            status = sea_queue_cancelled(db, a->fence, &err);
+        } else if (exit_status == sea_status_exit(SEA_E_STOPPED)) {
+            snprintf(state, sizeof(state), "backoff");
+            status = sea_queue_release(db, a->fence, a->stopping ? "the worker was stopped"
+                                                                 : "the stage asked for a pause",
+                                       a->stopping ? 0 : 1000, &err);
+        } else {
+            status = sea_queue_fail(db, a->fence, class, exit_status, why, state, &err);
+        }
+    } while (status && may_repeat(a, status, until));
+    if (status)
+        sea_log_err(SEA_LOG_WARN, &err);
+    else
+        sea_log(SEA_LOG_INFO, "attempt ended stage=%s id=%lld epoch=%lld exit=%d state=%s",
+                a->claim->stage, (long long)a->fence->stage_id, (long long)a->fence->epoch,
+                exit_status, state);
+}
+
+static void
+finish(struct attempt *a, int exit_status)
+{
+    struct sea_err err = { 0 };
+    enum sea_status status = SEA_OK;
+
+    if (exit_status == 0) {
+        status = flush_all(a, &err);
+        if (!status)
+            status = finish_done(a, &err);
+        if (!status) {
+            sea_log(SEA_LOG_INFO, "stage done stage=%s id=%lld epoch=%lld", a->claim->stage,
+                    (long long)a->fence->stage_id, (long long)a->fence->epoch);
+            return;
+        }
+        sea_log_err(SEA_LOG_WARN, &err);
+        if (status == SEA_E_LEASE || status == SEA_E_SERVICE)
+            return;     /* the rescue takes it from here */
+        sea_relay_log(a->relay, "error", err.message);
+        a->cancelling = false;
+        exit_status = sea_status_exit(err.status);
+    } else {
+        explain(a, exit_status, &err);
+    }
+    settle(a, exit_status, &err);
+}
+
+void
+sea_attempt_run(const struct sea_attempt_options *options)
+{
+    struct attempt a = { .options = options, .claim = options->claim,
+                         .fence = &options->claim->fence, .child = { .events = -1 } };
+    struct sea_err err = { 0 }, ignored = { 0 };
+    enum sea_status status;
+    int exit_status;
+
+    sea_log(SEA_LOG_INFO, "stage claimed stage=%s id=%lld epoch=%lld experiment=%lld",
+            a.claim->stage, (long long)a.fence->stage_id, (long long)a.fence->epoch,
+            (long long)a.claim->experiment_id);
+    status = make_paths(&a, &err);
+    a.relay = sea_relay_create(&(struct sea_relay_options){
+        .db = options->db, .fence = a.fence, .store = options->store, .out = a.out });
+    if (!status)
+        status = sea_lease_open(options->worker->url, a.fence, options->worker->ttl_ms,
+                                options->claimed_ms, &a.lease, &err);
+    if (status && !a.lease) {
+        sea_log_err(SEA_LOG_ERROR, &err);       /* the lease runs out */
+        goto out;
+    }
+    status = prepare(&a, &err);
+    if (status && !a.child.pid && status != SEA_E_LEASE) {
+        settle(&a, sea_status_exit(status), &err);
+        goto out;
+    }
+    if (!status)
+        status = watch(&a, &err);
+    if (status)
+        sea_child_signal(&a.child, SIGKILL);
+    sea_lease_guard(a.lease, 0);
+    exit_status = sea_child_reap(&a.child);
+    if (status == SEA_E_LEASE)
+        sea_log_err(SEA_LOG_WARN, &err);
+    else if (status)
+        settle(&a, sea_status_exit(status), &err);
+    else
+        finish(&a, exit_status);
+out:
+    sea_lease_close(a.lease);
+    sea_relay_destroy(a.relay);
+    if (sea_dir_remove(a.folder, &ignored))
+        sea_log_err(SEA_LOG_WARN, &ignored);
+}

@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "scheduler/sea_scheduler.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/base/sea_clock.h"
+#include "engine/base/sea_log.h"
+#include "scheduler/sea_migrate.h"
+
+#define MAINTAIN_MS 60000
+
+/* ---- keys ---- */
+
+struct waiting {
+    int64_t id;
+    const char *stage, *key;    /* key: known already, or NULL */
+    const char *config;
+    struct sea_stage_input inputs[SEA_STAGE_INPUTS_MAX];
+    size_t inputs_count;
+};
+
+/* Collects the rows of one waiting stage run, from row *at on. */
+static enum sea_status
+read_waiting(const struct sea_rows *rows, size_t *at, struct waiting *out, struct sea_err *err)
+{
+    *out = (struct waiting){ .id = sea_rows_int(rows, *at, "id", err) };
+    out->stage = sea_rows_text(rows, *at, "stage", err);
+    out->key = sea_rows_text_or(rows, *at, "key", NULL, err);
+    out->config = sea_rows_text(rows, *at, "config", err);
+    for (; !err->status && *at < sea_rows_count(rows) &&
+           sea_rows_int(rows, *at, "id", err) == out->id; ++*at) {
+        const char *parent = sea_rows_text_or(rows, *at, "parent", NULL, err);
+
+        if (!parent)
+            continue;
+        if (out->inputs_count == SEA_STAGE_INPUTS_MAX)
+            return sea_fail(err, SEA_E_INTERNAL, "stage run %lld has more than %d parents",
+                            (long long)out->id, SEA_STAGE_INPUTS_MAX);
+        out->inputs[out->inputs_count++] = (struct sea_stage_input){
+            .key = parent, .digest = sea_rows_text(rows, *at, "digest", err) };
+    }
+    return err->status;
+}
+
+static enum sea_status
+compute_key(const struct waiting *one, sea_key_fn *fn, char key[SEA_SHA256_TEXT],
+            struct sea_err *err)
+{
+    struct sea_arena *arena;
+    struct sea_node *config = NULL;
+    enum sea_status status;
+
+    if (one->key) {
+        snprintf(key, SEA_SHA256_TEXT, "%s", one->key);
+        return SEA_OK;
+    }
+    arena = sea_arena_create(NULL, "key");
+    status = sea_json_parse(one->config, strlen(one->config), "config", arena, &config, err);
+    if (!status)
+        status = (fn ? fn : sea_stage_key)(one->stage, config, one->inputs, one->inputs_count, key,
+                                           err);
+    sea_arena_destroy(arena);
+    return status;
+}
+
+static enum sea_status
+resolve_one(struct sea_db *db, const struct waiting *one, sea_key_fn *fn,
+            struct sea_scheduler_counts *out, struct sea_err *err)
+{
+    char key[SEA_SHA256_TEXT], reason[1100];
+    struct sea_err mine = { 0 };
+    struct sea_rows *rows = NULL;
+    const char *state;
+    enum sea_status status;
+
+    status = compute_key(one, fn, key, &mine);
+    if (status && sea_status_retry(status) == SEA_RETRY_NEVER) {
+        /* No attempt can succeed: what the stage reads is not there or is not understood. */
+        snprintf(reason, sizeof(reason), "%s%s%s", mine.message, mine.hint[0] ? " Hint: " : "",
+                 mine.hint);
+        out->failed++;
+        return sea_db_query(db, "resolve_failed", SEA_PARAMS(SEA_P_INT(one->id),
+                                                             SEA_P_TEXT(reason)), NULL, err);
+    }
+    if (status) {
+        sea_context(&mine, "while computing the key of stage run %lld", (long long)one->id);
+        sea_log_err(SEA_LOG_WARN, &mine);
+        return SEA_OK;          /* the next tick tries again */
+    }
+    status = sea_db_query_one(db, "resolve", SEA_PARAMS(SEA_P_INT(one->id), SEA_P_TEXT(key)), &rows,
+                              err);
+    if (status)
+        return status;
+    state = sea_rows_text(rows, 0, "state", err);
+    out->cached += strcmp(state, "cached") == 0;
+    out->readied += strcmp(state, "ready") == 0;
+    sea_rows_close(rows);
+    return err->status;
+}
+
+static enum sea_status
+resolve_all(struct sea_db *db, sea_key_fn *fn, struct sea_scheduler_counts *out,
+            struct sea_err *err)
+{
+    struct sea_rows *rows = NULL;
+    struct waiting one;
+    enum sea_status status;
+    size_t at = 0;
+
+    status = sea_db_query(db, "waiting", SEA_NO_PARAMS, &rows, err);
+    while (!status && at < sea_rows_count(rows)) {
+        status = read_waiting(rows, &at, &one, err);
+        if (!status)
+            status = resolve_one(db, &one, fn, out, err);
+    }
+    sea_rows_close(rows);
+    return status;
+}
+
+/* ---- ticks ---- */
+
+static enum sea_status
+rescue_all(struct sea_db *db, struct sea_scheduler_counts *out, struct sea_err *err)
+{
+    enum sea_status status;
+    int64_t id = 1;
+
+    do {
+        struct sea_rows *rows = NULL;
+
+        status = sea_db_query_one(db, "rescue", SEA_NO_PARAMS, &rows, err);
+        if (status)
+            return status;
+        id = sea_rows_int_or(rows, 0, "stage_id", 0, err);
+        sea_rows_close(rows);
+        if (id) {
+            out->rescued++;
+            sea_log(SEA_LOG_WARN, "stage run taken back id=%lld", (long long)id);
+        }
+    } while (id && !err->status);
+    return err->status;
+}
+
+enum sea_status
+sea_scheduler_tick(struct sea_db *db, const struct sea_scheduler_options *options,
+                   struct sea_scheduler_counts *out, struct sea_err *err)
+{
+    struct sea_rows *rows = NULL;
+    enum sea_status status;
+    size_t moved;
+
+    *out = (struct sea_scheduler_counts){ 0 };
+    status = rescue_all(db, out, err);
+    if (!status)
+        status = sea_db_query_one(db, "wake", SEA_NO_PARAMS, &rows, err);
+    if (!status) {
+        out->woken = (size_t)sea_rows_int(rows, 0, "woken", err);
+        status = err->status;
+    }
+    sea_rows_close(rows);
+    /* A cached stage run lets its children wait: they are looked at in the same tick. */
+    do {
+        moved = out->cached;
+        if (!status)
+            status = resolve_all(db, options->key, out, err);
+    } while (!status && out->cached > moved);
+    if (!status)
+        status = sea_db_query(db, "sweep", SEA_NO_PARAMS, NULL, err);
+    if (!status && out->woken + out->readied)
+        status = sea_db_query(db, "notify_ready", SEA_NO_PARAMS, NULL, err);
+    return status;
+}
+
+static bool
+is_stopped(const struct sea_scheduler_options *options)
+{
+    return options->stop && *options->stop;
+}
+
+enum sea_status
+sea_scheduler_run(const struct sea_scheduler_options *options, struct sea_err *err)
+{
+    int64_t tick_ms = options->tick_ms ? options->tick_ms : 250;
+    int64_t maintained_ms = -MAINTAIN_MS, told_ms = 0;
+    struct sea_scheduler_counts counts;
+    struct sea_migration_state schema;
+    struct sea_db *db = NULL;
+    enum sea_status status;
+
+    status = sea_db_open(&(struct sea_db_options){ .url = options->url, .role = "sea scheduler" },
+                         &db, err);
+    if (!status)
+        status = sea_migrate_check(db, &schema, err);
+    if (!status)
+        status = sea_db_listen(db, "sea_submit", err);
+    while (!status && !is_stopped(options)) {
+        struct sea_err mine = { 0 };
+        int64_t now = sea_clock_ms();
+
+        if (sea_db_is_lost(db) && sea_db_reconnect(db, &mine) == SEA_OK)
+            sea_log(SEA_LOG_INFO, "connected again");
+        if (!mine.status && now - maintained_ms >= MAINTAIN_MS &&
+            sea_db_query(db, "maintain", SEA_NO_PARAMS, NULL, &mine) == SEA_OK)
+            maintained_ms = now;
+        if (!mine.status)
+            (void)!sea_scheduler_tick(db, options, &counts, &mine);
+        if (mine.status && now - told_ms > 10000) {
+            sea_log_err(SEA_LOG_WARN, &mine);
+            told_ms = now;
+        }
+        sea_db_wait(db, mine.status ? 500 : tick_ms);
+    }
+    sea_db_close(db);
+    return status;
+}

@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "scheduler/sea_worker.h"
+
+#include <string.h>
+#include <unistd.h>
+
+#include "engine/base/sea_clock.h"
+#include "engine/base/sea_log.h"
+#include "scheduler/sea_attempt.h"
+#include "scheduler/sea_db.h"
+#include "scheduler/sea_migrate.h"
+#include "scheduler/sea_queue.h"
+#include "scheduler/sea_store.h"
+
+struct worker {
+    struct sea_worker_options options;  /* every default filled in */
+    struct sea_db *db;
+    struct sea_store store;
+    char tmp[SEA_PATH_MAX];
+    int64_t id;
+    int64_t beat_ms;            /* when it was heard last */
+};
+
+static bool
+is_stopped(const struct worker *worker)
+{
+    return worker->options.stop && *worker->options.stop;
+}
+
+static enum sea_status
+open_folders(struct worker *worker, struct sea_err *err)
+{
+    char path[SEA_PATH_MAX];
+    enum sea_status status = sea_path_join(path, worker->options.data, "store", err);
+
+    if (!status)
+        status = sea_store_open(&worker->store, path, err);
+    if (!status)
+        status = sea_path_join(worker->tmp, worker->options.data, "tmp", err);
+    return status ? status : sea_dir_create(worker->tmp, err);
+}
+
+static enum sea_status
+enter(struct worker *worker, struct sea_err *err)
+{
+    char host[256] = "unknown";
+    enum sea_status status;
+
+    (void)gethostname(host, sizeof(host) - 1);
+    status = sea_queue_register(worker->db, host, getpid(),
+                                worker->options.device ? worker->options.device : "auto",
+                                worker->options.queue, worker->options.ttl_ms, &worker->id, err);
+    worker->beat_ms = sea_clock_ms();
+    if (!status)
+        sea_log(SEA_LOG_INFO, "worker registered id=%lld", (long long)worker->id);
+    return status;
+}
+
+/* Says that it lives, now and then; registers again where it was given up. */
+static enum sea_status
+beat(struct worker *worker, struct sea_err *err)
+{
+    int64_t now = sea_clock_ms();
+    enum sea_status status;
+
+    if (now - worker->beat_ms < worker->options.ttl_ms / 3)
+        return SEA_OK;
+    status = sea_queue_worker_beat(worker->db, worker->id, err);
+    worker->beat_ms = now;
+    if (status == SEA_E_LEASE) {
+        sea_err_clear(err);
+        status = enter(worker, err);
+    }
+    return status;
+}
+
+/* Claims and works one stage run. *worked: there was one. */
+static enum sea_status
+work_once(struct worker *worker, bool *worked, struct sea_err *err)
+{
+    struct sea_arena *arena = sea_arena_create(NULL, "attempt");
+    int64_t claimed_ms = sea_clock_ms();
+    struct sea_claim claim;
+    enum sea_status status;
+
+    status = sea_queue_claim(worker->db, worker->id, worker->options.queue, worker->options.ttl_ms,
+                             arena, &claim, worked, err);
+    if (!status && *worked) {
+        sea_attempt_run(&(struct sea_attempt_options){
+            .worker = &worker->options, .db = worker->db, .store = &worker->store,
+            .tmp = worker->tmp, .arena = arena, .claim = &claim, .claimed_ms = claimed_ms });
+        worker->beat_ms = 0;
+    }
+    sea_arena_destroy(arena);
+    return status;
+}
+
+/* One round: a look at the experiment, a sign of life, a claim. */
+static enum sea_status
+round_once(struct worker *worker, bool *worked, bool *finished, struct sea_err *err)
+{
+    enum sea_status status = SEA_OK;
+    char state[16];
+
+    *worked = *finished = false;
+    if (sea_db_is_lost(worker->db))
+        status = sea_db_reconnect(worker->db, err);
+    if (!status && worker->options.experiment_id)
+        status = sea_queue_experiment(worker->db, worker->options.experiment_id, state, finished,
+                                      err);
+    if (!status && !*finished)
+        status = beat(worker, err);
+    if (!status && !*finished && !is_stopped(worker))
+        status = work_once(worker, worked, err);
+    return status;
+}
+
+static enum sea_status
+work(struct worker *worker, struct sea_err *err)
+{
+    bool worked, finished;
+    int64_t quiet_ms = 0;       /* 0, or when a trouble was told last */
+
+    while (!is_stopped(worker)) {
+        struct sea_err mine = { 0 };
+        enum sea_status status = round_once(worker, &worked, &finished, &mine);
+
+        if (status == SEA_E_CONFIG) {
+            *err = mine;
+            return status;
+        }
+        if (status && sea_clock_ms() - quiet_ms > 10000) {
+            sea_log_err(SEA_LOG_WARN, &mine);
+            quiet_ms = sea_clock_ms();
+        }
+        if (finished || (worker->options.once && !status))
+            return SEA_OK;
+        if (!worked)
+            sea_db_wait(worker->db, status ? 500 : worker->options.poll_ms);
+    }
+    return SEA_OK;
+}
+
+enum sea_status
+sea_worker_run(const struct sea_worker_options *options, struct sea_err *err)
+{
+    struct worker worker = { .options = *options };
+    struct sea_migration_state schema;
+    struct sea_err ignored = { 0 };
+    enum sea_status status;
+
+    worker.options.queue = options->queue ? options->queue : "default";
+    worker.options.ttl_ms = options->ttl_ms ? options->ttl_ms : 30000;
+    worker.options.poll_ms = options->poll_ms ? options->poll_ms : 1000;
+    worker.options.grace_ms = options->grace_ms ? options->grace_ms : 30000;
+    status = open_folders(&worker, err);
+    if (!status)
+        status = sea_db_open(&(struct sea_db_options){ .url = options->url, .role = "sea worker" },
+                             &worker.db, err);
+    if (!status)
+        status = sea_migrate_check(worker.db, &schema, err);
+    if (!status)
+        status = sea_db_listen(worker.db, "sea_ready", err);
+    if (!status)
+        status = enter(&worker, err);
+    if (!status) {
+        status = work(&worker, err);
+        if (sea_queue_worker_state(worker.db, worker.id, "gone", &ignored))
+            sea_log_err(SEA_LOG_WARN, &ignored);
+    }
+    sea_db_close(worker.db);
+    return status;
+}

@@ -1,0 +1,238 @@
+#!/bin/bash
+# The service from the outside: submit and wait, look at results, find everything cached, be
+# killed and crashed in the middle and still end with the same bytes.
+. "$(dirname "$0")/lib.sh"
+data=$work/data
+
+tiny_data "$data"
+tiny_sets "$data"
+run "$sea" doctor --data "$work/service"
+check_match "before sea up, doctor tells how to start it" 'sea up' "$out"
+service_up "$work/service" --workers 1 --device cpu:2 --ttl 2
+check_match "sea up tells the address of the database" '^postgresql: host=' "$out"
+check_match "sea up starts a worker" '^worker-1: started' "$out"
+run "$sea" up --workers 1 --device cpu:2 --ttl 2
+check_match "sea up twice starts nothing twice" '^worker-1: runs already' "$out"
+run "$sea" doctor
+check_rc "doctor is content with a service that runs" 0
+run "$sea" leaderboard
+check_rc "an empty leaderboard is no error" 0
+
+# ---- a sweep, submitted and waited for ----
+
+run "$sea" submit "$tiny" "${sets[@]}" --wait
+check_rc "submit --wait ends well" 0
+check_match "both experiments succeed; what they share is computed once" \
+    '^2 experiments succeeded; 2 of 10 stages came from the cache$' "$err"
+ids=($(sed -nE 's/^experiment ([0-9]+): .*/\1/p' <<< "$out"))
+check_equal "two experiments are submitted" 2 ${#ids[@]}
+[ ${#ids[@]} -eq 2 ] || finish test_service
+check_match "their names tell the values of the sweep" 'lambda=0$' "$out"
+
+run "$sea" submit "$tiny" "${sets[@]}" --wait
+check_rc "the same submission again ends well" 0
+check_match "and finds everything in the cache" \
+    '^2 experiments succeeded; 10 of 10 stages came from the cache$' "$err"
+
+run "$sea" submit "$tiny" "${sets[@]}" --key night-1 --json
+first=$out
+run "$sea" submit "$tiny" "${sets[@]}" --key night-1 --json
+check_match "a key gives ids" '^\[[0-9]+,[0-9]+\]$' "$first"
+check_equal "the same key again gives the same experiments" "$first" "$out"
+run "$sea" submit "$tiny" "${sets[@]}" --key night-1 --set align.lr=0.002
+check_error "the same key with another configuration is refused" 64 'night-1'
+
+# ---- looking ----
+
+run "$sea" leaderboard
+check_rc "leaderboard" 0
+check_match "the leaderboard names the experiments" "lambda=0" "$out"
+run "$sea" leaderboard --format csv
+check_match "as CSV it starts with the names of columns" '^suite,benchmark,split,metric' "$out"
+rows=$(($(wc -l <<< "$out") - 1))
+check_equal "as CSV it has what the view has" "$(sql 'SELECT count(*) FROM sea.leaderboard')" "$rows"
+run "$sea" leaderboard --format md
+check_match "as Markdown it is a table" '^\| *-' "$out"
+run "$sea" leaderboard --format json
+check_match "as JSON it is a list" '^\[' "$out"
+run "$sea" leaderboard --suite no-such-suite
+check_rc "a suite without scores is no error" 0
+run "$sea" compare --last
+check_rc "compare --last" 0
+check_match "compare tells both names" 'A = experiment' "$out"
+check_match "compare tells an interval" '\[[-+][0-9.]+, [-+][0-9.]+\]' "$out"
+run "$sea" compare "${ids[0]}" "${ids[1]}" --json
+check_match "compare as JSON tells n, clusters and p" '"n":[0-9]+,"clusters":[0-9]+.*"p":' "$out"
+run "$sea" compare "${ids[0]}" "${ids[0]}"
+check_rc "an experiment can be compared with itself" 0
+check_no_match "and nobody wins" 'better' "$out"
+run "$sea" compare "${ids[0]}" 999999
+check_error "compare with an experiment that is not there" 64
+run "$sea" status
+check_match "status lists the experiments" 'succeeded' "$out"
+run "$sea" status "${ids[0]}"
+check_match "status of one lists its stages" 'foundation' "$out"
+check_match "with their states" 'done|cached' "$out"
+run "$sea" status "${ids[0]}" --json
+check_match "status as JSON" '"stage": *"eval"' "$out"
+run "$sea" status 999999
+check_error "status of an experiment that is not there" 64 '999999' 'sea status'
+run "$sea" logs "${ids[0]}"
+check_match "logs tell what the stages said" 'align' "$out"
+run "$sea" why "${ids[0]}"
+check_match "why about an experiment that has ended" 'nothing of it is pending' "$out"
+for view in leaderboard experiment_status stage_timeline metric_series why_pending nightly_report \
+    broken_invariant; do
+    check_match "psql can read sea.$view" '^[0-9]+$' "$(sql "SELECT count(*) FROM sea.$view" 2>&1)"
+done
+check_match "curves are there" '^[1-9]' "$(sql "SELECT count(*) FROM sea.metric_series
+    WHERE experiment_id = ${ids[1]} AND stage = 'align'")"
+check_equal "every answer that was scored is there" \
+    "$(cat "$SEA_DATA"/tmp/none 2>/dev/null; sql "SELECT count(*) FROM sea.answer a
+        JOIN sea.stage_run s ON s.output_stage_id = a.stage_id AND s.output_epoch = a.epoch
+        WHERE s.experiment_id = ${ids[0]} AND NOT a.control AND a.gold IS NOT NULL")" \
+    "$(sql "SELECT count(*) FROM sea.answer a
+        JOIN sea.stage_run s ON s.output_stage_id = a.stage_id AND s.output_epoch = a.epoch
+        WHERE s.experiment_id = ${ids[0]} AND NOT a.control")"
+
+# ---- cancel and retry ----
+
+submit_one() {                  # options...; the id
+    run "$sea" submit "$tiny" "${sets[@]}" --set align.lambda=1.0 "$@"
+    sed -nE 's/^experiment ([0-9]+): .*/\1/p' <<< "$out"
+}
+stage_is() {                    # experiment, stage, state
+    [ "$(sql "SELECT state FROM sea.stage_run WHERE experiment_id = $1 AND stage = '$2'")" = "$3" ]
+}
+has_ended() {                   # experiment
+    [ -n "$(sql "SELECT ended_at FROM sea.experiment WHERE id = $1")" ]
+}
+state_of() {
+    sql "SELECT state FROM sea.experiment WHERE id = $1"
+}
+
+id=$(submit_one --set align.steps=1000000 --set seed=11)
+wait_until 30 stage_is "$id" align running
+run "$sea" why "$id"
+check_match "why names the stage that runs" 'align.*running' "$out"
+check_match "and what the next one needs" 'tune.*blocked.*align' "$out"
+run "$sea" cancel "$id"
+check_rc "cancel" 0
+wait_until 40 has_ended "$id"
+check_equal "a cancelled experiment ends as cancelled" cancelled "$(state_of "$id")"
+run "$sea" retry "$id"
+check_rc "retry" 0
+again=$(sql "SELECT max(id) FROM sea.experiment WHERE retry_of = $id")
+check_match "retry makes a new experiment" '^[0-9]+$' "$again"
+wait_until 30 stage_is "${again:-0}" align running
+check_equal "which finds in the cache what was done before" cached \
+    "$(sql "SELECT state FROM sea.stage_run WHERE experiment_id = ${again:-0} AND stage = 'label'")"
+run "$sea" cancel "${again:-0}"
+wait_until 40 has_ended "${again:-0}"
+run "$sea" cancel "$id"
+check_rc "cancelling what has ended is no error" 0
+
+# ---- a stage that fails says why ----
+
+mkdir "$work/broken"
+cp -r "$data/train" "$work/broken/"
+id=$(submit_one --set "data.instruct.json=$work/broken/train/instruct.json" \
+    --set "data.instruct.images=$work/broken/none" --set seed=12)
+wait_until 40 has_ended "$id"
+check_equal "an experiment whose data is missing fails" failed "$(state_of "$id")"
+run "$sea" logs "$id"
+check_match "and its log names what is missing" 'broken/none' "$out"
+check_equal "a missing input is not tried again" t "$(sql "SELECT count(*) <= 1 FROM sea.attempt a
+    JOIN sea.stage_run s ON s.id = a.stage_id WHERE s.experiment_id = $id AND a.state = 'failed'")"
+
+# ---- the worker is killed three times in the middle of a stage ----
+
+steps=(--set align.steps=400 --set align.checkpoint_every=20 --set seed=13)
+id=$(submit_one "${steps[@]}")
+stage=$(sql "SELECT id FROM sea.stage_run WHERE experiment_id = $id AND stage = 'align'")
+went_on() {                     # attempts so far: a further one has saved a checkpoint
+    [ "$(sql "SELECT coalesce(max(c.epoch), 0) > $1 FROM sea.checkpoint c
+              WHERE c.stage_id = $stage")" = t ]
+}
+epoch=0
+for blow in 1 2 3; do
+    wait_until 40 went_on "$epoch" || true
+    epoch=$(sql "SELECT last_epoch FROM sea.stage_run WHERE id = $stage")
+    check_equal "the stage runs when the worker is killed for the $blow. time" running \
+        "$(sql "SELECT state FROM sea.stage_run WHERE id = $stage")"
+    kill -9 "$(role_pid worker-1)"
+    run "$sea" up --workers 1 --device cpu:2 --ttl 2
+    check_match "sea up starts a new worker" '^worker-1: started' "$out"
+done
+wait_until 60 has_ended "$id"
+check_equal "the experiment succeeds" succeeded "$(state_of "$id")"
+check_match "each attempt went on from a checkpoint of the one before" '^[3-9]' \
+    "$(sql "SELECT count(*) FROM sea.attempt WHERE stage_id = $stage AND resumed_step > 0")"
+check_equal "the log counts the lost attempts" 3 \
+    "$(sql "SELECT count(*) FROM sea.attempt WHERE stage_id = $stage AND state = 'lost'")"
+
+# The same stage by hand and undisturbed, on inputs from the store.
+from_store() {                  # stage, folder
+    sql "SELECT m.sha256, m.path FROM sea.manifest m JOIN sea.stage_run s
+         ON m.stage_id = s.output_stage_id AND m.epoch = s.output_epoch
+         WHERE s.experiment_id = $id AND s.stage = '$1'" |
+        while IFS='|' read -r sha path; do
+            mkdir -p "$(dirname "$2/$path")"
+            cp "$SEA_DATA/store/${sha:0:2}/$sha" "$2/$path"
+        done
+}
+stored_sums() {                 # stage
+    sql "SELECT m.sha256 || '  ' || m.path FROM sea.manifest m JOIN sea.stage_run s
+         ON m.stage_id = s.output_stage_id AND m.epoch = s.output_epoch
+         WHERE s.experiment_id = $id AND s.stage = '$1' AND m.path <> 'manifest.json'
+         ORDER BY m.path"
+}
+for stage_name in foundation label; do
+    from_store $stage_name "$work/$stage_name"
+    check_finished "the store gives back the folder of $stage_name" "$work/$stage_name"
+done
+tiny_config "$data" "$work/config.json" "${steps[@]}"
+run "$sea" stage align --config "$work/config.json" --in "foundation=$work/foundation" \
+    --in "label=$work/label" --out "$work/align" --device cpu:2
+check_rc "the same stage by hand ends" 0
+check_equal "killed three times or never: the same bytes" \
+    "$(manifest_sums "$work/align" | sort -k2)" "$(stored_sums align | sort -k2)"
+
+# ---- PostgreSQL crashes in the middle ----
+
+id=$(submit_one --set align.steps=400 --set align.checkpoint_every=20 --set seed=14)
+wait_until 40 stage_is "$id" align running
+# What `pg_ctl stop -m immediate` does, without having to become the server's user.
+kill -QUIT "$(head -n 1 "$SEA_DATA/pg/postmaster.pid")"
+wait_until 20 test ! -e "$SEA_DATA/pg/postmaster.pid"
+run "$sea" status
+check_error "without PostgreSQL, status says so" 69 'sea up'
+run "$sea" up --workers 1 --device cpu:2 --ttl 2
+check_rc "sea up starts it again" 0
+wait_until 90 has_ended "$id"
+check_equal "the experiment still ends well" succeeded "$(state_of "$id")"
+check_equal "no promise was broken" 0 "$(sql 'SELECT count(*) FROM sea.broken_invariant')"
+check_equal "no stage run has two outputs" 0 "$(sql "SELECT count(*) FROM (SELECT stage_id
+    FROM sea.attempt WHERE state = 'committed' GROUP BY stage_id HAVING count(*) > 1) AS x")"
+
+# ---- down ----
+
+worker=$(role_pid worker-1)
+scheduler=$(role_pid scheduler)
+run "$sea" down
+check_rc "sea down" 0
+check_match "it tells what it stopped" '^stopped 2 processes and PostgreSQL' "$out"
+for pid in $worker $scheduler; do
+    if kill -0 "$pid" 2>/dev/null; then
+        bad "process $pid is gone after sea down" < <(ps -fp "$pid")
+    else
+        ok "process $pid is gone after sea down"
+    fi
+done
+run "$sea" down
+check_rc "sea down twice is no error" 0
+run "$sea" up --workers 0
+check_rc "sea up after sea down" 0
+check_equal "everything is still there" succeeded "$(state_of "${ids[0]}")"
+
+finish test_service

@@ -1,0 +1,166 @@
+#!/bin/bash
+# The five stages by hand, without PostgreSQL: they end with whole folders, do nothing twice,
+# and leave the same bytes however often and however hard they are stopped on the way, and
+# on however many threads they run.
+. "$(dirname "$0")/lib.sh"
+data=$work/data
+config=$work/config.json
+
+# Long enough to be stopped in the middle, with a checkpoint every few steps.
+steps=(--set foundation.clip.steps=60 --set foundation.language.steps=60
+       --set align.steps=120 --set tune.steps=80
+       --set foundation.checkpoint_every=10 --set align.checkpoint_every=10
+       --set tune.checkpoint_every=5)
+
+# Inputs of each stage, from the folders of a chain.
+inputs() {                      # stage, folder of the chain
+    case $1 in
+    label) echo "--in foundation=$2/foundation" ;;
+    align) echo "--in foundation=$2/foundation --in label=$2/label" ;;
+    tune) echo "--in foundation=$2/foundation --in align=$2/align" ;;
+    eval) echo "--in tune=$2/tune" ;;
+    esac
+}
+
+tiny_data "$data"
+tiny_config "$data" "$config" "${steps[@]}"
+
+# ---- one chain, undisturbed ----
+
+chain=$work/chain
+for stage in foundation label align tune eval; do
+    # shellcheck disable=SC2046
+    run "$sea" stage $stage --config "$config" $(inputs $stage "$chain") --out "$chain/$stage" \
+        --device cpu:2
+    check_rc "stage $stage ends" 0
+    check_finished "stage $stage leaves a whole folder" "$chain/$stage"
+    [ "$rc" -eq 0 ] || finish test_stages_alone
+done
+for file in foundation/vision/model.safetensors foundation/language/model.safetensors \
+    foundation/vision/tokenizer.json foundation/vision/preprocessor_config.json \
+    label/words.txt label/label.json align/adapter.safetensors tune/model/model.safetensors \
+    tune/model/config.json eval/scores.json; do
+    check_file "the chain holds $file" "$chain/$file"
+done
+check_match "eval leaves answers" '[1-9]' "$(ls "$chain/eval/answers" 2>&1 | grep -c jsonl)"
+check_match "eval leaves rows per question" '[1-9]' "$(ls "$chain/eval/rows" 2>&1 | grep -c jsonl)"
+
+# ---- a second call with the same --out does nothing ----
+
+for stage in foundation label align tune eval; do
+    before=$(find "$chain/$stage" -printf '%p %s %T@\n' | sort)
+    # shellcheck disable=SC2046
+    run "$sea" stage $stage --config "$config" $(inputs $stage "$chain") --out "$chain/$stage"
+    check_rc "stage $stage, called again, ends" 0
+    check_equal "stage $stage, called again, touches nothing" "$before" \
+        "$(find "$chain/$stage" -printf '%p %s %T@\n' | sort)"
+done
+
+# ---- the same inputs twice, on other numbers of threads ----
+
+for threads in 1 3; do
+    again=$work/again-$threads
+    for stage in foundation label align tune eval; do
+        # All read the first chain: a difference shows in the stage that makes it.
+        # shellcheck disable=SC2046
+        run "$sea" stage $stage --config "$config" $(inputs $stage "$chain") \
+            --out "$again/$stage" --device cpu:$threads
+        check_rc "stage $stage on $threads threads ends" 0
+        check_same "stage $stage on $threads threads leaves the same bytes as on 2" \
+            "$chain/$stage" "$again/$stage"
+        check_equal "stage $stage on $threads threads has the same digest" \
+            "$(manifest_digest "$chain/$stage")" "$(manifest_digest "$again/$stage")"
+    done
+    rm -rf "$again"
+done
+
+# ---- stopped, killed, torn ----
+
+# Starts a stage, waits for the next checkpoint, sends a signal. Returns the exit status.
+strike() {                      # signal, stage, out, events
+    local have
+    have=$(count_checkpoints "$4")
+    # shellcheck disable=SC2046
+    start_stage "$4" "$2" --config "$config" $(inputs "$2" "$chain") --out "$3" --device cpu:2
+    wait_until 60 has_checkpoints "$4" $((have + 1))
+    kill "-$1" "$child" 2>/dev/null
+    wait "$child" 2>/dev/null
+}
+
+complete() {                    # stage, out
+    # shellcheck disable=SC2046
+    run "$sea" stage "$1" --config "$config" $(inputs "$1" "$chain") --out "$2" --device cpu:2
+}
+
+for stage in foundation align tune; do
+    stopped=$work/stopped
+    strike TERM $stage "$stopped" "$work/stopped.jsonl"
+    check_equal "stage $stage, told to stop in the middle, exits with 75" 75 $?
+    check_unfinished "stage $stage, stopped, has no manifest" "$stopped"
+    check_match "stage $stage, stopped, has a complete checkpoint" '^[1-9]' \
+        "$(complete_checkpoints "$stopped")"
+    check_match "stage $stage, stopped, says so in its events" '"t": *"error".*E_STOPPED' \
+        "$(tail -n 1 "$work/stopped.jsonl")"
+    complete $stage "$stopped"
+    check_rc "stage $stage, stopped, goes on to its end" 0
+    check_match "stage $stage, stopped, says that it goes on" 'going on' "$err"
+    check_same "stage $stage, stopped and continued, leaves the same bytes" \
+        "$chain/$stage" "$stopped"
+
+    killed=$work/killed
+    for blow in 1 2 3; do
+        strike KILL $stage "$killed" "$work/killed.jsonl"
+        check_equal "stage $stage is killed for the $blow. time" 137 $?
+    done
+    check_unfinished "stage $stage, killed, has no manifest" "$killed"
+    complete $stage "$killed"
+    check_rc "stage $stage, killed three times, goes on to its end" 0
+    check_finished "stage $stage, killed three times, leaves a whole folder" "$killed"
+    check_same "stage $stage, killed three times, leaves the same bytes" "$chain/$stage" "$killed"
+    rm -rf "$stopped" "$killed" "$work/stopped.jsonl" "$work/killed.jsonl"
+done
+
+# A checkpoint that is damaged is not loaded; the work is done again, with the same result.
+torn=$work/torn
+strike KILL align "$torn" "$work/torn.jsonl"
+for state in "$torn"/checkpoint/*/state.safetensors; do
+    truncate -s -16 "$state"
+done
+complete align "$torn"
+check_rc "stage align with a torn checkpoint ends" 0
+check_match "stage align says which checkpoint it passes over" 'step-[0-9]+' "$err"
+check_same "stage align with a torn checkpoint leaves the same bytes" "$chain/align" "$torn"
+
+# Killed while answering.
+eval=$work/eval
+start_stage "$work/eval.jsonl" eval --config "$config" --in "tune=$chain/tune" --out "$eval"
+wait_until 30 grep -q '"t": *"progress"' "$work/eval.jsonl"
+kill -9 "$child" 2>/dev/null
+wait "$child" 2>/dev/null
+complete eval "$eval"
+check_rc "stage eval, killed, goes on to its end" 0
+check_same "stage eval, killed, leaves the same bytes" "$chain/eval" "$eval"
+
+# ---- folders of others ----
+
+mkdir "$work/mine"
+echo "my notes" > "$work/mine/notes.txt"
+run "$sea" stage align --config "$config" --in "foundation=$chain/foundation" \
+    --in "label=$chain/label" --out "$work/mine"
+check_error "a folder with other files is refused" 64 'mine' 'new or empty'
+check_equal "a folder with other files is left alone" "notes.txt" "$(ls -A "$work/mine")"
+run "$sea" stage align --config "$config" --in "foundation=$chain/foundation" \
+    --in "label=$chain/label" --out "$chain/tune"
+check_error "the folder of another stage is refused" 64 'chain/tune'
+run "$sea" stage align --config "$config" --in "foundation=$chain/foundation" --out "$work/none"
+check_error "a missing input is named" 66 'label' '--in label='
+run "$sea" stage align --config "$config" --in "foundation=$chain/foundation" \
+    --in "label=$chain/tune" --out "$work/none"
+check_error "the folder of a wrong stage is refused as an input" 64 'tune'
+check_none "a refused stage makes no manifest" "$work/none/manifest.json"
+tiny_config "$data" "$work/other.json" "${steps[@]}" --set align.lambda=0
+run "$sea" stage align --config "$work/other.json" --in "foundation=$chain/foundation" \
+    --in "label=$chain/label" --out "$chain/align"
+check_error "a finished folder of another configuration is refused" 64 'another configuration'
+
+finish test_stages_alone

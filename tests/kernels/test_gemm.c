@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Matrix products: every layout and edge against sums in double, bits that depend neither
+ * on threads nor on the other rows, guards, and refusals. */
+#include "tests/kernels/kernel_test.h"
+
+struct shape {
+    int64_t M, N, K;
+};
+
+/* c = op(a) op(b) + bias + c in double, and the sum of all magnitudes. */
+static void
+product(const struct sea_op_gemm *op, const float *c_old, double *want, double *size)
+{
+    for (int64_t m = 0; m < op->M; m++)
+        for (int64_t n = 0; n < op->N; n++) {
+            double sum = 0.0, all = 1e-30, bias = op->bias ? (double)op->bias[n] : 0.0;
+            double old = op->accumulate ? (double)c_old[m * op->ldc + n] : 0.0;
+
+            for (int64_t k = 0; k < op->K; k++) {
+                double a = (double)op->a[op->trans_a ? k * op->lda + m : m * op->lda + k];
+                double b = (double)op->b[op->trans_b ? n * op->ldb + k : k * op->ldb + n];
+
+                sum += (double)op->alpha * a * b;
+                all += fabs((double)op->alpha * a * b);
+            }
+            want[m * op->N + n] = sum + bias + old;
+            size[m * op->N + n] = all + fabs(bias) + fabs(old);
+        }
+}
+
+/* Rounding of a chain: a step of k is at most 384 long, every later step adds once. */
+static double
+bound_of(int64_t K)
+{
+    return KT_UNIT * 2.0 * ((double)(K < 384 ? K : 384) + (double)K / 384.0 + 5.0);
+}
+
+static double
+one_product(const struct kt_set *set, struct shape s, int variant)
+{
+    struct sea_op_gemm op = { .M = s.M, .N = s.N, .K = s.K, .trans_a = variant & 1,
+                              .trans_b = variant >> 1 & 1, .accumulate = variant >> 2 & 1,
+                              .alpha = variant & 4 ? 0.375f : 1.0f };
+    int64_t pad = variant & 8 ? 5 : 0, rows_a, rows_b;
+    float *c[2], *start, gap = 12345.0f;
+    double *want = kt_wide(NULL, s.M * s.N), *size = kt_wide(NULL, s.M * s.N), error = 0.0;
+
+    op.lda = (op.trans_a ? s.M : s.K) + pad;
+    op.ldb = (op.trans_b ? s.K : s.N) + pad;
+    op.ldc = s.N + pad;
+    rows_a = op.trans_a ? s.K : s.M;
+    rows_b = op.trans_b ? s.N : s.K;
+    op.a = kt_random(rows_a * op.lda, 1.0f);
+    op.b = kt_random(rows_b * op.ldb, 1.0f);
+    op.bias = variant & 2 ? kt_random(s.N, 1.0f) : NULL;
+    start = kt_random(s.M * op.ldc, 1.0f);
+    for (int64_t m = 0; m < s.M; m++)
+        for (int64_t n = s.N; n < op.ldc; n++)
+            start[m * op.ldc + n] = gap;
+    product(&op, start, want, size);
+    for (int t = 0; t < 2; t++) {
+        c[t] = kt_copy(start, s.M * op.ldc);
+        op.c = c[t];
+        if (!op.accumulate)             /* what C holds must not matter */
+            for (int64_t m = 0; m < s.M; m++)
+                memset(c[t] + m * op.ldc, 0xff, (size_t)s.N * sizeof(float));
+        CHECK_INT(sea_cpu_ops.gemm(set->dev[t], &op), 0);
+    }
+    kt_same("1 and 3 threads", set->isa->name, c[0], c[1], s.M * op.ldc);
+    for (int64_t m = 0; m < s.M; m++) {
+        error = fmax(error, kt_error(c[0] + m * op.ldc, want + m * s.N, size + m * s.N, s.N));
+        for (int64_t n = s.N; n < op.ldc; n++)
+            CHECK(c[0][m * op.ldc + n] == gap);
+    }
+    kt_done();
+    return error;
+}
+
+static void
+products_match_sums_in_double(void)
+{
+    static const struct shape shapes[] = {
+        { 1, 1, 1 }, { 7, 13, 1 }, { 1, 129, 7 }, { 13, 1, 129 }, { 129, 7, 13 }, { 14, 32, 16 },
+        { 15, 33, 17 }, { 129, 129, 129 }, { 4, 64, 500 }, { 33, 400, 385 }, { 57, 65, 1153 },
+        { 500, 96, 384 }, { 16, 16, 0 },
+    };
+
+    for (int d = 0; d < kt_open(); d++) {
+        double worst = 0.0;
+
+        for (size_t i = 0; i < sizeof(shapes) / sizeof(shapes[0]); i++)
+            for (int variant = 0; variant < 16; variant++) {
+                double bound = bound_of(shapes[i].K);
+                double error = one_product(&kt_sets[d], shapes[i], variant);
+
+                CHECK_MSG(error <= bound, "%s (%lld, %lld, %lld) variant %d: error %.3g > %.3g",
+                          kt_sets[d].isa->name, (long long)shapes[i].M, (long long)shapes[i].N,
+                          (long long)shapes[i].K, variant, error, bound);
+                worst = fmax(worst, error / bound);
+            }
+        kt_within("gemm, share of the chain's bound", kt_sets[d].isa->name, worst, 1.0);
+    }
+}
+
+/* A row computed alone, in a group of 3, or among 129 has the same bits. */
+static void
+a_row_does_not_depend_on_its_neighbours(void)
+{
+    enum { M = 129, N = 77, K = 700 };
+
+    for (int d = 0; d < kt_open(); d++)
+        for (int variant = 0; variant < 4; variant++) {
+            struct sea_op_gemm op = { .M = M, .N = N, .K = K, .trans_a = variant & 1,
+                                      .trans_b = variant >> 1, .lda = variant & 1 ? M : K,
+                                      .ldb = variant >> 1 ? K : N, .ldc = N, .alpha = 1.0f };
+            const float *a = kt_random(M * K, 1.0f);
+            float *all = kt_floats(M * N), *some = kt_floats(M * N);
+
+            op.a = a;
+            op.b = kt_random(N * K, 1.0f);
+            op.bias = kt_random(N, 1.0f);
+            op.c = all;
+            CHECK_INT(sea_cpu_ops.gemm(kt_sets[d].dev[1], &op), 0);
+            for (int64_t rows = 1; rows <= 16; rows += 3)
+                for (int64_t m = 0; m < M; m += rows) {
+                    op.M = M - m < rows ? M - m : rows;
+                    op.a = a + (op.trans_a ? m : m * K);
+                    op.c = some + m * N;
+                    CHECK_INT(sea_cpu_ops.gemm(kt_sets[d].dev[(m / rows) & 1], &op), 0);
+                    kt_same("rows apart", kt_sets[d].isa->name, all + m * N, some + m * N,
+                            op.M * N);
+                }
+            kt_done();
+        }
+}
+
+static void
+large_products_use_all_threads_without_a_trace(void)
+{
+    enum { M = 900, N = 704, K = 400 };
+
+    for (int d = 0; d < kt_open(); d++) {
+        struct sea_op_gemm op = { .M = M, .N = N, .K = K, .trans_b = 1, .lda = K, .ldb = K,
+                                  .ldc = N, .alpha = 1.0f };
+        float *c[2];
+
+        op.a = kt_random(M * K, 1.0f);
+        op.b = kt_random(N * K, 1.0f);
+        for (int t = 0; t < 2; t++) {
+            op.c = c[t] = kt_floats(M * N);
+            CHECK_INT(sea_cpu_ops.gemm(kt_sets[d].dev[t], &op), 0);
+        }
+        kt_same("1 and 3 threads", kt_sets[d].isa->name, c[0], c[1], M * N);
+        kt_done();
+    }
+}
+
+static void
+wrong_arguments_are_refused(void)
+{
+    float x[16] = { 0 };
+    struct sea_op_gemm good = { .a = x, .b = x, .c = x, .M = 2, .N = 2, .K = 2, .lda = 2,
+                                .ldb = 2, .ldc = 2, .alpha = 1.0f }, op;
+    void *dev;
+
+    kt_open();
+    dev = kt_sets[0].dev[0];
+    CHECK_INT(sea_cpu_ops.gemm(NULL, &good), SEA_RC_ARGUMENT);
+    op = good, op.M = -1;
+    CHECK_INT(sea_cpu_ops.gemm(dev, &op), SEA_RC_ARGUMENT);
+    op = good, op.a = NULL;
+    CHECK_INT(sea_cpu_ops.gemm(dev, &op), SEA_RC_ARGUMENT);
+    op = good, op.c = NULL;
+    CHECK_INT(sea_cpu_ops.gemm(dev, &op), SEA_RC_ARGUMENT);
+    op = good, op.lda = 1;
+    CHECK_INT(sea_cpu_ops.gemm(dev, &op), SEA_RC_ARGUMENT);
+    op = good, op.ldb = 1;
+    CHECK_INT(sea_cpu_ops.gemm(dev, &op), SEA_RC_ARGUMENT);
+    op = good, op.ldc = 1;
+    CHECK_INT(sea_cpu_ops.gemm(dev, &op), SEA_RC_ARGUMENT);
+    op = good, op.M = 0, op.a = NULL, op.c = NULL;
+    CHECK_INT(sea_cpu_ops.gemm(dev, &op), 0);
+}
+
+SEA_TEST_MAIN("matrix products", TEST(products_match_sums_in_double),
+              TEST(a_row_does_not_depend_on_its_neighbours),
+              TEST(large_products_use_all_threads_without_a_trace),
+              TEST(wrong_arguments_are_refused))
