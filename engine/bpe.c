@@ -398,7 +398,7 @@ cache_add(struct sea_bpe_cache *cache, const char *word, size_t len, const int32
     if (entry->word || cache->used == CACHE_WORDS)
         return;
     copy = sea_arena_alloc(cache->arena, count + 1, sizeof(*copy));
-    if (count)
+    if (ids && count)
         memcpy(copy, ids, count * sizeof(*copy));
     *entry = (struct entry){ sea_arena_strndup(cache->arena, word, len), (uint32_t)len,
                              (uint32_t)count, copy };

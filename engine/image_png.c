@@ -62,8 +62,8 @@ on_read(png_structp png, png_bytep to, size_t n)
     decoder->at += n;
 }
 
-/* Grey samples of 16 bits become a byte the way Pillow does it: v >> 8. All other layouts
- * end as 8-bit RGB, without alpha, whatever the file says about gamma. */
+/* All layouts end as 8-bit RGB, without alpha, whatever the file says about gamma; of 16 bits
+ * the high byte stays. */
 static void
 ask_for_rgb(struct decoder *decoder)
 {
@@ -77,8 +77,8 @@ ask_for_rgb(struct decoder *decoder)
         png_set_expand_gray_1_2_4_to_8(png);
     if (depth == 16)
         png_set_strip_16(png);
-    if (color & PNG_COLOR_MASK_ALPHA)
-        png_set_strip_alpha(png);
+    if ((color & PNG_COLOR_MASK_ALPHA) || png_get_valid(png, decoder->info, PNG_INFO_tRNS))
+        png_set_strip_alpha(png);       /* a palette's transparency would become alpha */
     if (!(color & PNG_COLOR_MASK_COLOR))
         png_set_gray_to_rgb(png);
     png_set_interlace_handling(png);

@@ -175,13 +175,13 @@ read_int(enum sea_dtype dtype, const unsigned char *data, int64_t *out)
         *out = (int64_t)bits;
         return true;
     case SEA_I8:
-        *out = (int8_t)bits;
+        *out = (int64_t)(bits ^ 0x80) - 0x80;
         return true;
     case SEA_I16:
-        *out = (int16_t)bits;
+        *out = (int64_t)(bits ^ 0x8000) - 0x8000;
         return true;
     case SEA_I32:
-        *out = (int32_t)bits;
+        *out = (int64_t)(bits ^ 0x80000000u) - 0x80000000ll;
         return true;
     default:
         return false;

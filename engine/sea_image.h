@@ -4,7 +4,8 @@
  *
  * Decodes JPEG, PNG and WebP by content (the file's name does not matter) to 8-bit RGB the
  * way Pillow's convert("RGB") does: palettes and grey are expanded, alpha is dropped, 16-bit
- * samples keep their high byte, EXIF orientation is not applied. Then prepares the tensor of
+ * samples keep their high byte (of grey ones, too, which Pillow clips at 255), EXIF
+ * orientation is not applied. Then prepares the tensor of
  * a CLIP-like tower: pad or not, resize (Pillow's bicubic, bit for bit), centre crop, rescale,
  * normalise.
  *

@@ -2,7 +2,8 @@
 /*
  * sea_tokenizer.h - text to ids and back, as the Hugging Face `tokenizers` library does it
  *
- * Reads a model folder's tokenizer.json: BPE over bytes (GPT-2, Llama 3, Qwen2, Phi-2, CLIP
+ * Reads a model folder's tokenizer.json, or the tokenizer.model (SentencePiece) of folders
+ * that have no other: BPE over bytes (GPT-2, Llama 3, Qwen2, Phi-2, CLIP
  * with its end-of-word mark) or over characters with byte fallback (Llama 2, Vicuna, Gemma).
  * Special words come from tokenizer.json, tokenizer_config.json and special_tokens_map.json.
  * A component that is not computed here is SEA_E_FORMAT with its name: never wrong ids.
@@ -33,7 +34,7 @@ void sea_ids_release(struct sea_ids *ids);      /* accepts NULL and all-zero */
 
 struct sea_tokenizer;
 
-/* dir is a model folder, or the path of a tokenizer.json itself. */
+/* dir is a model folder, or the path of a tokenizer.json or *.model file itself. */
 SEA_MUST_CHECK enum sea_status
 sea_tokenizer_load(struct sea_tokenizer **out, const char *dir, struct sea_err *err);
 void sea_tokenizer_destroy(struct sea_tokenizer *tokenizer);    /* accepts NULL */

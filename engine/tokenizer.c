@@ -53,12 +53,16 @@ sea_tokenizer_load(struct sea_tokenizer **out, const char *dir, struct sea_err *
 {
     struct sea_tokenizer *tokenizer = sea_xcalloc(1, sizeof(*tokenizer));
     bool is_dir = sea_dir_exists(dir);
-    char path[SEA_PATH_MAX];
+    char path[SEA_PATH_MAX], other[SEA_PATH_MAX] = "";
     enum sea_status status;
 
     *out = NULL;
     tokenizer->arena = sea_arena_create(NULL, "tokenizer");
     status = sea_path_join(path, is_dir ? dir : "", is_dir ? "tokenizer.json" : dir, err);
+    if (!status && is_dir)
+        status = sea_path_join(other, dir, "tokenizer.model", err);
+    if (!status && !sea_file_exists(path) && sea_file_exists(other))
+        memcpy(path, other, sizeof(path));
     if (!status && !sea_file_exists(path)) {
         status = sea_fail(err, SEA_E_MISSING, "tokenizer file \"%s\" is missing", path);
         sea_hint(err, "Save the tokenizer with transformers (a fast one writes tokenizer.json), or "
@@ -83,15 +87,21 @@ sea_tokenizer_copy(const char *from_dir, const char *to_dir, struct sea_err *err
         "added_tokens.json", "vocab.json", "merges.txt", "chat_template.jinja",
     };
     char from[SEA_PATH_MAX], to[SEA_PATH_MAX];
-    enum sea_status status = SEA_OK;
+    enum sea_status status;
     struct sea_buf bytes;
+    bool has_model;
+
+    status = sea_path_join(from, from_dir, "tokenizer.model", err);
+    if (status)
+        return status;
+    has_model = sea_file_exists(from);
 
     sea_buf_init(&bytes, (size_t)1 << 30);
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]) && !status; i++) {
         status = sea_path_join(from, from_dir, names[i], err);
         if (!status)
             status = sea_path_join(to, to_dir, names[i], err);
-        if (status || (i && !sea_file_exists(from)))
+        if (status || ((i || has_model) && !sea_file_exists(from)))
             continue;
         sea_buf_clear(&bytes);
         status = sea_file_read(from, &bytes, err);

@@ -263,6 +263,12 @@ apply(const struct sea_dec *dec, struct words *words, struct sea_buf *buf, struc
     return SEA_OK;
 }
 
+static bool
+is_blank(char c)
+{
+    return c == ' ' || (c >= '\t' && c <= '\r') || (c >= 0x1C && c <= 0x1F);
+}
+
 /* CLIP's words carry an end mark that its decoder leaves in: transformers puts a blank for
  * it and strips the result. */
 static struct word
@@ -277,11 +283,11 @@ without_marks(const char *mark, struct word word, struct sea_arena *arena, struc
         at += is_mark ? n : 1;
     }
     word = keep(arena, buf);
-    while (word.len && (word.text[0] == ' ' || word.text[0] == '\n')) {
+    while (word.len && is_blank(word.text[0])) {
         word.text++;
         word.len--;
     }
-    while (word.len && (word.text[word.len - 1] == ' ' || word.text[word.len - 1] == '\n'))
+    while (word.len && is_blank(word.text[word.len - 1]))
         word.len--;
     return word;
 }

@@ -8,6 +8,7 @@
  *   tokenizer.c          the template around them, and the public calls
  *   tokenizer_decode.c   the way back
  *   tokenizer_parse.c    tokenizer.json into all of these; tokenizer_steps.c its lists of steps
+ *   tokenizer_spm.c      the same from SentencePiece's tokenizer.model
  *   tokenizer_regex.c    PCRE2;  tokenizer_unicode.c  utf8proc
  *   bpe_train.c          a new tokenizer from texts
  */
@@ -206,7 +207,13 @@ struct sea_tokenizer {
 SEA_MUST_CHECK enum sea_status
 sea_steps_parse(struct sea_tokenizer *tokenizer, const struct sea_node *root, const char *path,
                 struct sea_err *err);
-/* Fills a tokenizer that has its arena. path is tokenizer.json, dir its folder or NULL. */
+/* Vocabulary and merges of a SentencePiece file; *out is what tokenizer.json would say about
+ * the rest (its BOS stands in prefix already). tokenizer_spm.c */
+SEA_MUST_CHECK enum sea_status
+sea_spm_read(struct sea_tokenizer *tokenizer, const char *path, const char *dir,
+             struct sea_arena *arena, struct sea_node **out, struct sea_err *err);
+/* Fills a tokenizer that has its arena. path is tokenizer.json or tokenizer.model, dir its
+ * folder or NULL. */
 SEA_MUST_CHECK enum sea_status
 sea_tokenizer_parse(struct sea_tokenizer *tokenizer, const char *path, const char *dir,
                     struct sea_err *err);

@@ -318,7 +318,7 @@ read_post(struct reader *reader, const struct sea_node *node)
     const struct sea_node *list = sea_node_get(node, "processors"), *item;
     enum sea_status status = SEA_OK;
 
-    if (is_absent(node) || !strcmp(type, "ByteLevel"))  /* only moves offsets */
+    if (is_absent(node) || !strcmp(type, "ByteLevel"))  /* it only moves offsets */
         return SEA_OK;
     if (!strcmp(type, "TemplateProcessing"))
         return read_template(reader, node);
@@ -425,13 +425,18 @@ sea_tokenizer_parse(struct sea_tokenizer *tokenizer, const char *path, const cha
 {
     struct sea_arena *arena = sea_arena_create(NULL, "tokenizer.json");
     struct reader reader = { tokenizer, path, err };
+    size_t len = strlen(path);
+    bool is_spm = len > 6 && strcmp(path + len - 6, ".model") == 0;
+    struct sea_node *root = NULL;
     enum sea_status status;
-    struct sea_node *root;
 
-    status = sea_json_load(path, FILE_BYTES_MAX, arena, &root, err);
+    status = is_spm ? sea_spm_read(tokenizer, path, dir, arena, &root, err)
+                    : sea_json_load(path, FILE_BYTES_MAX, arena, &root, err);
     if (!status)
         status = sea_steps_parse(tokenizer, root, path, err);
-    if (!status)
+    if (!status && is_spm)
+        find_bytes(tokenizer);
+    else if (!status)
         status = read_model(&reader, sea_node_get(root, "model"));
     if (!status)
         status = read_added(&reader, sea_node_get(root, "added_tokens"));

@@ -250,7 +250,7 @@ read_dec(struct reader *reader, const struct sea_node *node)
     struct sea_tokenizer *tokenizer = reader->tokenizer;
     const char *type = type_of(node);
     struct sea_dec dec = { 0 };
-    enum sea_prepend prepend;
+    enum sea_prepend prepend = SEA_PREPEND_NEVER;
     enum sea_status status = SEA_OK;
 
     if (!strcmp(type, "Sequence"))
@@ -276,7 +276,7 @@ read_dec(struct reader *reader, const struct sea_node *node)
         dec.kind = SEA_DEC_METASPACE;
         dec.text = keep_text(reader, sea_node_get(node, "replacement"), "\xE2\x96\x81", &dec.len);
         status = read_scheme(reader, node, &prepend);
-        dec.drops_first = !status && prepend != SEA_PREPEND_NEVER;
+        dec.drops_first = prepend != SEA_PREPEND_NEVER;
     } else if (!strcmp(type, "BPEDecoder")) {
         dec.kind = SEA_DEC_SUFFIX;
         dec.text = keep_text(reader, sea_node_get(node, "suffix"), "</w>", &dec.len);

@@ -155,7 +155,7 @@ static bool
 is_choice(const char *choices, const char *text)
 {
     size_t len = strlen(text);
-    const char *at = choices;
+    const char *at = strchr(text, '|') ? NULL : choices;
 
     while (at && len) {
         if (strncmp(at, text, len) == 0 && (at[len] == '|' || at[len] == 0))

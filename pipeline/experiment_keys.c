@@ -25,10 +25,10 @@ static const struct sea_config_key keys[] = {
 
     { "data.pretrain.json", SEA_KEY_FILE, NULL, 0, 0, NULL, F|L|A, F|L|A, "captions, LLaVA JSON (as LLaVA-Pretrain 558k)" },
     { "data.pretrain.images", SEA_KEY_FOLDER, NULL, 0, 0, NULL, F|L|A, F|L|A, "folder that its image names start from" },
-    { "data.pretrain.objects", SEA_KEY_FILE, NULL, 0, 0, NULL, L, 0, "COCO instances of these pictures; for figures only" },
+    { "data.pretrain.objects", SEA_KEY_FILE, NULL, 0, 0, NULL, L, 0, "COCO instances of these pictures; for figures and for label.variant auto" },
     { "data.heldout.json", SEA_KEY_FILE, NULL, 0, 0, NULL, F|L|A, 0, "captions of pictures kept out of training; for figures only" },
     { "data.heldout.images", SEA_KEY_FOLDER, NULL, 0, 0, NULL, F|L|A, 0, "folder that its image names start from" },
-    { "data.heldout.objects", SEA_KEY_FILE, NULL, 0, 0, NULL, L|A, 0, "COCO instances of these pictures; for figures only" },
+    { "data.heldout.objects", SEA_KEY_FILE, NULL, 0, 0, NULL, L|A, 0, "COCO instances of these pictures; for figures and for label.variant auto" },
     { "data.instruct.json", SEA_KEY_FILE, NULL, 0, 0, NULL, T, T, "conversations, LLaVA JSON (as llava_v1_5_mix665k)" },
     { "data.instruct.images", SEA_KEY_FOLDER, NULL, 0, 0, NULL, T, T, "folder that its image names start from" },
     { "data.text.file", SEA_KEY_FILE, NULL, 0, 0, NULL, F, F, "JSON Lines {\"text\": ...} for the foundation's language model" },
@@ -113,7 +113,7 @@ static const struct sea_config_key keys[] = {
     { "stages.eval.suite", SEA_KEY_TEXT, NULL, 0, 0, NULL, 0, E, "name of a file in configs/suites, or a path with a /" },
     { "stages.eval.root", SEA_KEY_TEXT, NULL, 0, 0, NULL, 0, 0, "folder that takes the place of the suite's root" },
     { "stages.eval.controls", SEA_KEY_LIST, "[]", 0, 0, "shuffle", E, 0, "\"shuffle\": the same questions with pictures permuted" },
-    { "stages.eval.limit", SEA_KEY_INT, "0", 0, BIG, NULL, E, 0, "questions per benchmark at most, evenly spaced; 0: all" },
+    { "stages.eval.limit", SEA_KEY_INT, "0", 0, BIG, NULL, E, 0, "questions per benchmark at most, the first ones; 0: all" },
     { "stages.eval.max_new", SEA_KEY_INT, "0", 0, 65536, NULL, E, 0, "words of an answer at most; 0: what the benchmark says" },
     { "stages.eval.batch", SEA_KEY_INT, "16", 1, 4096, NULL, 0, 0, "answers decoded together; changes speed, not results" },
 

@@ -267,7 +267,9 @@ offer(struct map *wordnet, struct meaning *best, int64_t *times, enum pos pos, c
     }
 }
 
-/* A word that is a lemma itself is taken as that ("rose" is no form of "rise"). */
+/* A word that stands in tagged texts as a lemma is taken as that ("rose" is no form of
+ * "rise"); else irregular forms and endings may lead to a more frequent one ("bridges" is a
+ * surname, too). */
 static struct meaning
 meaning_of(struct map *wordnet, const char *word)
 {
@@ -276,23 +278,23 @@ meaning_of(struct map *wordnet, const char *word)
     size_t n = strlen(word);
     int64_t times = -1;
 
-    if (AMONG(function_words, word) || (word[0] >= '0' && word[0] <= '9'))
+    if (AMONG(function_words, word) || (word[0] >= '0' && word[0] <= '9') || strchr(word, '\''))
         return best;
     for (int pos = 0; pos < POS_COUNT; pos++)
         offer(wordnet, &best, &times, (enum pos)pos, word);
-    for (int pos = 0; pos < POS_COUNT && times < 0 && entry; pos++)
-        if (entry->base[pos])
-            offer(wordnet, &best, &times, (enum pos)pos, entry->base[pos]);
-    for (size_t i = 0; i < sizeof(detachments) / sizeof(detachments[0]) && n < 64; i++) {
-        size_t m = strlen(detachments[i].ending);
-        char base[80];
+    if (times <= 0) {
+        for (int pos = 0; pos < POS_COUNT && entry; pos++)
+            if (entry->base[pos])
+                offer(wordnet, &best, &times, (enum pos)pos, entry->base[pos]);
+        for (size_t i = 0; i < sizeof(detachments) / sizeof(detachments[0]) && n < 64; i++) {
+            size_t m = strlen(detachments[i].ending);
+            char base[80];
 
-        if (best.pos >= 0 && times >= 0 && strcmp(best.lemma, word) == 0)
-            break;
-        if (n <= m + 1 || strcmp(word + n - m, detachments[i].ending) != 0)
-            continue;
-        snprintf(base, sizeof(base), "%.*s%s", (int)(n - m), word, detachments[i].instead);
-        offer(wordnet, &best, &times, detachments[i].pos, base);
+            if (n <= m + 1 || strcmp(word + n - m, detachments[i].ending) != 0)
+                continue;
+            snprintf(base, sizeof(base), "%.*s%s", (int)(n - m), word, detachments[i].instead);
+            offer(wordnet, &best, &times, detachments[i].pos, base);
+        }
     }
     if (times < 0 && n >= 3 && set_lemma(&best, word, n))
         best.pos = NOUN;        /* not in the dictionary: a name */
@@ -409,40 +411,45 @@ is_word_byte(char c)
     return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || (unsigned char)c >= 0x80;
 }
 
-/* Lower-case words; punctuation other than ' and - inside a word ends a run. */
+static const char breaks[] = ".,;:!?()[]{}\"/|<>\n\t";    /* end a run of words */
+
+/* Takes the word at text[*at]: its end becomes 0, a possessive 's is cut off. */
+static void
+take_word(char *text, size_t *at)
+{
+    size_t start = *at, end;
+
+    while (is_word_byte(text[*at]) ||
+           ((text[*at] == '\'' || text[*at] == '-') && is_word_byte(text[*at + 1])))
+        ++*at;
+    end = *at;
+    if (end - start > 2 && text[end - 1] == 's' && text[end - 2] == '\'')
+        text[end - 2] = 0;
+}
+
+/* Words in lower case, in runs between punctuation marks. */
 static void
 count_caption(struct counting *c, const char *caption)
 {
-    const char *words[TOKENS_MAX];
     size_t n = strlen(caption), count = 0, i = 0;
     char *text = sea_xcalloc(n + 2, 1);
+    const char *words[TOKENS_MAX];
 
     for (size_t k = 0; k < n; k++)
         text[k] = caption[k] >= 'A' && caption[k] <= 'Z' ? (char)(caption[k] + 32) : caption[k];
-    while (i <= n) {
-        bool breaks = text[i] == 0 || strchr(".,;:!?()[]{}\"/|<>\n\t", text[i]) != NULL;
-        size_t start = i;
+    while (i < n) {
+        bool ends = strchr(breaks, text[i]) != NULL;
 
-        if (!breaks && !is_word_byte(text[i])) {
-            i++;
-            continue;
-        }
-        if (breaks || count == TOKENS_MAX) {
-            count_run(c, words, count);
-            count = 0;
-            i += breaks;
-            continue;
-        }
-        while (is_word_byte(text[i]) ||
-               ((text[i] == '\'' || text[i] == '-') && is_word_byte(text[i + 1])))
-            i++;
-        words[count++] = text + start;
-        if (text[i] != 0 && strchr(".,;:!?()[]{}\"/|<>\n\t", text[i])) {
+        if (is_word_byte(text[i])) {
+            words[count++] = text + i;
+            take_word(text, &i);
+            ends = count == TOKENS_MAX || (text[i] && strchr(breaks, text[i]));
             text[i] = 0;
+        }
+        if (ends) {
             count_run(c, words, count);
             count = 0;
         }
-        text[i < n ? i : n] = 0;
         i++;
     }
     count_run(c, words, count);

@@ -29,6 +29,7 @@ struct attempt {
     bool resumed;
     bool stopping, cancelling;  /* why the child got SIGTERM */
     bool killed;                /* it did not end within the grace */
+    bool ours;                  /* the stage was done, publishing it failed */
     int64_t kill_ms;            /* 0: no SIGTERM sent */
 };
 
@@ -392,7 +393,7 @@ class_of(const struct attempt *a, int exit_status, const struct sea_err *why)
         return "preempted";
     if (why->status == SEA_E_DEVMEM || exit_status == 128 + SIGKILL)
         return "oom";
-    if (exit_status < 128 && sea_status_retry(why->status) == SEA_RETRY_NEVER)
+    if (!a->ours && exit_status < 128 && sea_status_retry(why->status) == SEA_RETRY_NEVER)
         return "invalid";
     return "error";
 }
@@ -402,8 +403,8 @@ static void
 settle(struct attempt *a, int exit_status, const struct sea_err *why)
 {
     struct sea_db *db = a->options->db;
-    struct sea_err err = { 0 };
     const char *class = class_of(a, exit_status, why);
+    struct sea_err err = { 0 };
     int64_t until = patience(a);
     char state[16] = "cancelled";
     enum sea_status status;
@@ -454,6 +455,7 @@ finish(struct attempt *a, int exit_status)
             return;     /* the rescue takes it from here */
         sea_relay_log(a->relay, "error", err.message);
         a->cancelling = false;
+        a->ours = true;
         exit_status = sea_status_exit(err.status);
     } else {
         explain(a, exit_status, &err);

@@ -115,7 +115,7 @@ find_bin(struct sea_cluster *cluster, struct sea_err *err)
 static enum sea_status
 choose_paths(struct sea_cluster *cluster, struct sea_err *err)
 {
-    char hash[SEA_SHA256_TEXT], moved[32];
+    char hash[SEA_SHA256_TEXT], moved[32], target[40];
     enum sea_status status;
 
     sea_hash_bytes(cluster->dir, strlen(cluster->dir), hash);
@@ -124,9 +124,10 @@ choose_paths(struct sea_cluster *cluster, struct sea_err *err)
         snprintf(moved, sizeof(moved), "/var/tmp/sea-%.12s", hash);
         if (mkdir(moved, 0711) && errno != EEXIST)
             return sea_fail_errno(err, "could not create folder \"%s\"", moved);
-        if (symlink(moved, cluster->data) && errno != EEXIST)
+        snprintf(target, sizeof(target), "%s/pg", moved);
+        if (symlink(target, cluster->data) && errno != EEXIST)
             return sea_fail_errno(err, "could not link \"%s\"", cluster->data);
-        snprintf(cluster->data, sizeof(cluster->data), "%s/pg", moved);
+        snprintf(cluster->data, sizeof(cluster->data), "%s", target);
         snprintf(cluster->log, sizeof(cluster->log), "%s/pg.log", moved);
         snprintf(cluster->socket, sizeof(cluster->socket), "%s/run", moved);
         return SEA_OK;
@@ -135,7 +136,9 @@ choose_paths(struct sea_cluster *cluster, struct sea_err *err)
         status = sea_path_join(cluster->log, cluster->dir, "pg.log", err);
     if (status)
         return status;
-    if (strlen(cluster->dir) + 4 + SOCKET_FILE_MAX < sizeof(cluster->socket))
+    /* Quotes and commas mean something in settings and connection strings. */
+    if (strlen(cluster->dir) + 4 + SOCKET_FILE_MAX < sizeof(cluster->socket) &&
+        !strpbrk(cluster->dir, "'\",\\"))
         snprintf(cluster->socket, sizeof(cluster->socket), "%.*s/run",
                  (int)sizeof(cluster->socket) - 5, cluster->dir);
     else
@@ -254,8 +257,8 @@ make_folder(const struct sea_cluster *cluster, const char *path, struct sea_err 
     if (lstat(path, &st) || !S_ISDIR(st.st_mode))
         return sea_fail(err, SEA_E_SERVICE, "\"%s\" is not a folder", path);
     if (st.st_uid != cluster->uid && chown(path, cluster->uid, cluster->gid))
-        return sea_fail(err, SEA_E_SERVICE, "folder \"%s\" belongs to user %lu, need user %lu", path,
-                        (unsigned long)st.st_uid, (unsigned long)cluster->uid);
+        return sea_fail(err, SEA_E_SERVICE, "folder \"%s\" belongs to user %lu, need user %lu",
+                        path, (unsigned long)st.st_uid, (unsigned long)cluster->uid);
     return SEA_OK;
 }
 
@@ -282,10 +285,11 @@ make_cluster(struct sea_cluster *cluster, struct sea_err *err)
         "listen_addresses = ''\nmax_connections = 100\nshared_buffers = '64MB'\n"
         "max_wal_size = '512MB'\nfsync = on\nsynchronous_commit = on\nfull_page_writes = on\n"
         "timezone = 'UTC'\nlog_timezone = 'UTC'\nlog_line_prefix = '%m [%p] %a '\n"
-        "idle_in_transaction_session_timeout = '60s'\njit = off\n";
-    const char *argv[] = { "initdb", "-D", cluster->data, "-U", "sea", "-E", "UTF8",
-                           "--locale=C", "--auth=trust", "--no-instructions", NULL };
-    char path[SEA_PATH_MAX];
+        "idle_in_transaction_session_timeout = '60s'\njit = off\n"
+        "include_if_exists = 'sea.conf'\n";
+    char path[SEA_PATH_MAX], fresh[SEA_PATH_MAX + 8];
+    const char *argv[] = { "initdb", "-D", fresh, "-U", "sea", "-E", "UTF8", "--locale=C",
+                           "--auth=trust", "--no-instructions", NULL };
     enum sea_status status;
     int exit_status;
     FILE *to;
@@ -293,22 +297,42 @@ make_cluster(struct sea_cluster *cluster, struct sea_err *err)
     status = sea_path_join(path, cluster->data, "PG_VERSION", err);
     if (status || sea_file_exists(path))
         return status;
-    status = make_folder(cluster, cluster->data, err);
+    /* Under another name until it is whole: an interrupted one must not look finished. */
+    snprintf(fresh, sizeof(fresh), "%s.new", cluster->data);
+    status = sea_dir_remove(fresh, err);
+    if (!status)
+        status = make_folder(cluster, fresh, err);
     if (!status)
         status = run_program(cluster, argv, &exit_status, err);
     if (!status && exit_status)
         status = fail_program(cluster, "create a PostgreSQL cluster", exit_status, err);
     if (!status)
-        status = sea_path_join(path, cluster->data, "postgresql.conf", err);
+        status = sea_path_join(path, fresh, "postgresql.conf", err);
     if (status)
         return status;
     to = fopen(path, "a");
-    if (!to || fputs(settings, to) < 0 ||
-        fprintf(to, "unix_socket_directories = '%s'\nunix_socket_permissions = 0700\n",
-                cluster->socket) < 0)
+    if (!to || fputs(settings, to) < 0)
         status = sea_fail_errno(err, "could not write \"%s\"", path);
     if (to && fclose(to) && !status)
         status = sea_fail_errno(err, "could not write \"%s\"", path);
+    if (!status && rename(fresh, cluster->data))
+        status = sea_fail_errno(err, "could not rename \"%s\" to \"%s\"", fresh, cluster->data);
+    return status;
+}
+
+/* Where the socket lies depends on where the folder lies, which may have been moved. */
+static enum sea_status
+write_place(const struct sea_cluster *cluster, struct sea_err *err)
+{
+    char path[SEA_PATH_MAX], line[256];
+    enum sea_status status = sea_path_join(path, cluster->data, "sea.conf", err);
+
+    snprintf(line, sizeof(line), "unix_socket_directories = '%s'\n"
+             "unix_socket_permissions = 0700\n", cluster->socket);
+    if (!status)
+        status = sea_file_replace(path, line, strlen(line), err);
+    if (!status && chmod(path, 0644))
+        status = sea_fail_errno(err, "could not open \"%s\" to the server", path);
     return status;
 }
 
@@ -369,7 +393,9 @@ sea_cluster_start(struct sea_cluster *cluster, struct sea_err *err)
     if (!status)
         status = make_folder(cluster, cluster->socket, err);
     if (!status && !sea_cluster_is_running(cluster)) {
-        status = run_program(cluster, argv, &exit_status, err);
+        status = write_place(cluster, err);
+        if (!status)
+            status = run_program(cluster, argv, &exit_status, err);
         /* Somebody else may have started it at the same moment. */
         if (!status && exit_status && !sea_cluster_is_running(cluster))
             status = fail_program(cluster, "start PostgreSQL", exit_status, err);

@@ -56,8 +56,8 @@ check_one(int64_t version, const char *name, const char *sha256, struct sea_err 
                       "database, or a new database.");
         return SEA_E_CONFIG;
     }
-    sea_fail(err, SEA_E_CONFIG, "the database has migration \"%s\", which is newer than this program",
-             name);
+    sea_fail(err, SEA_E_CONFIG,
+             "the database has migration \"%s\", which is newer than this program", name);
     sea_hint(err, "Update the program.");
     return SEA_E_CONFIG;
 }

@@ -366,7 +366,8 @@ sea_queue_experiment(struct sea_db *db, int64_t experiment_id, char state[16], b
     *ended = false;
     status = sea_db_query(db, "experiment_state", SEA_PARAMS(SEA_P_INT(experiment_id)), &rows, err);
     if (!status && sea_rows_count(rows) == 0) {
-        status = sea_fail(err, SEA_E_CONFIG, "there is no experiment %lld", (long long)experiment_id);
+        status = sea_fail(err, SEA_E_CONFIG, "there is no experiment %lld",
+                          (long long)experiment_id);
         sea_hint(err, "`sea status` lists the experiments.");
     }
     if (!status) {

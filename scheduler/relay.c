@@ -105,7 +105,8 @@ take_metric(struct sea_relay *relay, const struct sea_node *event)
         return;
     sea_buf_puts(&relay->metrics, relay->metrics.len ? ",[" : "[");
     sea_json_quote(&relay->metrics, name, strlen(name));
-    sea_buf_addf(&relay->metrics, ",%lld,", (long long)sea_node_int(sea_node_get(event, "step"), 0));
+    sea_buf_addf(&relay->metrics, ",%lld,",
+                 (long long)sea_node_int(sea_node_get(event, "step"), 0));
     if (value && (value->kind == SEA_NODE_REAL || value->kind == SEA_NODE_INT))
         sea_buf_addf(&relay->metrics, "%.17g]", value->real);
     else
@@ -187,6 +188,8 @@ sea_relay_read(struct sea_relay *relay, int fd, bool *closed, struct sea_err *er
     ssize_t n;
 
     *closed = false;
+    if (is_full(relay))
+        sea_clock_sleep_ms(10);         /* the pipe stays readable: do not spin on it */
     while (!is_full(relay)) {
         const char *at = chunk, *end;
 

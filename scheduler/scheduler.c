@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "scheduler/sea_scheduler.h"
 
-#include <stdlib.h>
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #include "engine/base/sea_clock.h"
@@ -9,6 +11,7 @@
 #include "scheduler/sea_migrate.h"
 
 #define MAINTAIN_MS 60000
+#define TELL_MS 10000          /* between two log lines about the same trouble */
 
 /* ---- keys ---- */
 
@@ -142,15 +145,13 @@ rescue_all(struct sea_db *db, struct sea_scheduler_counts *out, struct sea_err *
     return err->status;
 }
 
-enum sea_status
-sea_scheduler_tick(struct sea_db *db, const struct sea_scheduler_options *options,
-                   struct sea_scheduler_counts *out, struct sea_err *err)
+/* What must not wait: leases that ended, pauses that are over. */
+static enum sea_status
+tick_leases(struct sea_db *db, struct sea_scheduler_counts *out, struct sea_err *err)
 {
     struct sea_rows *rows = NULL;
     enum sea_status status;
-    size_t moved;
 
-    *out = (struct sea_scheduler_counts){ 0 };
     status = rescue_all(db, out, err);
     if (!status)
         status = sea_db_query_one(db, "wake", SEA_NO_PARAMS, &rows, err);
@@ -159,58 +160,141 @@ sea_scheduler_tick(struct sea_db *db, const struct sea_scheduler_options *option
         status = err->status;
     }
     sea_rows_close(rows);
-    /* A cached stage run lets its children wait: they are looked at in the same tick. */
-    do {
-        moved = out->cached;
-        if (!status)
-            status = resolve_all(db, options->key, out, err);
-    } while (!status && out->cached > moved);
     if (!status)
         status = sea_db_query(db, "sweep", SEA_NO_PARAMS, NULL, err);
-    if (!status && out->woken + out->readied)
+    if (!status && out->woken)
         status = sea_db_query(db, "notify_ready", SEA_NO_PARAMS, NULL, err);
     return status;
 }
 
-static bool
-is_stopped(const struct sea_scheduler_options *options)
+/* What may take long: keys are hashes of data. */
+static enum sea_status
+tick_keys(struct sea_db *db, sea_key_fn *key, struct sea_scheduler_counts *out,
+          struct sea_err *err)
 {
-    return options->stop && *options->stop;
+    enum sea_status status = SEA_OK;
+    size_t moved;
+
+    /* A cached stage run lets its children wait: they are looked at in the same tick. */
+    do {
+        moved = out->cached;
+        status = resolve_all(db, key, out, err);
+    } while (!status && out->cached > moved);
+    if (!status && out->readied)
+        status = sea_db_query(db, "notify_ready", SEA_NO_PARAMS, NULL, err);
+    return status;
+}
+
+enum sea_status
+sea_scheduler_tick(struct sea_db *db, const struct sea_scheduler_options *options,
+                   struct sea_scheduler_counts *out, struct sea_err *err)
+{
+    enum sea_status status;
+
+    *out = (struct sea_scheduler_counts){ 0 };
+    status = tick_leases(db, out, err);
+    return status ? status : tick_keys(db, options->key, out, err);
+}
+
+/* ---- the loop: two threads, each with its connection, so that a long hash of data holds
+ * up no rescue ---- */
+
+struct loop {
+    const struct sea_scheduler_options *options;
+    struct sea_db *db;
+    bool keys;                  /* this one computes keys, the other does the rest */
+    const atomic_bool *done;    /* tells the thread that computes keys to end; else NULL */
+};
+
+static bool
+is_stopped(const struct loop *loop)
+{
+    return loop->done ? *loop->done : loop->options->stop && *loop->options->stop;
+}
+
+static void
+loop_run(struct loop *loop)
+{
+    int64_t tick_ms = loop->options->tick_ms ? loop->options->tick_ms : 250;
+    int64_t maintained_ms = -MAINTAIN_MS, told_ms = -TELL_MS;
+
+    while (!is_stopped(loop)) {
+        struct sea_scheduler_counts counts = { 0 };
+        struct sea_err err = { 0 };
+        int64_t now = sea_clock_ms();
+        enum sea_status status = SEA_OK;
+
+        if (sea_db_is_lost(loop->db)) {
+            status = sea_db_reconnect(loop->db, &err);
+            if (!status)
+                sea_log(SEA_LOG_INFO, "connected again");
+        }
+        if (!status && !loop->keys && now - maintained_ms >= MAINTAIN_MS) {
+            status = sea_db_query(loop->db, "maintain", SEA_NO_PARAMS, NULL, &err);
+            maintained_ms = now;
+        }
+        if (!status)
+            status = loop->keys ? tick_keys(loop->db, loop->options->key, &counts, &err)
+                                : tick_leases(loop->db, &counts, &err);
+        if (status && now - told_ms >= TELL_MS) {
+            sea_log_err(SEA_LOG_WARN, &err);
+            told_ms = now;
+        }
+        sea_db_wait(loop->db, status ? 500 : tick_ms);
+    }
+}
+
+static void *
+keys_thread(void *arg)
+{
+    loop_run(arg);
+    return NULL;
+}
+
+static enum sea_status
+loop_open(struct loop *loop, struct sea_err *err)
+{
+    struct sea_db_options how = { .url = loop->options->url, .role = "sea scheduler" };
+    struct sea_migration_state schema;
+    enum sea_status status = sea_db_open(&how, &loop->db, err);
+
+    if (!status)
+        status = sea_migrate_check(loop->db, &schema, err);
+    if (!status && loop->keys)
+        status = sea_db_listen(loop->db, "sea_submit", err);
+    return status;
 }
 
 enum sea_status
 sea_scheduler_run(const struct sea_scheduler_options *options, struct sea_err *err)
 {
-    int64_t tick_ms = options->tick_ms ? options->tick_ms : 250;
-    int64_t maintained_ms = -MAINTAIN_MS, told_ms = 0;
-    struct sea_scheduler_counts counts;
-    struct sea_migration_state schema;
-    struct sea_db *db = NULL;
+    atomic_bool done = false;
+    struct loop leases = { .options = options }, keys = { .options = options, .keys = true,
+                                                          .done = &done };
     enum sea_status status;
+    sigset_t all, before;
+    pthread_t thread;
+    int rc;
 
-    status = sea_db_open(&(struct sea_db_options){ .url = options->url, .role = "sea scheduler" },
-                         &db, err);
+    status = loop_open(&leases, err);
     if (!status)
-        status = sea_migrate_check(db, &schema, err);
-    if (!status)
-        status = sea_db_listen(db, "sea_submit", err);
-    while (!status && !is_stopped(options)) {
-        struct sea_err mine = { 0 };
-        int64_t now = sea_clock_ms();
-
-        if (sea_db_is_lost(db) && sea_db_reconnect(db, &mine) == SEA_OK)
-            sea_log(SEA_LOG_INFO, "connected again");
-        if (!mine.status && now - maintained_ms >= MAINTAIN_MS &&
-            sea_db_query(db, "maintain", SEA_NO_PARAMS, NULL, &mine) == SEA_OK)
-            maintained_ms = now;
-        if (!mine.status)
-            (void)!sea_scheduler_tick(db, options, &counts, &mine);
-        if (mine.status && now - told_ms > 10000) {
-            sea_log_err(SEA_LOG_WARN, &mine);
-            told_ms = now;
+        status = loop_open(&keys, err);
+    if (!status) {
+        sigfillset(&all);       /* signals are for the caller's thread */
+        pthread_sigmask(SIG_SETMASK, &all, &before);
+        rc = pthread_create(&thread, NULL, keys_thread, &keys);
+        pthread_sigmask(SIG_SETMASK, &before, NULL);
+        if (rc) {
+            errno = rc;
+            status = sea_fail_errno(err, "could not start the thread that computes keys");
         }
-        sea_db_wait(db, mine.status ? 500 : tick_ms);
     }
-    sea_db_close(db);
+    if (!status) {
+        loop_run(&leases);
+        done = true;
+        pthread_join(thread, NULL);
+    }
+    sea_db_close(keys.db);
+    sea_db_close(leases.db);
     return status;
 }

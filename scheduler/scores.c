@@ -153,8 +153,8 @@ send_file(const struct sea_node *benchmark, const char *path, struct sea_db *db,
         if (n == 0)
             continue;
         if (n > (ssize_t)LINE_BYTES_MAX) {
-            status = sea_fail(err, SEA_E_FORMAT, "\"%s\": answer %lld has more than %zu bytes", path,
-                              (long long)(first + count), LINE_BYTES_MAX);
+            status = sea_fail(err, SEA_E_FORMAT, "\"%s\": answer %lld has more than %zu bytes",
+                              path, (long long)(first + count), LINE_BYTES_MAX);
             break;
         }
         if (n > 0) {

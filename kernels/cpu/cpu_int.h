@@ -68,6 +68,7 @@ struct sea_cpu {
     const struct sea_cpu_isa *isa;
     struct sea_cpu_pool *pool;
     int threads;
+    size_t memory;              /* bytes of the machine: more is refused, not overcommitted */
     float *reduce;              // (SEA_CPU_REDUCE)
     char text[192];
 };

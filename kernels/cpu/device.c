@@ -160,10 +160,11 @@ sea_cpu_open(const struct sea_cpu_isa *isa, int threads, void **dev)
         cpu_close(cpu);
         return SEA_RC_MEMORY;
     }
+    cpu->memory = (size_t)sysconf(_SC_PHYS_PAGES) * (size_t)sysconf(_SC_PAGESIZE);
     processor_name(model, sizeof(model));
     snprintf(cpu->text, sizeof(cpu->text), "%s, %d thread%s, %s kernels, %.1f GiB memory", model,
              cpu->threads, cpu->threads == 1 ? "" : "s", cpu->isa->name,
-             (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE) / (1 << 30));
+             (double)cpu->memory / (1 << 30));
     *dev = cpu;
     return SEA_RC_OK;
 }
@@ -198,8 +199,7 @@ cpu_room(void *dev, size_t *bytes)
 
     if (!dev || !bytes)
         return SEA_RC_ARGUMENT;
-    *bytes = free_kib > 0 ? (size_t)free_kib * 1024
-                          : (size_t)sysconf(_SC_PHYS_PAGES) * (size_t)sysconf(_SC_PAGESIZE);
+    *bytes = free_kib > 0 ? (size_t)free_kib * 1024 : ((const struct sea_cpu *)dev)->memory;
     limit = number_in("/sys/fs/cgroup/memory.max", "");
     used = number_in("/sys/fs/cgroup/memory.current", "");
     if (limit > 0 && used >= 0 && (size_t)(limit > used ? limit - used : 0) < *bytes)
@@ -216,7 +216,8 @@ cpu_alloc(void *dev, size_t bytes, void **mem)
     if (!dev || !mem)
         return SEA_RC_ARGUMENT;
     *mem = NULL;
-    if (bytes > (size_t)PTRDIFF_MAX || posix_memalign(mem, align, bytes ? bytes : 64)) {
+    if (bytes > ((const struct sea_cpu *)dev)->memory ||
+        posix_memalign(mem, align, bytes ? bytes : 64)) {
         *mem = NULL;
         return SEA_RC_MEMORY;
     }

@@ -317,12 +317,17 @@ sea_bench_annotation_hash(struct sea_bench_scoring *scoring, const char *path,
 
 enum sea_status
 sea_bench_annotation(struct sea_bench_scoring *scoring, const char *name, const char *sub,
-                     char path[SEA_PATH_MAX], struct sea_err *err)
+                     bool any_name, char path[SEA_PATH_MAX], struct sea_err *err)
 {
     enum sea_status status;
 
     if (sea_bench_annotation_find(scoring, name, sub, path))
         return sea_bench_annotation_hash(scoring, path, err);
+    if (any_name && scoring->annotations_count == 1 &&
+        sea_file_exists(scoring->annotations[0])) {
+        snprintf(path, SEA_PATH_MAX, "%s", scoring->annotations[0]);
+        return sea_bench_annotation_hash(scoring, path, err);
+    }
     for (size_t i = 0; i < scoring->annotations_count; i++) {
         const char *given = scoring->annotations[i];
 
@@ -411,7 +416,7 @@ static void
 finish(struct sea_bench_scoring *s, struct sea_bench_result *out)
 {
     out->bench = s->questions->bench;
-    out->variant = s->variant;
+    out->variant = s->variant[0] ? s->variant : s->questions->bench->scorer;
     out->metrics = s->metrics;
     out->metrics_count = s->metrics_count;
     out->rows = s->rows;

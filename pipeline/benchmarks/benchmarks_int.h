@@ -37,11 +37,12 @@ sea_bench_answers_read(struct sea_bench_scoring *scoring, const char *path,
                        struct sea_err *err);
 
 /* Path of the annotation file called name: a file of the list whose last part is name, or a
- * file of this name in a folder of the list (also below sub, which may be NULL). Its bytes
- * enter the annotations' digest. SEA_E_MISSING when there is none. */
+ * file of this name in a folder of the list (also below sub, which may be NULL). any_name: a
+ * list of one file is that file, whatever its name. The bytes enter the annotations' digest.
+ * SEA_E_MISSING when there is none. */
 SEA_MUST_CHECK enum sea_status
 sea_bench_annotation(struct sea_bench_scoring *scoring, const char *name, const char *sub,
-                     char path[SEA_PATH_MAX], struct sea_err *err);
+                     bool any_name, char path[SEA_PATH_MAX], struct sea_err *err);
 /* The same, but false when there is none. */
 bool sea_bench_annotation_find(const struct sea_bench_scoring *scoring, const char *name,
                                const char *sub, char path[SEA_PATH_MAX]);

@@ -128,6 +128,8 @@ struct sea_talk_about {
     const char *head;
     int turns;
     bool caption, color, place;
+    bool only_existence;        /* nothing else is asked, */
+    bool is_short;              /* and in one word: "axe?" */
 };
 /* False when nothing could be asked; buf is unchanged then. */
 bool sea_talk_write(struct sea_talk *talk, const struct sea_talk_about *about,

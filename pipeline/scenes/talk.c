@@ -100,7 +100,7 @@ draw_yes(struct sea_rng *rng, int m, int objects)
 
 static void
 ask_existence(const struct sea_talk *talk, struct rounds *rounds, const struct sea_scene *scene,
-              struct sea_rng *rng)
+              bool is_short, struct sea_rng *rng)
 {
     int n = scene->count, most = 2 * n < EXISTENCE_MAX ? 2 * n : EXISTENCE_MAX;
     int m = n + (int)sea_rng_below(rng, (uint32_t)(most - n + 1));
@@ -115,7 +115,10 @@ ask_existence(const struct sea_talk *talk, struct rounds *rounds, const struct s
         round = add_round(rounds, SEA_ASK_WORD);
         round->kind = kind;
         round->yes = i < yes;
-        sea_say_exists(&round->question, talk->kinds->items[kind].name);
+        if (is_short)
+            sea_buf_addf(&round->question, "%s?", talk->kinds->items[kind].name);
+        else
+            sea_say_exists(&round->question, talk->kinds->items[kind].name);
         sea_buf_puts(&round->answer, round->yes ? "yes" : "no");
     }
 }
@@ -181,7 +184,9 @@ ask_look(const struct sea_talk *talk, struct rounds *rounds, const struct sea_ta
     static const double count_odds[] = { 0, 1.0, 0.25, 0.4, 0.4 };
     struct round *round;
 
-    ask_existence(talk, rounds, scene, rng);
+    ask_existence(talk, rounds, scene, about->is_short, rng);
+    if (about->only_existence)
+        return;
     if (about->color && sea_rng_below(rng, 3) == 0) {
         round = add_round(rounds, SEA_ASK_WORD);
         sea_buf_puts(&round->question, SEA_SAY_COLOR);
@@ -260,14 +265,16 @@ sea_talk_write(struct sea_talk *talk, const struct sea_talk_about *about,
 
     ask_look(talk, &rounds, about, scene, rng);
     looks = rounds.count;
-    ask_rest(talk, &rounds, about, scene, rng);
+    if (!about->only_existence)
+        ask_rest(talk, &rounds, about, scene, rng);
     put_in_order(&rounds, rng, order, looks);
     turns = rounds.count < about->turns ? rounds.count : about->turns;
     for (int i = 0; i < turns; i++) {
         const struct round *round = &rounds.items[order[i]];
 
         sea_buf_puts(buf, i ? ", " : "[");
-        write_turn(buf, "human", i ? "" : about->head, &round->question, tails[round->ask]);
+        write_turn(buf, "human", i ? "" : about->head, &round->question,
+                   about->is_short ? "" : tails[round->ask]);
         sea_buf_puts(buf, ", ");
         write_turn(buf, "gpt", "", &round->answer, "");
         if (round->kind >= 0)

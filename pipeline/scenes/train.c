@@ -137,17 +137,22 @@ write_text(struct sea_buf *buf, struct sea_talk *talk, int64_t i)
                      draw_count(&rng, options->objects_max), false, &scene);
     sea_buf_init(&head, 1 << 20);
     sea_buf_init(&rounds, 1 << 20);
-    form = sea_rng_below(&rng, 8);
-    if (form < 2) {
+    form = sea_rng_below(&rng, 16);
+    if (form < 1) {
         sea_say_caption(&head, &scene, talk->kinds, sea_rng_below(&rng, 10) == 0);
         sea_buf_puts(buf, "{\"text\": ");
         sea_json_quote(buf, head.data, head.len);
         sea_buf_puts(buf, "}\n");
         goto out;
     }
-    about.turns = 1 + (int)sea_rng_below(&rng, 3);
-    about.place = form < 5;
-    if (form < 5) {
+    /* Most rows ask for existence alone, many in one word: comparing a word of the question
+     * with the words above is what the language model must have learned before it meets
+     * pictures, and short questions teach it first. */
+    about.is_short = form < 8;
+    about.only_existence = form < 12;
+    about.turns = about.is_short ? 6 : 2 + (int)sea_rng_below(&rng, 3);
+    about.place = form % 2;
+    if (form % 2) {
         about.color = sea_rng_below(&rng, 4) == 0;
         sea_say_caption(&head, &scene, talk->kinds, about.color);
     } else {

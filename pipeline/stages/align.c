@@ -217,7 +217,7 @@ prepare(struct sea_align_run *run, struct sea_err *err)
     if (!status)
         status = sea_samples_encode(&run->samples, stage, &run->data, run->tokenizer,
                                     SEA_TEMPLATE_PLAIN, run->m,
-                                    sea_stage_int(stage, "max_length"), err);
+                                    sea_stage_max_length(stage, run->lm), err);
     if (status)
         return status;
     run->steps = sea_run_steps(sea_stage_int(stage, "steps"), sea_stage_real(stage, "epochs"),

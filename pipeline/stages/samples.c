@@ -96,6 +96,14 @@ sea_samples_encode(struct sea_samples *samples, struct sea_stage *stage,
 }
 
 int64_t
+sea_stage_max_length(const struct sea_stage *stage, const struct sea_lm *lm)
+{
+    int64_t wanted = sea_stage_int(stage, "max_length");
+
+    return wanted < lm->desc.max_positions ? wanted : lm->desc.max_positions;
+}
+
+int64_t
 sea_samples_rows(const struct sea_samples *samples, int64_t i, int64_t patches)
 {
     int64_t at, rows = 0;

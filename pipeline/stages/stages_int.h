@@ -88,6 +88,8 @@ sea_samples_encode(struct sea_samples *samples, struct sea_stage *stage,
                    const struct sea_dataset *data, struct sea_tokenizer *tokenizer,
                    enum sea_template kind, int64_t patches, int64_t max_length,
                    struct sea_err *err);
+/* The stage's "max_length", or what the model can take when that is less. */
+int64_t sea_stage_max_length(const struct sea_stage *stage, const struct sea_lm *lm);
 /* Rows of sample i with its picture expanded. */
 int64_t sea_samples_rows(const struct sea_samples *samples, int64_t i, int64_t patches);
 /* Upper bound for the rows of any n different samples together: the n longest. */

@@ -1,12 +1,52 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* suite_int.h - suites: which benchmarks an eval runs, and where their files are */
+/*
+ * suite_int.h - suites: which benchmarks an eval runs, and where their files are
+ *
+ * A suite is a YAML file:
+ *     name: scenes
+ *     root: build/demo/data/eval     folder of the benchmarks' folders
+ *     benchmarks:
+ *       - name: pope                 as in sea_benchmark.h
+ *         folder: pope               below root; default: the name
+ *         questions: FILE            below folder; default: the published name
+ *         annotations: [FILE, ...]   files or folders below folder; default: as published
+ *         images: FOLDER             below folder; default: as published
+ *         split: val                 shown beside the scores; default: none
+ *         variant: NAME              of the scorer; default: the benchmark's first
+ *         max_new: 128               words of an answer; default: the benchmark's
+ */
 #ifndef SEA_SUITE_INT_H
 #define SEA_SUITE_INT_H
 
+#include "engine/base/sea_file.h"
 #include "engine/base/sea_hash.h"
 #include "engine/base/sea_node.h"
+#include "pipeline/sea_benchmark.h"
 
-/* The suite of a resolved experiment as contents: its text and the digests of all files
+#define SEA_SUITE_FILES_MAX 16
+
+struct sea_suite_item {
+    const struct sea_bench *bench;
+    const char *split, *variant;        /* "", NULL when not given */
+    const char *questions;
+    const char *images;                 /* NULL: none */
+    const char *annotations[SEA_SUITE_FILES_MAX];
+    size_t annotations_count;
+    int64_t max_new;
+};
+struct sea_suite {
+    const char *name, *path;
+    struct sea_suite_item *items;
+    size_t count;
+};
+
+/* The suite of a resolved experiment; paths are ready to be opened. SEA_E_CONFIG: a file
+ * that is no suite; SEA_E_MISSING: no such suite. */
+SEA_MUST_CHECK enum sea_status
+sea_suite_load(struct sea_suite *suite, const struct sea_node *config, struct sea_arena *arena,
+               struct sea_err *err);
+
+/* The suite of a resolved experiment as contents: benchmarks, and the digests of all files
  * and folders that it names. */
 SEA_MUST_CHECK enum sea_status
 sea_suite_digest(const struct sea_node *config, char out[SEA_SHA256_TEXT], struct sea_err *err);

@@ -269,8 +269,11 @@ DECLARE
         "align": ["foundation", "label"], "tune": ["foundation", "align"], "eval": ["tune"]}';
     one text;
     id bigint;
-    ids jsonb := '{}';
+    ids jsonb := '{}';          -- of the stages that later ones may read
     unmet integer;
+    -- foundation is read where a model's path says so, else it only runs
+    made boolean := coalesce(p_config #>> '{model,vision,path}' LIKE '@foundation%', false)
+                 OR coalesce(p_config #>> '{model,language,path}' LIKE '@foundation%', false);
 BEGIN
     IF jsonb_typeof(p_config) IS DISTINCT FROM 'object'
        OR coalesce(p_config->>'name', '') = '' THEN
@@ -321,7 +324,9 @@ BEGIN
         INSERT INTO sea.stage_dep (child_id, parent_id)
         SELECT id, (ids->>p)::bigint FROM jsonb_array_elements_text(parents->one) AS p
          WHERE ids ? p;
-        ids := ids || jsonb_build_object(one, id);
+        IF one <> 'foundation' OR made THEN
+            ids := ids || jsonb_build_object(one, id);
+        END IF;
     END LOOP;
     INSERT INTO sea.event (experiment_id, kind, text)
     VALUES (experiment, 'state', 'submitted');

@@ -153,3 +153,9 @@ SELECT b.name AS benchmark, c.n_a, c.n_b, coalesce(t.n_both, 0) AS n_both
   LEFT JOIN both_asked AS t USING (benchmark_id)
  WHERE c.n_a > 0 AND c.n_b > 0 AND (c.n_a <> c.n_b OR coalesce(t.n_both, 0) <> c.n_a)
  ORDER BY b.name
+
+-- name: cli_cached
+-- The output of a stage key, when it has been computed. $1 key.
+SELECT c.output_digest
+  FROM sea.stage_cache AS c
+ WHERE c.key = $1::text

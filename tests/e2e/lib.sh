@@ -43,10 +43,13 @@ ok() {
     [ -z "${VERBOSE:-}" ] || echo "ok   $1"
 }
 
-bad() {                         # what, details on stdin
+bad() {                         # what, format and values of the details
+    local what=$1
+    shift
     failed=$((failed + 1))
-    echo "FAIL $1"
-    sed 's/^/    /' | head -n "${LINES_SHOWN:-25}"
+    echo "FAIL $what"
+    # shellcheck disable=SC2059
+    printf "$@" | sed 's/^/    /' | head -n "${LINES_SHOWN:-25}"
 }
 
 skip() {                        # what, why
@@ -58,7 +61,7 @@ check_equal() {                 # what, expected, got
     if [ "$2" = "$3" ]; then
         ok "$1"
     else
-        printf 'expected: %s\ngot:      %s\n' "$2" "$3" | bad "$1"
+        bad "$1" 'expected: %s\ngot:      %s\n' "$2" "$3"
     fi
 }
 
@@ -66,13 +69,13 @@ check_match() {                 # what, extended regular expression, text
     if grep -qE -- "$2" <<< "$3"; then
         ok "$1"
     else
-        printf 'expected to match: %s\ngot: %s\n' "$2" "$3" | bad "$1"
+        bad "$1" 'expected to match: %s\ngot: %s\n' "$2" "$3"
     fi
 }
 
 check_no_match() {              # what, extended regular expression, text
     if grep -qE -- "$2" <<< "$3"; then
-        printf 'expected not to match: %s\ngot: %s\n' "$2" "$3" | bad "$1"
+        bad "$1" 'expected not to match: %s\ngot: %s\n' "$2" "$3"
     else
         ok "$1"
     fi
@@ -82,8 +85,8 @@ check_file() {                  # what, path
     if [ -s "$2" ]; then
         ok "$1"
     else
-        printf 'expected a file with contents: %s\ngot: %s\n' "$2" \
-            "$(ls -ld "$2" 2>&1)" | bad "$1"
+        bad "$1" 'expected a file with contents: %s\ngot: %s\n' "$2" \
+            "$(ls -ld "$2" 2>&1)"
     fi
 }
 
@@ -91,7 +94,7 @@ check_none() {                  # what, path
     if [ ! -e "$2" ]; then
         ok "$1"
     else
-        printf 'expected: %s does not exist\ngot: %s\n' "$2" "$(ls -ld "$2")" | bad "$1"
+        bad "$1" 'expected: %s does not exist\ngot: %s\n' "$2" "$(ls -ld "$2")"
     fi
 }
 
@@ -102,7 +105,7 @@ check_same() {                  # what, a, b
     if out=$(diff -rq --exclude=manifest.json "$2" "$3" 2>&1) && [ -e "$2" ]; then
         ok "$1"
     else
-        printf 'expected: equal contents of\n  %s\n  %s\ngot:\n%s\n' "$2" "$3" "$out" | bad "$1"
+        bad "$1" 'expected: equal contents of\n  %s\n  %s\ngot:\n%s\n' "$2" "$3" "$out"
     fi
 }
 
@@ -118,8 +121,8 @@ check_rc() {                    # what, expected exit status; after run
     if [ "$rc" -eq "$2" ]; then
         ok "$1"
     else
-        printf 'expected exit status: %s\ngot: %s\nstderr: %s\nstdout: %s\n' "$2" "$rc" \
-            "$(tail -n 12 <<< "$err")" "$(tail -n 5 <<< "$out")" | bad "$1"
+        bad "$1" 'expected exit status: %s\ngot: %s\nstderr: %s\nstdout: %s\n' "$2" "$rc" \
+            "$(tail -n 12 <<< "$err")" "$(tail -n 5 <<< "$out")"
     fi
 }
 
@@ -139,8 +142,8 @@ check_error() {                 # what, expected exit status, expressions...
         ok "$what"
         [ -z "${VERBOSE:-}" ] || sed 's/^/        /' <<< "$err" | tail -n 4
     else
-        printf 'expected: exit status %s, 1 message%s\ngot: exit status %s, %s messages\n%s\n' \
-            "$want" "$missing" "$rc" "$messages" "$(tail -n 12 <<< "$err")" | bad "$what"
+        bad "$what" 'expected: exit status %s, 1 message%s\ngot: exit status %s, %s messages\n%s\n' \
+            "$want" "$missing" "$rc" "$messages" "$(tail -n 12 <<< "$err")"
     fi
 }
 
@@ -150,7 +153,7 @@ wait_until() {                  # seconds, command...
     shift
     until "$@" > /dev/null 2>&1; do
         [ $SECONDS -lt $end ] || return 1
-        sleep 0.05
+        sleep 0.02
     done
 }
 
@@ -162,9 +165,12 @@ tiny_data() {                   # folder, seed
     [ "$rc" -eq 0 ] || finish "${0##*/} (no data)"
 }
 
-# Options for `sea ... FILE` that point configs/experiments/scenes-tiny.yaml at a folder that
-# tiny_data made.
-tiny=configs/experiments/scenes-tiny.yaml
+# The tiny experiment, once as the baseline and once with SEA.
+tiny=$work/scenes-tiny.yaml
+cp configs/experiments/scenes-tiny.yaml "$tiny"
+echo 'sweep: {align.lambda: [0, 1.0]}' >> "$tiny"
+
+# Options for `sea ... FILE` that point it at a folder that tiny_data made.
 tiny_sets() {                   # folder
     local d=$1
     sets=(--set "data.pretrain.json=$d/train/pretrain.json"
@@ -210,8 +216,8 @@ check_finished() {              # what, folder
         out=$(cd "$2" && manifest_sums . | sha256sum -c --quiet 2>&1); then
         ok "$1"
     else
-        printf 'expected: manifest.json with the hashes of its files, nothing unfinished\ngot: %s\n%s\n' \
-            "$(ls -A "$2" 2>&1 | tr '\n' ' ')" "${out:-}" | bad "$1"
+        bad "$1" 'expected: manifest.json with the hashes of its files, nothing unfinished\ngot: %s\n%s\n' \
+            "$(ls -A "$2" 2>&1 | tr '\n' ' ')" "${out:-}"
     fi
 }
 
@@ -263,4 +269,25 @@ sql() {                         # one statement; rows of columns with | between
 
 role_pid() {                    # role
     cat "$SEA_DATA/run/$1.pid"
+}
+
+# A chain of all five stages that trains next to nothing: for tests that need its folders.
+quick_steps=(--set foundation.clip.steps=3 --set foundation.language.steps=3
+             --set align.steps=3 --set tune.steps=3 --set eval.limit=4)
+quick_chain() {                 # folder of data, folder of the chain, last stage
+    local stage inputs
+    tiny_config "$1" "$2.json" "${quick_steps[@]}"
+    for stage in foundation label align tune eval; do
+        case $stage in
+        foundation) inputs=() ;;
+        label) inputs=(--in "foundation=$2/foundation") ;;
+        align) inputs=(--in "foundation=$2/foundation" --in "label=$2/label") ;;
+        tune) inputs=(--in "foundation=$2/foundation" --in "align=$2/align") ;;
+        eval) inputs=(--in "tune=$2/tune") ;;
+        esac
+        run "$sea" stage $stage --config "$2.json" "${inputs[@]}" --out "$2/$stage" --device cpu:2
+        check_rc "stage $stage of a quick chain" 0
+        [ "$rc" -eq 0 ] || finish "${0##*/} (no $stage)"
+        [ "$stage" = "$3" ] && return
+    done
 }

@@ -80,6 +80,16 @@ kt_random(int64_t n, float size)
 }
 
 static inline float *
+kt_zeros(int64_t n)
+{
+    float *x = kt_floats(n);
+
+    for (int64_t i = 0; i < n; i++)
+        x[i] = 0.0f;
+    return x;
+}
+
+static inline float *
 kt_copy(const float *from, int64_t n)
 {
     return memcpy(kt_floats(n), from, (size_t)n * sizeof(float));

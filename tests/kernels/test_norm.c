@@ -233,8 +233,8 @@ sums_over_many_rows_are_repeatable(void)
             stat = kt_floats(2 * R);
             forward(kt_sets[d].dev[1], &n, n.x, R, y, stat);
             for (int t = 0; t < 2; t++) {
-                dgamma[t] = memset(kt_floats(C), 0, C * sizeof(float));
-                dbeta[t] = memset(kt_floats(C), 0, C * sizeof(float));
+                dgamma[t] = kt_zeros(C);
+                dbeta[t] = kt_zeros(C);
                 CHECK_INT(backward(kt_sets[d].dev[t], &n, y, stat, n.dy, NULL, dgamma[t],
                                    dbeta[t], 0), 0);
             }

@@ -1,0 +1,446 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "engine/sea_conversation.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/base/sea_arena.h"
+
+/* The sentence that LLaVA-1.5's weights were trained with: part of the format. */
+#define V1_SYSTEM                                                                         \
+    "A chat between a curious user and an artificial intelligence assistant. "            \
+    "The assistant gives helpful, detailed, and polite answers to the user's questions."
+
+/* ---- samples ---- */
+
+void
+sea_sample_clear(struct sea_sample *sample)
+{
+    sea_ids_clear(&sample->ids);
+    sea_ids_clear(&sample->labels);
+    sample->images = 0;
+    sample->supervised = 0;
+    sample->was_cut = false;
+}
+
+void
+sea_sample_release(struct sea_sample *sample)
+{
+    if (!sample)
+        return;
+    sea_ids_release(&sample->ids);
+    sea_ids_release(&sample->labels);
+    *sample = (struct sea_sample){ 0 };
+}
+
+static void
+add_id(struct sea_sample *sample, int32_t id, bool supervised)
+{
+    sea_ids_add(&sample->ids, id);
+    sea_ids_add(&sample->labels, supervised ? id : SEA_LABEL_NONE);
+    sample->supervised += supervised;
+    sample->images += id == SEA_IMAGE_ID;
+}
+
+enum sea_status
+sea_sample_expand(struct sea_sample *sample, int patches, size_t max_length,
+                  struct sea_err *err)
+{
+    size_t at = 0, len = sample->ids.len, more;
+
+    while (at < len && sample->ids.data[at] != SEA_IMAGE_ID)
+        at++;
+    if (at < len) {
+        if (patches < 1 || (max_length && at + (size_t)patches > max_length)) {
+            sea_fail(err, SEA_E_CONFIG,
+                     "a picture of %d patches after %zu words does not fit in %zu positions", patches,
+                     at, max_length);
+            sea_hint(err, "Raise max_length, or use a tower with larger patches.");
+            return err->status;
+        }
+        more = (size_t)patches - 1;
+        for (size_t i = 0; i < more; i++) {
+            sea_ids_add(&sample->ids, SEA_IMAGE_ID);
+            sea_ids_add(&sample->labels, SEA_LABEL_NONE);
+        }
+        memmove(sample->ids.data + at + patches, sample->ids.data + at + 1,
+                (len - at - 1) * sizeof(*sample->ids.data));
+        memmove(sample->labels.data + at + patches, sample->labels.data + at + 1,
+                (len - at - 1) * sizeof(*sample->labels.data));
+        for (size_t i = 0; i < (size_t)patches; i++) {
+            sample->ids.data[at + i] = SEA_IMAGE_ID;
+            sample->labels.data[at + i] = SEA_LABEL_NONE;
+        }
+    }
+    while (max_length && sample->ids.len > max_length) {
+        sample->was_cut = true;
+        sample->supervised -= sample->labels.data[--sample->labels.len] != SEA_LABEL_NONE;
+        sample->ids.len--;
+    }
+    return SEA_OK;
+}
+
+/* ---- templates ---- */
+
+enum sea_status
+sea_template_parse(enum sea_template *out, const char *name, struct sea_err *err)
+{
+    if (strcmp(name, "plain") != 0 && strcmp(name, "v1") != 0) {
+        sea_fail(err, SEA_E_CONFIG, "template \"%s\" is not known", name);
+        sea_hint(err, "Known templates are \"plain\" and \"v1\".");
+        return err->status;
+    }
+    *out = *name == 'p' ? SEA_TEMPLATE_PLAIN : SEA_TEMPLATE_V1;
+    return SEA_OK;
+}
+
+struct sea_conversation
+sea_conversation_defaults(enum sea_template kind)
+{
+    return (struct sea_conversation){ .kind = kind, .system = NULL, .eos = -1 };
+}
+
+/* Pieces of one sample, in order; each says how it is tokenised and whether it is learnt. */
+struct builder {
+    struct sea_tokenizer *tokenizer;
+    struct sea_sample *sample;
+    struct sea_err *err;
+    struct sea_buf text;        /* of the piece at hand */
+    struct sea_ids ids;
+    enum sea_piece next;        /* what stands before the next piece */
+};
+
+static void
+builder_init(struct builder *builder, struct sea_tokenizer *tokenizer,
+             struct sea_sample *sample, struct sea_err *err)
+{
+    const struct sea_tokenizer_special *special = sea_tokenizer_special(tokenizer);
+
+    *builder = (struct builder){ .tokenizer = tokenizer, .sample = sample, .err = err };
+    sea_buf_init(&builder->text, 2 * SEA_TOKENIZER_TEXT_MAX);
+    builder->next = SEA_PIECE_FIRST;
+    if (special->adds_bos && special->bos >= 0)
+        add_id(sample, special->bos, false);
+}
+
+static void
+builder_release(struct builder *builder)
+{
+    sea_buf_release(&builder->text);
+    sea_ids_release(&builder->ids);
+}
+
+static enum sea_status
+put_text(struct builder *builder, const char *text, size_t len)
+{
+    return sea_buf_append(&builder->text, text, len, builder->err);
+}
+
+/* Ends the piece at hand; other text may follow it. */
+static enum sea_status
+end_piece(struct builder *builder, bool supervised)
+{
+    enum sea_status status;
+
+    if (!builder->text.len)
+        return SEA_OK;
+    sea_ids_clear(&builder->ids);
+    status = sea_tokenizer_encode_piece(builder->tokenizer, builder->text.data,
+                                        builder->text.len, builder->next, &builder->ids,
+                                        builder->err);
+    for (size_t i = 0; i < builder->ids.len && !status; i++)
+        add_id(builder->sample, builder->ids.data[i], supervised);
+    sea_buf_clear(&builder->text);
+    builder->next = SEA_PIECE_CONTINUES;
+    return status;
+}
+
+static enum sea_status
+put_image(struct builder *builder)
+{
+    enum sea_status status = end_piece(builder, false);
+
+    add_id(builder->sample, SEA_IMAGE_ID, false);
+    builder->next = SEA_PIECE_FIRST;    /* LLaVA tokenises around the image */
+    return status;
+}
+
+/* ---- turns ---- */
+
+static size_t
+turn_len(const struct sea_turn *turn)
+{
+    return turn->len ? turn->len : strlen(turn->value);
+}
+
+static const char *
+find_tag(const char *text, size_t len)
+{
+    const size_t n = strlen(SEA_IMAGE_TAG);
+
+    for (size_t at = 0; at + n <= len; at++)
+        if (text[at] == '<' && memcmp(text + at, SEA_IMAGE_TAG, n) == 0)
+            return text + at;
+    return NULL;
+}
+
+static bool
+is_human(const struct sea_turn *turn)
+{
+    return strcmp(turn->from, "human") == 0;
+}
+
+/* Drops a first turn that is not human; then speakers must alternate and, with a picture,
+ * exactly one turn must hold the tag. *image_turn is its index, or count. */
+static enum sea_status
+check_turns(const struct sea_turn **turns, size_t *count, bool has_image, size_t *image_turn,
+            struct sea_err *err)
+{
+    size_t tags = 0;
+
+    for (size_t i = 0; i < *count; i++)
+        if (!is_human(&(*turns)[i]) && strcmp((*turns)[i].from, "gpt") != 0)
+            return sea_fail(err, SEA_E_FORMAT, "turn %zu is from \"%.40s\", need human or gpt", i,
+                            (*turns)[i].from);
+    if (*count && !is_human(&(*turns)[0])) {
+        ++*turns;
+        --*count;
+    }
+    if (!*count)
+        return sea_fail(err, SEA_E_FORMAT, "the conversation has no turn of a human");
+    *image_turn = *count;       /* none */
+    for (size_t i = 0; i < *count; i++) {
+        if (is_human(&(*turns)[i]) != (i % 2 == 0))
+            return sea_fail(err, SEA_E_FORMAT, "turns %zu and %zu are both from \"%s\"", i - 1, i,
+                            (*turns)[i].from);
+        if (has_image && find_tag((*turns)[i].value, turn_len(&(*turns)[i]))) {
+            *image_turn = i;
+            tags++;
+        }
+    }
+    if (has_image && tags != 1) {
+        sea_fail(err, SEA_E_FORMAT, "the row has a picture, and %zu turns hold the tag %s", tags,
+                 SEA_IMAGE_TAG);
+        sea_hint(err, "Exactly one turn must say where the picture stands.");
+        return err->status;
+    }
+    return SEA_OK;
+}
+
+static bool
+is_blank(char c)
+{
+    return c == ' ' || (c >= '\t' && c <= '\r');
+}
+
+/* The turn's text without its tags and without blanks around, as a new text. */
+static char *
+without_tags(const struct sea_turn *turn, size_t *len)
+{
+    size_t from = 0, left = turn_len(turn), n = strlen(SEA_IMAGE_TAG), used = 0;
+    char *text = sea_xcalloc(left + 1, 1);
+    const char *rest = turn->value, *tag;
+
+    while ((tag = find_tag(rest, left))) {
+        memcpy(text + used, rest, (size_t)(tag - rest));
+        used += (size_t)(tag - rest);
+        left -= (size_t)(tag - rest) + n;
+        rest = tag + n;
+    }
+    memcpy(text + used, rest, left);
+    used += left;
+    while (used && is_blank(text[used - 1]))
+        used--;
+    while (from < used && is_blank(text[from]))
+        from++;
+    memmove(text, text + from, used - from);
+    text[used - from] = 0;
+    *len = used - from;
+    return text;
+}
+
+/* The value of one turn; in the turn with the tag the image comes first, then a line end. */
+static enum sea_status
+put_value(struct builder *builder, const struct sea_turn *turn, bool has_tag)
+{
+    enum sea_status status;
+    char *text;
+    size_t len;
+
+    if (!has_tag)
+        return put_text(builder, turn->value, turn_len(turn));
+    text = without_tags(turn, &len);
+    status = put_image(builder);
+    if (!status && len)
+        status = put_text(builder, "\n", 1);
+    if (!status)
+        status = put_text(builder, text, len);
+    free(text);
+    return status;
+}
+
+static enum sea_status
+encode_plain(struct builder *builder, const struct sea_turn *turns, size_t count,
+             size_t image_turn)
+{
+    enum sea_status status;
+
+    if (count != 2 || image_turn != 0)
+        return sea_fail(builder->err, SEA_E_FORMAT,
+                        "template plain needs a picture and 2 turns with the tag in the first, "
+                        "the row has %zu turns", count);
+    status = put_image(builder);
+    if (!status)
+        status = put_text(builder, turns[1].value, turn_len(&turns[1]));
+    if (!status)
+        status = put_text(builder, "\n", 1);
+    return status ? status : end_piece(builder, true);
+}
+
+static enum sea_status
+put_answer(struct builder *builder, const struct sea_turn *turn, bool has_tag, int32_t eos)
+{
+    enum sea_status status = put_text(builder, "ASSISTANT:", 10);
+
+    if (!turn_len(turn))        /* LLaVA writes neither a blank nor an end then */
+        return status;
+    if (has_tag)                /* the blank goes before the image, and is not learnt */
+        status = status ? status : put_text(builder, " ", 1);
+    if (!status)
+        status = end_piece(builder, false);
+    if (!status && !has_tag)
+        status = put_text(builder, " ", 1);
+    if (!status)
+        status = put_value(builder, turn, has_tag);
+    if (!status)
+        status = end_piece(builder, true);
+    add_id(builder->sample, eos, true);
+    builder->next = SEA_PIECE_AFTER_SPECIAL;
+    return status;
+}
+
+static enum sea_status
+put_question(struct builder *builder, const struct sea_turn *turn, bool has_tag)
+{
+    enum sea_status status = put_text(builder, "USER:", 5);
+
+    if (!turn_len(turn))
+        return status;
+    if (!status)
+        status = put_text(builder, " ", 1);
+    if (!status)
+        status = put_value(builder, turn, has_tag);
+    return status ? status : put_text(builder, " ", 1);
+}
+
+static enum sea_status
+put_system(struct builder *builder, const struct sea_conversation *conversation)
+{
+    const char *system = conversation->system ? conversation->system : V1_SYSTEM;
+    enum sea_status status = SEA_OK;
+
+    if (*system)
+        status = put_text(builder, system, strlen(system));
+    return status || !*system ? status : put_text(builder, " ", 1);
+}
+
+static enum sea_status
+encode_v1(struct builder *builder, const struct sea_conversation *conversation,
+          const struct sea_turn *turns, size_t count, size_t image_turn)
+{
+    int32_t eos = conversation->eos > 0 ? conversation->eos
+                                        : sea_tokenizer_special(builder->tokenizer)->eos;
+    enum sea_status status;
+
+    if (eos < 0)
+        return sea_fail(builder->err, SEA_E_FORMAT,
+                        "template v1 ends answers with the tokenizer's eos_token, it has none");
+    status = put_system(builder, conversation);
+    for (size_t i = 0; i < count && !status; i++)
+        status = i % 2 ? put_answer(builder, &turns[i], i == image_turn, eos)
+                       : put_question(builder, &turns[i], i == image_turn);
+    return status ? status : end_piece(builder, false);
+}
+
+enum sea_status
+sea_conversation_encode(const struct sea_conversation *conversation,
+                        struct sea_tokenizer *tokenizer, const struct sea_turn *turns,
+                        size_t count, bool has_image, struct sea_sample *sample,
+                        struct sea_err *err)
+{
+    struct builder builder;
+    enum sea_status status;
+    size_t image_turn = 0;
+
+    sea_sample_clear(sample);
+    status = check_turns(&turns, &count, has_image, &image_turn, err);
+    if (status)
+        return status;
+    builder_init(&builder, tokenizer, sample, err);
+    if (conversation->kind == SEA_TEMPLATE_PLAIN)
+        status = encode_plain(&builder, turns, count, image_turn);
+    else
+        status = encode_v1(&builder, conversation, turns, count, image_turn);
+    builder_release(&builder);
+    return status;
+}
+
+enum sea_status
+sea_conversation_prompt(const struct sea_conversation *conversation,
+                        struct sea_tokenizer *tokenizer, const char *question,
+                        bool has_image, struct sea_ids *ids, struct sea_err *err)
+{
+    struct sea_sample sample = { 0 };
+    struct builder builder;
+    enum sea_status status = SEA_OK;
+
+    builder_init(&builder, tokenizer, &sample, err);
+    if (conversation->kind == SEA_TEMPLATE_V1) {
+        status = put_system(&builder, conversation);
+        if (!status)
+            status = put_text(&builder, "USER: ", 6);
+    }
+    if (!status && has_image)
+        status = put_image(&builder);
+    if (!status && has_image && conversation->kind == SEA_TEMPLATE_V1)
+        status = put_text(&builder, "\n", 1);
+    if (!status)
+        status = put_text(&builder, question, strlen(question));
+    if (!status && conversation->kind == SEA_TEMPLATE_V1)
+        status = put_text(&builder, " ASSISTANT:", 11);
+    if (!status)
+        status = end_piece(&builder, false);
+    for (size_t i = 0; i < sample.ids.len && !status; i++)
+        sea_ids_add(ids, sample.ids.data[i]);
+    builder_release(&builder);
+    sea_sample_release(&sample);
+    return status;
+}
+
+enum sea_status
+sea_conversation_encode_text(struct sea_tokenizer *tokenizer, const char *text, size_t len,
+                             struct sea_ids *ids, struct sea_err *err)
+{
+    struct sea_sample sample = { 0 };
+    const char *tag = find_tag(text, len);
+    size_t before = tag ? (size_t)(tag - text) : len, n = strlen(SEA_IMAGE_TAG);
+    struct builder builder;
+    enum sea_status status;
+
+    if (tag && find_tag(tag + n, len - before - n))
+        return sea_fail(err, SEA_E_FORMAT, "the text holds the tag %s more than once",
+                        SEA_IMAGE_TAG);
+    builder_init(&builder, tokenizer, &sample, err);
+    status = put_text(&builder, text, before);
+    if (tag && !status)
+        status = put_image(&builder);
+    if (tag && !status)
+        status = put_text(&builder, tag + n, len - before - n);
+    if (!status)
+        status = end_piece(&builder, false);
+    for (size_t i = 0; i < sample.ids.len && !status; i++)
+        sea_ids_add(ids, sample.ids.data[i]);
+    builder_release(&builder);
+    sea_sample_release(&sample);
+    return status;
+}

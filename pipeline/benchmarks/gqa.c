@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* gqa.c - GQA: exact match over the balanced questions */
+#include <stdlib.h>
+#include <string.h>
+
+#include "pipeline/benchmarks/benchmarks_int.h"
+
+#define DOCUMENT_BYTES_MAX ((size_t)4 << 30)
+
+struct record {                 /* sea_bench_question.extra */
+    const char *structural, *semantic;
+    bool is_balanced;
+};
+
+static enum sea_status
+load(struct sea_bench_questions *questions, int64_t limit, struct sea_err *err)
+{
+    return sea_bench_load_lines(questions, limit, err);
+}
+
+/* LLaVA's converter: no periods at the end, lower case. */
+static const char *
+parse(const char *text, struct sea_arena *arena)
+{
+    size_t n = strlen(text);
+    struct sea_buf lower;
+    const char *out;
+
+    while (n > 0 && text[n - 1] == '.')
+        n--;
+    sea_buf_init(&lower, 4 * n + 64);
+    sea_text_lower(sea_arena_strndup(arena, text, n), &lower);
+    out = sea_arena_strndup(arena, lower.data, lower.len);
+    sea_buf_release(&lower);
+    return out;
+}
+
+static enum sea_status
+read_records(struct sea_bench_scoring *s, struct record *records, struct sea_err *err)
+{
+    struct sea_arena *scratch = sea_arena_create(NULL, "gqa records");
+    char path[SEA_PATH_MAX];
+    struct sea_node *top = NULL, *node;
+    enum sea_status status;
+    int64_t *found = NULL;
+
+    status = sea_bench_annotation(s, "testdev_balanced_questions.json", "data", true, path, err);
+    if (!status)
+        status = sea_json_load(path, DOCUMENT_BYTES_MAX, scratch, &top, err);
+    if (!status && top->kind != SEA_NODE_MAP)
+        status = sea_fail(err, SEA_E_FORMAT, "file \"%s\" is a %s, expected {id: record, ...}",
+                          path, sea_node_kind_name(top->kind));
+    if (status)
+        goto out;
+    /* One pass over the records, by id: sea_node_get would look through all each time. */
+    found = sea_xcalloc(s->count + 1, sizeof(*found));
+    {
+        size_t n = top->count, i = 0;
+        const char **keys = sea_arena_alloc(scratch, n + s->count + 1, sizeof(char *));
+        int64_t *number = sea_arena_alloc(scratch, n + s->count + 1, sizeof(int64_t));
+        struct sea_node **by_number =
+            sea_arena_alloc(scratch, n + s->count + 1, sizeof(struct sea_node *));
+
+        for (node = top->first; node; node = node->next)
+            keys[i++] = node->key;
+        for (size_t q = 0; q < s->count; q++)
+            keys[n + q] = s->rows[q].question->id;
+        sea_stats_number(keys, n + s->count, number);
+        i = 0;
+        for (node = top->first; node; node = node->next)
+            by_number[number[i++]] = node;
+        for (size_t q = 0; q < s->count && !status; q++) {
+            const char *answer;
+
+            node = by_number[number[n + q]];
+            answer = sea_node_text(sea_node_get(node, "answer"), NULL);
+            if (!answer) {
+                status = sea_fail(err, SEA_E_FORMAT,
+                                  "file \"%s\" (%zu records) has no answer for question \"%s\" "
+                                  "of \"%s\" (%zu questions)", path, n, s->rows[q].question->id,
+                                  s->questions->path, s->count);
+                sea_hint(err, "Question file and annotations are of different versions.");
+                break;
+            }
+            s->rows[q].gold = sea_arena_strdup(s->arena, answer);
+            records[q] = (struct record){
+                .structural = sea_arena_strdup(
+                    s->arena, sea_node_text(sea_node_path(node, "types.structural"), "")),
+                .semantic = sea_arena_strdup(
+                    s->arena, sea_node_text(sea_node_path(node, "types.semantic"), "")),
+                .is_balanced = sea_node_bool(sea_node_get(node, "isBalanced"), true),
+            };
+            s->questions->items[q].extra = &records[q];
+        }
+    }
+out:
+    free(found);
+    sea_arena_destroy(scratch);
+    return status;
+}
+
+static const struct record *
+record_of(const struct sea_bench_row *row)
+{
+    return row->question->extra;
+}
+
+static bool
+is_unit(const struct sea_bench_row *row, const void *unused)
+{
+    (void)unused;
+    return row->is_unit;
+}
+
+static bool
+is_open(const struct sea_bench_row *row, const void *unused)
+{
+    (void)unused;
+    return row->is_unit && strcmp(record_of(row)->structural, "query") == 0;
+}
+
+static bool
+is_binary(const struct sea_bench_row *row, const void *unused)
+{
+    return row->is_unit && !is_open(row, unused);
+}
+
+static bool
+is_yes_no(const struct sea_bench_row *row, const void *unused)
+{
+    (void)unused;
+    return row->is_unit && (strcmp(row->gold, "yes") == 0 || strcmp(row->gold, "no") == 0);
+}
+
+static const char *
+structural(const struct sea_bench_row *row)
+{
+    return row->is_unit ? record_of(row)->structural : NULL;
+}
+
+static const char *
+semantic(const struct sea_bench_row *row)
+{
+    return row->is_unit ? record_of(row)->semantic : NULL;
+}
+
+static enum sea_status
+score(struct sea_bench_scoring *s, struct sea_err *err)
+{
+    struct record *records = sea_arena_alloc(s->arena, s->count, sizeof(*records));
+    enum sea_status status = read_records(s, records, err);
+
+    if (status)
+        return status;
+    for (size_t i = 0; i < s->count; i++) {
+        struct sea_bench_row *row = &s->rows[i];
+
+        row->parsed = parse(row->text, s->arena);
+        row->score = strcmp(row->parsed, row->gold) == 0;
+        row->is_unit = records[i].is_balanced;
+    }
+    sea_bench_add_score(s, "accuracy", is_unit, NULL);
+    sea_bench_add_score(s, "open", is_open, NULL);
+    sea_bench_add_score(s, "binary", is_binary, NULL);
+    sea_bench_add_yes_share(s, "yes_share", is_yes_no, NULL);
+    sea_bench_add_groups(s, "structural", structural);
+    sea_bench_add_groups(s, "semantic", semantic);
+    return SEA_OK;
+}
+
+/* testdev_balanced_predictions.json for the official eval.py. */
+static enum sea_status
+dump(struct sea_bench_scoring *s, struct sea_buf *out, struct sea_err *err)
+{
+    (void)err;
+    sea_buf_puts(out, "[");
+    for (size_t i = 0; i < s->count; i++) {
+        const char *id = s->rows[i].question->id, *word = parse(s->rows[i].text, s->arena);
+
+        sea_buf_puts(out, i ? ",\n{\"questionId\": " : "\n{\"questionId\": ");
+        sea_json_quote(out, id, strlen(id));
+        sea_buf_puts(out, ", \"prediction\": ");
+        sea_json_quote(out, word, strlen(word));
+        sea_buf_puts(out, "}");
+    }
+    sea_buf_puts(out, "\n]\n");
+    return SEA_OK;
+}
+
+const struct sea_bench sea_bench_gqa = {
+    .name = "gqa",
+    .about = "short answers about scenes, exact match",
+    .headline = "accuracy",
+    .scorer = "gqa-official",
+    .prompt = "llava-1.5",
+    .max_new_tokens = 128,
+    .needs_annotations = true,
+    .questions_path = "llava_gqa_testdev_balanced.jsonl",
+    .annotations_path = "data/testdev_balanced_questions.json",
+    .images_path = "data/images",
+    .export_name = "testdev_balanced_predictions.json",
+    .load = load,
+    .score = score,
+    .dump = dump,
+};

@@ -1,0 +1,301 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * pope.c - POPE: is there a KIND in the image? Three splits of the same pictures
+ *
+ * Ids of the question file and of the label files differ, so question k of a split belongs
+ * to label line k of that split; image and text of every pair are compared, since two
+ * versions of the random split (2,910 and 3,000 rows) are in use.
+ */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "pipeline/benchmarks/benchmarks_int.h"
+
+static enum sea_status
+load(struct sea_bench_questions *questions, int64_t limit, struct sea_err *err)
+{
+    return sea_bench_load_lines(questions, limit, err);
+}
+
+/* Words of the text before the first period, without commas, split at blanks: "No", "not" or
+ * "no" among them means no, anything else yes. */
+static const char *
+parse(const char *text, struct sea_arena *arena)
+{
+    size_t n = strcspn(text, "."), used = 0;
+    char *words = sea_arena_alloc(arena, n + 1, 1), *at = words;
+
+    for (size_t i = 0; i < n; i++)
+        if (text[i] != ',')
+            words[used++] = text[i];
+    while (*at) {
+        size_t m = strcspn(at, " ");
+
+        if ((m == 2 && (memcmp(at, "No", 2) == 0 || memcmp(at, "no", 2) == 0)) ||
+            (m == 3 && memcmp(at, "not", 3) == 0))
+            return "no";
+        at += m + (at[m] == ' ');
+    }
+    return "yes";
+}
+
+static bool
+is_of_split(const struct sea_bench_row *row, const void *split)
+{
+    return !split || strcmp(row->question->category, split) == 0;
+}
+
+/* Compares question `row` with its label line and takes the label. */
+static enum sea_status
+take_label(struct sea_bench_scoring *s, struct sea_bench_row *row,
+           const struct sea_records *labels, const struct sea_node *label, struct sea_err *err)
+{
+    const struct sea_bench_question *q = row->question;
+    const char *image = NULL, *text = NULL, *gold = NULL;
+    enum sea_status status;
+
+    status = sea_records_text(labels, NULL, label, "image", &image, err);
+    if (!status)
+        status = sea_records_text(labels, NULL, label, "text", &text, err);
+    if (!status)
+        status = sea_records_text(labels, NULL, label, "label", &gold, err);
+    if (status)
+        return status;
+    if (strcmp(image, q->image) != 0 ||
+        strcmp(text, sea_bench_bare_question(q, s->arena)) != 0) {
+        status = sea_records_fail(labels, NULL, err, SEA_E_FORMAT,
+                                  "is about image \"%.60s\", \"%.60s\", but question \"%s\" asks "
+                                  "about image \"%.60s\", \"%.60s\"", image, text, q->id,
+                                  q->image, sea_bench_bare_question(q, s->arena));
+        sea_hint(err, "Label files and question file are of different versions of POPE.");
+        return status;
+    }
+    row->gold = strcmp(gold, "no") == 0 ? "no" : "yes";
+    return SEA_OK;
+}
+
+static enum sea_status
+count_rows(const char *path, size_t *count, struct sea_err *err)
+{
+    struct sea_records rows;
+    enum sea_status status = sea_records_open(&rows, path, err);
+    const char *text;
+    size_t len = 1;
+
+    *count = 0;
+    while (!status && len) {
+        status = sea_records_next_text(&rows, &text, &len, err);
+        *count += !status && len;
+    }
+    sea_records_close(&rows);
+    return status;
+}
+
+/* Joins a split with its label file by position. */
+static enum sea_status
+read_labels(struct sea_bench_scoring *s, const char *split, struct sea_err *err)
+{
+    struct sea_arena *scratch = sea_arena_create(s->arena, "row");
+    char path[SEA_PATH_MAX], name[128];
+    struct sea_records labels = { .index = 0 };
+    size_t asked = 0, given = 0;
+    enum sea_status status;
+
+    for (size_t i = 0; i < s->count; i++)
+        asked += is_of_split(&s->rows[i], split);
+    snprintf(name, sizeof(name), "coco_pope_%.64s.json", split);
+    status = sea_bench_annotation(s, name, "coco", false, path, err);
+    if (!status)
+        status = count_rows(path, &given, err);
+    if (!status && (s->questions->is_partial ? given < asked : given != asked)) {
+        status = sea_fail(err, SEA_E_FORMAT,
+                          "label file \"%s\" has %zu rows, question file \"%s\" asks %zu "
+                          "questions of category \"%s\"", path, given, s->questions->path, asked,
+                          split);
+        sea_hint(err, "Label files and question file are of different versions of POPE (the "
+                 "random split has 2910 or 3000 rows).");
+    }
+    if (!status)
+        status = sea_records_open(&labels, path, err);
+    for (size_t i = 0; i < s->count && !status; i++) {
+        struct sea_node *label;
+
+        if (!is_of_split(&s->rows[i], split))
+            continue;
+        sea_arena_reset(scratch);
+        status = sea_records_next(&labels, scratch, &label, err);
+        if (!status && label)
+            status = take_label(s, &s->rows[i], &labels, label, err);
+    }
+    sea_records_close(&labels);
+    sea_arena_destroy(scratch);
+    return status;
+}
+
+struct confusion {
+    double tp, fp, tn, fn;
+};
+
+static struct confusion
+count_confusion(const struct sea_bench_scoring *s, const int64_t *rows, size_t n,
+                const char *split)
+{
+    struct confusion c = { 0 };
+
+    for (size_t i = 0; i < n; i++) {
+        const struct sea_bench_row *row = &s->rows[rows[i]];
+        bool yes = row->parsed[0] == 'y', gold = row->gold[0] == 'y';
+
+        if (!is_of_split(row, split))
+            continue;
+        *(yes ? gold ? &c.tp : &c.fp : gold ? &c.fn : &c.tn) += 1;
+    }
+    return c;
+}
+
+static double
+precision(struct confusion c)
+{
+    return c.tp + c.fp > 0 ? c.tp / (c.tp + c.fp) : NAN;
+}
+
+static double
+recall(struct confusion c)
+{
+    return c.tp + c.fn > 0 ? c.tp / (c.tp + c.fn) : NAN;
+}
+
+static double
+f1(struct confusion c)
+{
+    double p = precision(c), r = recall(c);
+
+    return p + r > 0 ? 2 * p * r / (p + r) : NAN;
+}
+
+/* The distinct categories of the questions, in order; "" ends. */
+static const char **
+splits_of(const struct sea_bench_scoring *s)
+{
+    const char **splits = sea_arena_alloc(s->arena, s->count + 1, sizeof(char *));
+    size_t count = 0;
+
+    for (size_t i = 0; i < s->count; i++) {
+        const char *split = s->rows[i].question->category;
+        size_t k = 0;
+
+        while (k < count && strcmp(splits[k], split) != 0)
+            k++;
+        if (k == count)
+            splits[count++] = split;
+    }
+    return splits;
+}
+
+/* The published number: the mean of the splits' F1. */
+static double
+mean_f1(void *arg, const int64_t *rows, size_t n)
+{
+    const struct sea_bench_scoring *s = arg;
+    double sum = 0;
+    int count = 0;
+    const char *seen[16];
+
+    for (size_t i = 0; i < n; i++) {
+        const char *split = s->rows[rows[i]].question->category;
+        int k = 0;
+
+        while (k < count && seen[k] != split && strcmp(seen[k], split) != 0)
+            k++;
+        if (k < count || count == 16)
+            continue;
+        seen[count++] = split;
+    }
+    for (int k = 0; k < count; k++)
+        sum += f1(count_confusion(s, rows, n, seen[k]));
+    return count ? sum / count : NAN;
+}
+
+static double
+whole_precision(void *arg, const int64_t *rows, size_t n)
+{
+    return precision(count_confusion(arg, rows, n, NULL));
+}
+
+static double
+whole_recall(void *arg, const int64_t *rows, size_t n)
+{
+    return recall(count_confusion(arg, rows, n, NULL));
+}
+
+static double
+whole_f1(void *arg, const int64_t *rows, size_t n)
+{
+    return f1(count_confusion(arg, rows, n, NULL));
+}
+
+static void
+report_split(struct sea_bench_scoring *s, const char *split)
+{
+    int64_t *which = sea_xcalloc(s->count + 1, sizeof(*which));
+    size_t n = 0;
+
+    for (size_t i = 0; i < s->count; i++)
+        if (is_of_split(&s->rows[i], split))
+            which[n++] = (int64_t)i;
+    sea_bench_add_metric(s, sea_arena_printf(s->arena, "%s/f1", split), whole_f1, which, n);
+    sea_bench_add_score(s, sea_arena_printf(s->arena, "%s/accuracy", split), is_of_split, split);
+    sea_bench_add_metric(s, sea_arena_printf(s->arena, "%s/precision", split), whole_precision,
+                         which, n);
+    sea_bench_add_metric(s, sea_arena_printf(s->arena, "%s/recall", split), whole_recall, which,
+                         n);
+    sea_bench_add_yes_share(s, sea_arena_printf(s->arena, "%s/yes_share", split), is_of_split,
+                            split);
+    free(which);
+}
+
+static enum sea_status
+score(struct sea_bench_scoring *s, struct sea_err *err)
+{
+    const char **splits = splits_of(s);
+    enum sea_status status = SEA_OK;
+    int64_t *all;
+
+    for (size_t k = 0; splits[k] && !status; k++)
+        status = read_labels(s, splits[k], err);
+    if (status)
+        return status;
+    for (size_t i = 0; i < s->count; i++) {
+        struct sea_bench_row *row = &s->rows[i];
+
+        row->parsed = parse(row->text, s->arena);
+        row->score = strcmp(row->parsed, row->gold) == 0;
+    }
+    all = sea_xcalloc(s->count + 1, sizeof(*all));
+    for (size_t i = 0; i < s->count; i++)
+        all[i] = (int64_t)i;
+    sea_bench_add_metric(s, "f1", mean_f1, all, s->count);
+    sea_bench_add_score(s, "accuracy", is_of_split, NULL);
+    sea_bench_add_yes_share(s, "yes_share", is_of_split, NULL);
+    sea_bench_add_metric(s, "f1_pooled", whole_f1, all, s->count);
+    for (size_t k = 0; splits[k]; k++)
+        report_split(s, splits[k]);
+    free(all);
+    return SEA_OK;
+}
+
+const struct sea_bench sea_bench_pope = {
+    .name = "pope",
+    .about = "is there a KIND in the image: yes or no, three splits",
+    .headline = "f1",
+    .scorer = "pope-official",
+    .prompt = "llava-1.5",
+    .max_new_tokens = 128,
+    .needs_annotations = true,
+    .questions_path = "llava_pope_test.jsonl",
+    .annotations_path = "coco",
+    .images_path = "val2014",
+    .load = load,
+    .score = score,
+};

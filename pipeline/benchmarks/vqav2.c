@@ -1,0 +1,294 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * vqav2.c - VQAv2: agreement with ten people
+ *
+ * Variants: "llava" scores what LLaVA uploads (the text through its normaliser), "off" the
+ * text as it is. Both then follow the official scorer, which compares exactly when all
+ * people agree and normalises both sides when they do not.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "pipeline/benchmarks/benchmarks_int.h"
+
+#define PEOPLE_MAX 64
+
+struct record {                 /* sea_bench_question.extra */
+    const char **answers;       // (count)
+    size_t count;
+    const char *answer_type, *question_type;
+};
+
+static enum sea_status
+load(struct sea_bench_questions *questions, int64_t limit, struct sea_err *err)
+{
+    return sea_bench_load_lines(questions, limit, err);
+}
+
+static const char *
+normalized(enum sea_vqa_variant variant, const char *text, struct sea_arena *arena)
+{
+    struct sea_buf out;
+    const char *copy;
+
+    sea_buf_init(&out, 8 * strlen(text) + 64);
+    sea_vqa_normalize(variant, text, &out);
+    copy = sea_arena_strndup(arena, out.data, out.len);
+    sea_buf_release(&out);
+    return copy;
+}
+
+/* Newline and tab become blanks, the ends are stripped. */
+static const char *
+tidy(const char *text, struct sea_arena *arena)
+{
+    size_t n = strlen(text);
+    char *copy = sea_arena_strndup(arena, text, n);
+    const char *from = copy;
+
+    for (size_t i = 0; i < n; i++)
+        copy[i] = copy[i] == '\n' || copy[i] == '\t' ? ' ' : copy[i];
+    sea_text_strip(&from, &n);
+    return sea_arena_strndup(arena, from, n);
+}
+
+static enum sea_status
+read_people(const struct sea_records *rows, const char *id, const struct sea_node *row,
+            struct sea_arena *arena, struct record *record, struct sea_err *err)
+{
+    const struct sea_node *list = sea_node_get(row, "answers"), *node;
+
+    if (!list || list->kind != SEA_NODE_LIST || list->count < 1 || list->count > PEOPLE_MAX)
+        return sea_records_fail(rows, id, err, SEA_E_FORMAT,
+                                "field \"answers\" is not a list of 1 to %d answers", PEOPLE_MAX);
+    record->answers = sea_arena_alloc(arena, list->count, sizeof(char *));
+    for (node = list->first; node; node = node->next) {
+        const char *answer = sea_node_text(sea_node_get(node, "answer"), NULL);
+
+        if (!answer)
+            return sea_records_fail(rows, id, err, SEA_E_FORMAT,
+                                    "answer %zu of \"answers\" has no text \"answer\"",
+                                    record->count);
+        record->answers[record->count++] = tidy(answer, arena);
+    }
+    record->answer_type =
+        sea_arena_strdup(arena, sea_node_text(sea_node_get(row, "answer_type"), ""));
+    record->question_type =
+        sea_arena_strdup(arena, sea_node_text(sea_node_get(row, "question_type"), ""));
+    return SEA_OK;
+}
+
+struct key {
+    const char *id;
+    size_t index;
+};
+
+static int
+by_id(const void *a, const void *b)
+{
+    return strcmp(((const struct key *)a)->id, ((const struct key *)b)->id);
+}
+
+static enum sea_status
+read_annotations(struct sea_bench_scoring *s, struct record *records, struct sea_err *err)
+{
+    struct sea_arena *scratch = sea_arena_create(s->arena, "row");
+    struct key *keys = sea_xcalloc(s->count + 1, sizeof(*keys));
+    struct sea_records rows = { .index = 0 };
+    char path[SEA_PATH_MAX];
+    enum sea_status status;
+
+    for (size_t i = 0; i < s->count; i++)
+        keys[i] = (struct key){ s->rows[i].question->id, i };
+    qsort(keys, s->count, sizeof(*keys), by_id);
+    status = sea_bench_annotation(s, "v2_mscoco_val2014_annotations.json", NULL, true, path, err);
+    if (!status)
+        status = sea_records_open_member(&rows, path, "annotations", err);
+    while (!status) {
+        struct key key = { NULL, 0 }, *found;
+        struct sea_node *row;
+
+        sea_arena_reset(scratch);
+        status = sea_records_next(&rows, scratch, &row, err);
+        if (status || !row)
+            break;
+        status = sea_records_id(&rows, row, "question_id", scratch, &key.id, NULL, err);
+        if (status)
+            break;
+        found = bsearch(&key, keys, s->count, sizeof(key), by_id);
+        if (!found || records[found->index].count)
+            continue;
+        status = read_people(&rows, key.id, row, s->arena, &records[found->index], err);
+    }
+    for (size_t i = 0; i < s->count && !status; i++) {
+        if (records[i].count) {
+            s->questions->items[i].extra = &records[i];
+            continue;
+        }
+        status = sea_fail(err, SEA_E_FORMAT,
+                          "annotation file \"%s\" (%lld rows) has no answers for question \"%s\" "
+                          "of \"%s\" (%zu questions)", path, (long long)rows.index + 1,
+                          s->rows[i].question->id, s->questions->path, s->count);
+        sea_hint(err, "Answers of test-dev are not public; use the val2014 questions and "
+                 "annotations.");
+    }
+    sea_records_close(&rows);
+    free(keys);
+    sea_arena_destroy(scratch);
+    return status;
+}
+
+/* The most frequent answer, the first among equals: shown as gold. */
+static const char *
+most_frequent(const struct record *record)
+{
+    size_t best = 0, most = 0;
+
+    for (size_t i = 0; i < record->count; i++) {
+        size_t times = 0;
+
+        for (size_t j = 0; j < record->count; j++)
+            times += strcmp(record->answers[i], record->answers[j]) == 0;
+        if (times > most) {
+            most = times;
+            best = i;
+        }
+    }
+    return record->answers[best];
+}
+
+/* Mean over the people of min(1, m / 3), m: how many others gave the predicted answer. */
+static double
+agreement(const struct record *record, const char *prediction, bool normalize,
+          struct sea_arena *arena)
+{
+    bool equal[PEOPLE_MAX];
+    double sum = 0;
+    size_t matches = 0;
+
+    for (size_t i = 0; i < record->count; i++) {
+        const char *answer = record->answers[i];
+
+        if (normalize)
+            answer = normalized(SEA_VQA_OFF, answer, arena);
+        equal[i] = strcmp(answer, prediction) == 0;
+        matches += equal[i];
+    }
+    for (size_t i = 0; i < record->count; i++) {
+        double others = (double)(matches - equal[i]) / 3.0;
+
+        sum += others < 1 ? others : 1;
+    }
+    return sum / (double)record->count;
+}
+
+static void
+score_row(struct sea_bench_scoring *s, struct sea_bench_row *row, struct sea_arena *scratch)
+{
+    const struct record *record = row->question->extra;
+    const char *text = row->text;
+    bool differ = false;
+
+    if (strcmp(s->variant, "llava") == 0)
+        text = normalized(SEA_VQA_M4C, text, s->arena);
+    text = tidy(text, s->arena);
+    for (size_t i = 1; i < record->count; i++)
+        differ |= strcmp(record->answers[i], record->answers[0]) != 0;
+    row->parsed = differ ? normalized(SEA_VQA_OFF, text, s->arena) : text;
+    row->gold = most_frequent(record);
+    row->score = agreement(record, row->parsed, differ, scratch);
+}
+
+static const struct record *
+record_of(const struct sea_bench_row *row)
+{
+    return row->question->extra;
+}
+
+static bool
+is_any(const struct sea_bench_row *row, const void *unused)
+{
+    (void)row;
+    (void)unused;
+    return true;
+}
+
+static bool
+is_yes_no(const struct sea_bench_row *row, const void *unused)
+{
+    (void)unused;
+    return strcmp(record_of(row)->answer_type, "yes/no") == 0;
+}
+
+static const char *
+answer_type(const struct sea_bench_row *row)
+{
+    return record_of(row)->answer_type;
+}
+
+static const char *
+question_type(const struct sea_bench_row *row)
+{
+    return record_of(row)->question_type;
+}
+
+static enum sea_status
+score(struct sea_bench_scoring *s, struct sea_err *err)
+{
+    struct record *records = sea_arena_alloc(s->arena, s->count, sizeof(*records));
+    struct sea_arena *scratch = sea_arena_create(s->arena, "row");
+    enum sea_status status = read_annotations(s, records, err);
+
+    if (!status) {
+        for (size_t i = 0; i < s->count; i++) {
+            sea_arena_reset(scratch);
+            score_row(s, &s->rows[i], scratch);
+        }
+        sea_bench_add_score(s, "accuracy", is_any, NULL);
+        sea_bench_add_groups(s, "answer_type", answer_type);
+        sea_bench_add_yes_share(s, "yes_share", is_yes_no, NULL);
+        sea_bench_add_groups(s, "question_type", question_type);
+    }
+    sea_arena_destroy(scratch);
+    return status;
+}
+
+/* The upload: every question of the file once, answers through LLaVA's normaliser. */
+static enum sea_status
+dump(struct sea_bench_scoring *s, struct sea_buf *out, struct sea_err *err)
+{
+    (void)err;
+    sea_buf_puts(out, "[");
+    for (size_t i = 0; i < s->count; i++) {
+        const struct sea_bench_question *q = s->rows[i].question;
+        const char *answer = normalized(SEA_VQA_M4C, s->rows[i].text, s->arena);
+
+        sea_buf_puts(out, i ? ", {\"question_id\": " : "{\"question_id\": ");
+        if (q->id_is_number)
+            sea_buf_puts(out, q->id);
+        else
+            sea_json_quote(out, q->id, strlen(q->id));
+        sea_buf_puts(out, ", \"answer\": ");
+        sea_json_quote(out, answer, strlen(answer));
+        sea_buf_puts(out, "}");
+    }
+    sea_buf_puts(out, "]\n");
+    return SEA_OK;
+}
+
+const struct sea_bench sea_bench_vqav2 = {
+    .name = "vqav2",
+    .about = "open questions, agreement with ten people",
+    .headline = "accuracy",
+    .scorer = "vqa-official",
+    .prompt = "llava-1.5",
+    .max_new_tokens = 128,
+    .needs_annotations = true,
+    .questions_path = "llava_vqav2_mscoco_val2014.jsonl",
+    .annotations_path = "v2_mscoco_val2014_annotations.json",
+    .images_path = "val2014",
+    .export_name = "vqav2_upload.json",
+    .load = load,
+    .score = score,
+    .dump = dump,
+};

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* eval_int.h - between eval.c (suite and scores) and eval_answer.c (making answers) */
+#ifndef SEA_EVAL_INT_H
+#define SEA_EVAL_INT_H
+
+#include "engine/sea_generate.h"
+#include "pipeline/stages/stages_int.h"
+#include "pipeline/stages/suite_int.h"
+
+struct sea_eval {
+    struct sea_stage *stage;
+    struct sea_mllm_folder folder;
+    struct sea_mllm mllm;
+    struct sea_tokenizer *tokenizer;
+    struct sea_image_view view;
+    struct sea_clip_work *work;
+    float *pixels;              // (pictures at once, 3, side, side)
+    float *features;            // (pictures at once, m, Dv)
+    const char *model_id;       /* of answer files */
+    int64_t slots;
+    int64_t done, total;        /* questions of the whole suite */
+};
+
+#define SEA_EVAL_PICTURES 32    /* whose questions are answered together */
+
+/* Answers every question of a benchmark, greedily, and writes them to path. name: of the
+ * run, for its parts in the checkpoint folder. shuffle: each question sees the picture of
+ * another one. */
+SEA_MUST_CHECK enum sea_status
+sea_eval_answer(struct sea_eval *eval, const struct sea_suite_item *item,
+                const struct sea_bench_questions *questions, const char *name, bool shuffle,
+                const char *path, struct sea_err *err);
+
+#endif

@@ -1,0 +1,436 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Tokenizers of every family give the ids and texts of the `tokenizers` library; training is
+ * repeatable and its files load; files that we cannot compute are refused by name. */
+#include <stdlib.h>
+
+#include "engine/base/sea_arena.h"
+#include "engine/base/sea_file.h"
+#include "engine/base/sea_hash.h"
+#include "engine/base/sea_node.h"
+#include "engine/sea_tokenizer.h"
+#include "tests/sea_test.h"
+
+#define FIXTURES "tests/oracle/fixtures/tokenizers"
+
+static const char *
+ids_text(char out[512], const int32_t *ids, size_t count)
+{
+    size_t len = 0;
+
+    out[0] = 0;
+    for (size_t i = 0; i < count && len + 16 < 512; i++)
+        len += (size_t)snprintf(out + len, 512 - len, "%d ", ids[i]);
+    return out;
+}
+
+static int
+same_ids(const struct sea_node *list, const struct sea_ids *ids, const char *name, const char *text)
+{
+    const struct sea_node *item = list->first;
+    struct sea_ids want = { 0 };
+    char a[512], b[512];
+    int ok;
+
+    for (; item; item = item->next)
+        sea_ids_add(&want, (int32_t)item->integer);
+    ok = want.len == ids->len &&
+         (!want.len || memcmp(want.data, ids->data, want.len * sizeof(*want.data)) == 0);
+    CHECK_MSG(ok, "%s: \"%s\" gives %s, want %s", name, text, ids_text(a, ids->data, ids->len),
+              ids_text(b, want.data, want.len));
+    sea_ids_release(&want);
+    return ok;
+}
+
+static int
+same_text(const struct sea_node *want, const struct sea_buf *got, const char *name, const char *of)
+{
+    int ok = want->text_len == got->len && memcmp(want->text, got->data, got->len) == 0;
+
+    CHECK_MSG(ok, "%s: ids of \"%s\" decode to \"%s\", want \"%s\"", name, of, got->data,
+              want->text);
+    return ok;
+}
+
+/* One row of a family's cases. Returns how many of its four comparisons hold. */
+static int
+check_case(struct sea_tokenizer *tokenizer, const char *name, const struct sea_node *row)
+{
+    const struct sea_node *text = sea_node_get(row, "text");
+    struct sea_ids ids = { 0 }, special = { 0 };
+    struct sea_err err = { 0 };
+    struct sea_buf out;
+    int good = 0;
+
+    sea_buf_init(&out, 1 << 20);
+    CHECK_OK(sea_tokenizer_encode(tokenizer, text->text, text->text_len, false, &ids, &err), err);
+    good += same_ids(sea_node_get(row, "ids"), &ids, name, text->text);
+    CHECK_OK(sea_tokenizer_encode(tokenizer, text->text, text->text_len, true, &special, &err),
+             err);
+    good += same_ids(sea_node_get(row, "special"), &special, name, text->text);
+    CHECK_OK(sea_tokenizer_decode(tokenizer, ids.data, ids.len, false, &out, &err), err);
+    good += same_text(sea_node_get(row, "decoded"), &out, name, text->text);
+    sea_buf_clear(&out);
+    CHECK_OK(sea_tokenizer_decode(tokenizer, special.data, special.len, true, &out, &err), err);
+    good += same_text(sea_node_get(row, "skipped"), &out, name, text->text);
+    sea_buf_release(&out);
+    sea_ids_release(&ids);
+    sea_ids_release(&special);
+    return good;
+}
+
+static void
+families_agree_with_tokenizers(void)
+{
+    static const char *const names[] = { "gpt2", "gpt2_prefix", "llama3", "clip", "llama2",
+                                         "metaspace_first", "metaspace_always", "gemma",
+                                         "splits", "sentencepiece" };
+    struct sea_arena *arena = sea_arena_create(NULL, "test");
+    char dir[SEA_PATH_MAX], path[SEA_PATH_MAX];
+    struct sea_tokenizer *tokenizer;
+    struct sea_node *rows, *row;
+    struct sea_err err = { 0 };
+    int good, all;
+
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        good = all = 0;
+        snprintf(dir, sizeof(dir), "%s/" FIXTURES "/%s", sea_test_root(), names[i]);
+        snprintf(path, sizeof(path), "%s/" FIXTURES "/%s/cases.json", sea_test_root(), names[i]);
+        CHECK_OK(sea_json_load(path, 1 << 22, arena, &rows, &err), err);
+        if (!CHECK_OK(sea_tokenizer_load(&tokenizer, dir, &err), err))
+            break;
+        for (int round = 0; round < 2; round++) /* the second one from the cache */
+            for (row = rows->first; row; row = row->next, all += 4)
+                good += check_case(tokenizer, names[i], row);
+        printf("  %s: %d of %d comparisons agree, %d words\n", names[i], good, all,
+               sea_tokenizer_count(tokenizer));
+        CHECK(all >= 8 * 35);
+        sea_tokenizer_destroy(tokenizer);
+    }
+    sea_arena_destroy(arena);
+}
+
+static struct sea_tokenizer *
+load_family(const char *name)
+{
+    struct sea_tokenizer *tokenizer = NULL;
+    struct sea_err err = { 0 };
+    char dir[SEA_PATH_MAX];
+
+    snprintf(dir, sizeof(dir), "%s/" FIXTURES "/%s", sea_test_root(), name);
+    CHECK_OK(sea_tokenizer_load(&tokenizer, dir, &err), err);
+    return tokenizer;
+}
+
+static void
+special_words_are_found(void)
+{
+    struct sea_tokenizer *llama = load_family("llama2"), *clip = load_family("clip");
+    const struct sea_tokenizer_special *ids;
+
+    ids = sea_tokenizer_special(llama);
+    CHECK_INT(ids->unk, 0);
+    CHECK_INT(ids->bos, 1);
+    CHECK_INT(ids->eos, 2);
+    CHECK_INT(ids->pad, 0);
+    CHECK(ids->adds_bos && !ids->adds_eos && ids->marks_start);
+    CHECK(sea_tokenizer_is_special(llama, 1) && !sea_tokenizer_is_special(llama, 300));
+    CHECK(!sea_tokenizer_is_special(llama, -1) && !sea_tokenizer_is_special(llama, 1 << 20));
+    CHECK_INT(sea_tokenizer_find(llama, "</s>"), 2);
+    CHECK_INT(sea_tokenizer_find(llama, "no such word"), -1);
+    CHECK_STR(sea_tokenizer_word(llama, 3), "<0x00>");
+    CHECK(!sea_tokenizer_word(llama, 1 << 20));
+    ids = sea_tokenizer_special(clip);
+    CHECK(ids->adds_bos && ids->adds_eos && !ids->marks_start && ids->bos == 0 && ids->eos == 1);
+    sea_tokenizer_destroy(llama);
+    sea_tokenizer_destroy(clip);
+}
+
+static void
+length_is_cut_inside_the_template(void)
+{
+    struct sea_tokenizer *clip = load_family("clip");
+    const char *text = "a red cat sleeps beside the river and a dog stands under the old tree";
+    struct sea_ids ids = { 0 }, all = { 0 };
+    struct sea_err err = { 0 };
+
+    CHECK_OK(sea_tokenizer_encode(clip, text, strlen(text), true, &all, &err), err);
+    sea_ids_add(&ids, 77);
+    CHECK_OK(sea_tokenizer_encode_max(clip, text, strlen(text), 8, &ids, &err), err);
+    CHECK_INT(ids.len, 9);
+    CHECK_INT(ids.data[0], 77);
+    CHECK(memcmp(ids.data + 1, all.data, 7 * sizeof(int32_t)) == 0);
+    CHECK_INT(ids.data[8], 1);
+    sea_ids_clear(&ids);
+    CHECK_OK(sea_tokenizer_encode_max(clip, text, strlen(text), 500, &ids, &err), err);
+    CHECK_INT(ids.len, all.len);
+    CHECK(memcmp(ids.data, all.data, all.len * sizeof(int32_t)) == 0);
+    CHECK(sea_tokenizer_encode_max(clip, text, strlen(text), 1, &ids, &err) == SEA_E_CONFIG);
+    sea_ids_release(&ids);
+    sea_ids_release(&all);
+    sea_tokenizer_destroy(clip);
+}
+
+static void
+pieces_join_to_the_whole(void)
+{
+    static const char *const names[] = { "gpt2", "llama3", "llama2", "metaspace_first",
+                                         "metaspace_always", "gemma" };
+    const char *left = "USER: what is it? ASSISTANT:", *right = " A red cat, isn't it?";
+    struct sea_ids whole = { 0 }, parts = { 0 };
+    struct sea_err err = { 0 };
+    char text[128];
+
+    snprintf(text, sizeof(text), "%s%s", left, right);
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        struct sea_tokenizer *tokenizer = load_family(names[i]);
+
+        sea_ids_clear(&whole);
+        sea_ids_clear(&parts);
+        CHECK_OK(sea_tokenizer_encode(tokenizer, text, strlen(text), false, &whole, &err), err);
+        CHECK_OK(sea_tokenizer_encode_piece(tokenizer, left, strlen(left), SEA_PIECE_FIRST, &parts,
+                                            &err), err);
+        CHECK_OK(sea_tokenizer_encode_piece(tokenizer, right, strlen(right), SEA_PIECE_CONTINUES,
+                                            &parts, &err), err);
+        CHECK_MSG(whole.len == parts.len &&
+                      memcmp(whole.data, parts.data, whole.len * sizeof(int32_t)) == 0,
+                  "%s: two pieces give other ids than the whole", names[i]);
+        sea_tokenizer_destroy(tokenizer);
+    }
+    sea_ids_release(&whole);
+    sea_ids_release(&parts);
+}
+
+static void
+text_must_be_utf8(void)
+{
+    struct sea_tokenizer *tokenizer = load_family("gpt2");
+    struct sea_ids ids = { 0 };
+    struct sea_err err = { 0 };
+
+    CHECK(sea_tokenizer_encode(tokenizer, "ab\xC3(", 4, false, &ids, &err) == SEA_E_FORMAT);
+    CHECK_FAILS(err, SEA_E_FORMAT, "byte 2 is 0xc3");
+    CHECK_INT(ids.len, 0);
+    sea_ids_release(&ids);
+    sea_tokenizer_destroy(tokenizer);
+}
+
+/* ---- files that cannot be used ---- */
+
+static void
+check_refused(const char *json, const char *words)
+{
+    struct sea_tokenizer *tokenizer;
+    struct sea_err err = { 0 };
+    char path[SEA_PATH_MAX];
+
+    snprintf(path, sizeof(path), "%s/bad.json", sea_test_dir());
+    CHECK_OK(sea_file_replace(path, json, strlen(json), &err), err);
+    CHECK(sea_tokenizer_load(&tokenizer, path, &err) == SEA_E_FORMAT);
+    CHECK_FAILS(err, SEA_E_FORMAT, words);
+    CHECK(!tokenizer);
+    sea_tokenizer_destroy(tokenizer);
+}
+
+#define MODEL "\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0,\"b\":1,\"ab\":2},\"merges\":[\"a b\"]}"
+
+static void
+what_is_unknown_is_named(void)
+{
+    struct sea_tokenizer *tokenizer;
+    struct sea_err err = { 0 };
+
+    check_refused("{\"model\":{\"type\":\"Unigram\",\"vocab\":[]}}", "\"Unigram\"");
+    check_refused("{\"model\":{\"type\":\"WordPiece\",\"vocab\":{\"a\":0}}}", "\"WordPiece\"");
+    check_refused("{\"normalizer\":{\"type\":\"Precompiled\"}," MODEL "}", "\"Precompiled\"");
+    check_refused("{\"pre_tokenizer\":{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":"
+                  "\"BertPreTokenizer\"}]}," MODEL "}", "\"BertPreTokenizer\"");
+    check_refused("{\"pre_tokenizer\":{\"type\":\"Split\",\"pattern\":{\"Regex\":\"(a\"},\"behavior\":"
+                  "\"Isolated\"}," MODEL "}", "pattern");
+    check_refused("{\"pre_tokenizer\":{\"type\":\"Split\",\"pattern\":{\"Regex\":\"a\"},\"behavior\":"
+                  "\"Sometimes\"}," MODEL "}", "\"Sometimes\"");
+    check_refused("{\"decoder\":{\"type\":\"WordPiece\"}," MODEL "}", "decoder \"WordPiece\"");
+    check_refused("{\"post_processor\":{\"type\":\"Odd\"}," MODEL "}", "post-processor \"Odd\"");
+    check_refused("{\"post_processor\":{\"type\":\"TemplateProcessing\",\"single\":[{\"SpecialToken\":"
+                  "{\"id\":\"<s>\"}},{\"Sequence\":{\"id\":\"A\"}}],\"special_tokens\":{}}," MODEL "}",
+                  "\"<s>\" has no ids");
+    check_refused("{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[\"a c\"]}}",
+                  "merge 0");
+    check_refused("{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[\"abc\"]}}",
+                  "merge 0");
+    check_refused("{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0,\"b\":0},\"merges\":[]}}",
+                  "two words");
+    check_refused("{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":-1},\"merges\":[]}}", "id in 0");
+    check_refused("{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":99999999999},\"merges\":[]}}",
+                  "id in 0");
+    check_refused("{\"model\":{\"type\":\"BPE\",\"dropout\":0.1,\"vocab\":{\"a\":0},\"merges\":[]}}",
+                  "dropout");
+    check_refused("{\"added_tokens\":[{\"id\":1,\"content\":\"<s>\"}]," MODEL "}", "\"<s>\"");
+    check_refused("{\"added_tokens\":[{\"id\":7}]," MODEL "}", "added word");
+    check_refused("{}", "no \"model\"");
+    check_refused("{\"model\":", "line 1");
+    CHECK(sea_tokenizer_load(&tokenizer, sea_test_dir(), &err) == SEA_E_MISSING);
+    CHECK_FAILS(err, SEA_E_MISSING, "tokenizer.json");
+}
+
+static void
+a_cut_sentencepiece_file_is_refused(void)
+{
+    struct sea_tokenizer *tokenizer;
+    struct sea_err err = { 0 };
+    char path[SEA_PATH_MAX];
+    struct sea_buf bytes;
+    size_t refused = 0, tried = 0;
+
+    snprintf(path, sizeof(path), "%s/" FIXTURES "/sentencepiece/tokenizer.model", sea_test_root());
+    sea_buf_init(&bytes, 1 << 20);
+    CHECK_OK(sea_file_read(path, &bytes, &err), err);
+    snprintf(path, sizeof(path), "%s/cut.model", sea_test_dir());
+    for (size_t n = 0; n < bytes.len; n += 97, tried++) {
+        struct sea_err cut = { 0 };
+
+        CHECK_OK(sea_file_replace(path, bytes.data, n, &err), err);
+        refused += sea_tokenizer_load(&tokenizer, path, &cut) == SEA_E_FORMAT;
+        CHECK_FAILS(cut, SEA_E_FORMAT, "cut.model");
+        sea_tokenizer_destroy(tokenizer);
+    }
+    printf("  %zu of %zu lengths refused\n", refused, tried);
+    CHECK_INT(refused, tried);
+    sea_buf_release(&bytes);
+}
+
+/* ---- training ---- */
+
+struct texts {
+    int at, count;
+    char text[128];
+};
+
+static bool
+next_text(void *arg, const char **text, size_t *len)
+{
+    static const char *const nouns[] = { "cat", "river", "caf\u00e9", "tree", "lamp" };
+    static const char *const verbs[] = { "sleeps", "shines", "isn't", "waits" };
+    struct texts *texts = arg;
+    int i = texts->at++;
+
+    if (i >= texts->count)
+        return false;
+    snprintf(texts->text, sizeof(texts->text), "The %s %s near the %s. %d!\n", nouns[i % 5],
+             verbs[i % 4], nouns[i / 3 % 5], i % 97);
+    *text = texts->text;
+    *len = strlen(texts->text);
+    return true;
+}
+
+static enum sea_status
+train(const char *dir, int count, enum sea_tokenizer_split split, bool lowercase, int32_t size,
+      struct sea_err *err)
+{
+    static const char *const special[] = { "<unk>", "<s>", "</s>", "<image>" };
+    struct texts texts = { .count = count };
+    struct sea_tokenizer_train options = {
+        .vocab_size = size, .special = special, .special_count = 4,
+        .bos = "<s>", .eos = "</s>", .unk = "<unk>", .pad = "<unk>", .add_bos = true,
+        .add_eos = lowercase, .lowercase = lowercase, .split = split, .model_max_length = 512,
+        .next = next_text, .arg = &texts,
+    };
+
+    return sea_tokenizer_train(&options, dir, err);
+}
+
+/* The trained file is the one whose ids tests/oracle/io_trained.py took from `tokenizers`. */
+static void
+check_trained(const char *dir, const struct sea_node *want)
+{
+    char path[SEA_PATH_MAX], digest[SEA_SHA256_TEXT];
+    struct sea_tokenizer *tokenizer;
+    struct sea_err err = { 0 };
+    int good = 0, all = 0;
+    uint64_t bytes;
+
+    snprintf(path, sizeof(path), "%s/tokenizer.json", dir);
+    CHECK_OK(sea_hash_file(path, digest, &bytes, &err), err);
+    CHECK_STR(digest, sea_node_text(sea_node_get(want, "sha256"), ""));
+    if (!CHECK_OK(sea_tokenizer_load(&tokenizer, dir, &err), err))
+        return;
+    for (const struct sea_node *row = sea_node_get(want, "cases")->first; row; row = row->next) {
+        good += check_case(tokenizer, dir, row);
+        all += 4;
+    }
+    printf("  %s: %d of %d comparisons agree\n", sea_node_text(sea_node_get(want, "name"), ""),
+           good, all);
+    CHECK(all > 100);
+    sea_tokenizer_destroy(tokenizer);
+}
+
+static void
+training_is_repeatable_and_agrees(void)
+{
+    struct sea_arena *arena = sea_arena_create(NULL, "test");
+    char a[SEA_PATH_MAX], b[SEA_PATH_MAX], sum_a[SEA_SHA256_TEXT], sum_b[SEA_SHA256_TEXT];
+    char path[SEA_PATH_MAX];
+    const char *keep = getenv("SEA_KEEP");      /* tests/oracle/io_trained.py asks for them */
+    struct sea_err err = { 0 };
+    struct sea_node *want;
+
+    snprintf(a, sizeof(a), "%s/gpt2", keep ? keep : sea_test_dir());
+    snprintf(b, sizeof(b), "%s/again", sea_test_dir());
+    CHECK_OK(train(a, 500, SEA_SPLIT_GPT2, false, 330, &err), err);
+    CHECK_OK(train(b, 500, SEA_SPLIT_GPT2, false, 330, &err), err);
+    CHECK_OK(sea_hash_dir(a, sum_a, &err), err);
+    CHECK_OK(sea_hash_dir(b, sum_b, &err), err);
+    CHECK_STR(sum_a, sum_b);
+    snprintf(b, sizeof(b), "%s/llama3", keep ? keep : sea_test_dir());
+    CHECK_OK(train(b, 500, SEA_SPLIT_LLAMA3, true, 300, &err), err);
+    snprintf(path, sizeof(path), "%s/" FIXTURES "/trained.json", sea_test_root());
+    if (!keep && CHECK_OK(sea_json_load(path, 1 << 22, arena, &want, &err), err)) {
+        check_trained(a, want->first);
+        check_trained(b, want->last);
+    }
+    sea_arena_destroy(arena);
+}
+
+static void
+training_stops_when_texts_end(void)
+{
+    struct sea_tokenizer *tokenizer;
+    struct sea_err err = { 0 };
+    char dir[SEA_PATH_MAX];
+
+    snprintf(dir, sizeof(dir), "%s/few", sea_test_dir());
+    CHECK_OK(train(dir, 2, SEA_SPLIT_GPT2, false, 5000, &err), err);
+    CHECK_OK(sea_tokenizer_load(&tokenizer, dir, &err), err);
+    CHECK(sea_tokenizer_count(tokenizer) >= 260 && sea_tokenizer_count(tokenizer) < 320);
+    CHECK_INT(sea_tokenizer_find(tokenizer, "<image>"), 3);
+    sea_tokenizer_destroy(tokenizer);
+    CHECK_OK(train(dir, 0, SEA_SPLIT_GPT2, false, 260, &err), err);
+    CHECK_OK(sea_tokenizer_load(&tokenizer, dir, &err), err);
+    CHECK_INT(sea_tokenizer_count(tokenizer), 260);
+    sea_tokenizer_destroy(tokenizer);
+    CHECK(train(dir, 2, SEA_SPLIT_GPT2, false, 259, &err) == SEA_E_CONFIG);
+    CHECK_FAILS(err, SEA_E_CONFIG, "need >= 260");
+}
+
+static void
+copies_are_equal(void)
+{
+    struct sea_tokenizer *tokenizer;
+    char from[SEA_PATH_MAX], to[SEA_PATH_MAX];
+    struct sea_err err = { 0 };
+
+    snprintf(from, sizeof(from), "%s/" FIXTURES "/clip", sea_test_root());
+    snprintf(to, sizeof(to), "%s/copy", sea_test_dir());
+    CHECK_OK(sea_dir_create(to, &err), err);
+    CHECK_OK(sea_tokenizer_copy(from, to, &err), err);
+    CHECK_OK(sea_tokenizer_load(&tokenizer, to, &err), err);
+    CHECK_INT(sea_tokenizer_special(tokenizer)->eos, 1);
+    sea_tokenizer_destroy(tokenizer);
+    CHECK(sea_tokenizer_copy(sea_test_dir(), to, &err) == SEA_E_MISSING);
+}
+
+SEA_TEST_MAIN("tokenizers agree with Hugging Face's", TEST(families_agree_with_tokenizers),
+              TEST(special_words_are_found), TEST(length_is_cut_inside_the_template),
+              TEST(pieces_join_to_the_whole), TEST(text_must_be_utf8),
+              TEST(what_is_unknown_is_named), TEST(a_cut_sentencepiece_file_is_refused),
+              TEST(training_is_repeatable_and_agrees),
+              TEST(training_stops_when_texts_end), TEST(copies_are_equal))
