@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "engine/sea_image.h"
 
-#include <math.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -354,9 +354,9 @@ sea_image_view_rgb(const struct sea_image *image, const struct sea_image_view *v
     }
     if (view->do_resize) {
         resized(view, image->width, image->height, &width, &height);
-        status = sea_image_check_size(width, height, "resized", err);
-        if (!status)
-            status = sea_image_resize(image, (int)width, (int)height, view->resample, &scaled, err);
+        width = width > INT_MAX ? INT_MAX : width;      /* is refused below, as others are */
+        height = height > INT_MAX ? INT_MAX : height;
+        status = sea_image_resize(image, (int)width, (int)height, view->resample, &scaled, err);
         if (status)
             goto out;
         image = &scaled;

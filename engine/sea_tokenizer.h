@@ -3,8 +3,8 @@
  * sea_tokenizer.h - text to ids and back, as the Hugging Face `tokenizers` library does it
  *
  * Reads a model folder's tokenizer.json, or the tokenizer.model (SentencePiece) of folders
- * that have no other: BPE over bytes (GPT-2, Llama 3, Qwen2, Phi-2, CLIP
- * with its end-of-word mark) or over characters with byte fallback (Llama 2, Vicuna, Gemma).
+ * that have no other: BPE over bytes (GPT-2, Llama 3, Qwen2, Phi-2, CLIP with its end-of-word
+ * mark) or over characters with byte fallback (Llama 2, Vicuna, Gemma).
  * Special words come from tokenizer.json, tokenizer_config.json and special_tokens_map.json.
  * A component that is not computed here is SEA_E_FORMAT with its name: never wrong ids.
  *

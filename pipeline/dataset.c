@@ -384,6 +384,7 @@ read_text_row(const struct sea_records *rows, const struct sea_node *node, struc
               struct sea_text_row *row, struct sea_err *err)
 {
     const struct sea_node *text = sea_node_get(node, "text");
+    const char *template_name = sea_node_text(sea_node_get(node, "template"), "");
     enum sea_status status;
     size_t tags;
 
@@ -395,6 +396,10 @@ read_text_row(const struct sea_records *rows, const struct sea_node *node, struc
     if (!sea_node_get(node, "conversations"))
         return sea_records_fail(rows, NULL, err, SEA_E_FORMAT,
                              "the row has neither a text in \"text\" nor \"conversations\"");
+    row->is_bare = strcmp(template_name, "bare") == 0;
+    if (template_name[0] && !row->is_bare)
+        return sea_records_fail(rows, NULL, err, SEA_E_FORMAT,
+                             "unknown \"template\" \"%s\", know: bare", template_name);
     status = read_turns(rows, NULL, node, arena, &row->turns, &row->turns_count, &tags, err);
     if (!status && tags)
         status = sea_records_fail(rows, NULL, err, SEA_E_FORMAT,

@@ -296,8 +296,9 @@ read_axes(struct resolving *r, struct axis **out, size_t *out_count, size_t *com
     if (!sweep || sweep->kind == SEA_NODE_NULL)
         return SEA_OK;
     if (sweep->kind != SEA_NODE_MAP)
-        return sea_fail(r->err, SEA_E_CONFIG, "%s: sweep is a %s, expected a map from keys to lists",
-                        sea_key_place(place, r->source, sweep), sea_node_kind_name(sweep->kind));
+        return sea_fail(r->err, SEA_E_CONFIG, "%s: sweep is a %s, expected a map from keys to "
+                        "lists", sea_key_place(place, r->source, sweep),
+                        sea_node_kind_name(sweep->kind));
     axes = sea_arena_alloc(r->arena, sweep->count + 1, sizeof(*axes));
     for (node = sweep->first; node; node = node->next) {
         struct axis *axis = &axes[n++];

@@ -190,8 +190,8 @@ sea_manifest_verify(const char *dir, const struct sea_manifest *manifest, bool d
         if (stat(path, &st) < 0) {
             status = sea_fail_errno(err, "could not find \"%s\"", path);
         } else if ((int64_t)st.st_size != file->bytes) {
-            status = sea_fail(err, SEA_E_FORMAT, "file \"%s\" has %lld bytes, its manifest says %lld",
-                              path, (long long)st.st_size, (long long)file->bytes);
+            status = sea_fail(err, SEA_E_FORMAT, "file \"%s\" has %lld bytes, its manifest says "
+                              "%lld", path, (long long)st.st_size, (long long)file->bytes);
         } else if (deep) {
             status = sea_hash_file(path, sha256, NULL, err);
             if (!status && strcmp(sha256, file->sha256) != 0)

@@ -10,8 +10,8 @@
 #include "engine/sea_clip.h"
 #include "engine/sea_lm.h"
 #include "pipeline/sea_dataset.h"
-#include "pipeline/stage_int.h"
-#include "pipeline/stages/suite_int.h"
+#include "pipeline/sea_stage_body.h"
+#include "pipeline/sea_suite.h"
 
 #define CONFIG_BYTES_MAX ((size_t)16 << 20)
 #define IDS_PER_WORD 1.4        /* words of a tokenizer per word of text */

@@ -96,12 +96,14 @@ const struct sea_pictured *sea_objects_find(const struct sea_objects *objects,
 /* ---- text: for a language model alone ---- */
 
 /* A row is a text, or a conversation (turns_count > 0). File: JSON Lines of {"text": ...} and
- * {"conversations": [...]}, or, when it does not begin with '{', a text per line. */
+ * {"conversations": [...]}, the latter with "template": "bare" where the values are to be
+ * taken as they stand, without a template's words around them; or, when it does not begin with '{', a text per line. */
 struct sea_text_row {
     const char *text;           /* NULL for a conversation */
     size_t text_len;
     struct sea_turn *turns;
     size_t turns_count;
+    bool is_bare;
 };
 struct sea_text_set {
     struct sea_text_row *rows;

@@ -26,8 +26,10 @@
  *                               with its answer-format line; one row in ten has no picture
  *                               but a first line "Scene: a cat and a dog."
  *   train/objects.json          COCO instances; an image also has "background"
- *   train/text.jsonl            for a language model alone; rows of two forms:
+ *   train/text.jsonl            for a language model alone; rows of three forms:
  *       {"text": "a cat, a banana and a rocket"}                     a caption
+ *       {"conversations": [...], "template": "bare"}    most rows: the values one after
+ *                                   another read "a cat and a dog. fox? no. cat? yes"
  *       {"conversations": [...]}    as in instruct.json, but where <image> would stand are
  *                                   words: a caption, or the words of the picture's cells
  *                                   row by row ("blue cat cat dog blue")

@@ -14,7 +14,7 @@
 #include "engine/sea_checkpoint.h"
 #include "engine/base/sea_version.h"
 #include "pipeline/sea_manifest.h"
-#include "pipeline/stage_int.h"
+#include "pipeline/sea_stage_body.h"
 
 #define MARK_BYTES_MAX ((size_t)1 << 16)
 #define JSON_BYTES_MAX ((size_t)1 << 30)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Digests of data and models: exact where that is affordable, else by what a change would
  * have to keep equal by accident. */
-#include "pipeline/stage_int.h"
+#include "pipeline/sea_stage_body.h"
 
 #include <string.h>
 

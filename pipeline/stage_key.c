@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The key of a stage: what decides its result, and nothing else. */
-#include "pipeline/stage_int.h"
-#include "pipeline/stages/suite_int.h"
+#include "pipeline/sea_stage_body.h"
+#include "pipeline/sea_suite.h"
 
 #include <string.h>
 
@@ -24,6 +24,22 @@ images_of(const struct sea_node *config, const char *path)
     return sea_node_text(sea_node_path(config, images), NULL);
 }
 
+/* A row or a picture that cannot be read: the reader of rows tells it better. */
+static enum sea_status
+explain(const char *path, const char *json, const char *images, struct sea_err *err)
+{
+    struct sea_arena *arena = sea_arena_create(NULL, "broken data");
+    struct sea_err better = { 0 };
+    struct sea_dataset data;
+
+    if (sea_dataset_load(&data, strstr(path, "instruct") ? SEA_DATASET_INSTRUCT
+                                                         : SEA_DATASET_PRETRAIN,
+                         json, images, arena, &better))
+        *err = better;
+    sea_arena_destroy(arena);
+    return err->status;
+}
+
 /* images: digested together with the rows that name them. */
 static enum sea_status
 put_digest(struct sea_arena *arena, struct sea_node *map, const struct sea_config_key *key,
@@ -42,6 +58,8 @@ put_digest(struct sea_arena *arena, struct sea_node *map, const struct sea_confi
         status = sea_digest_file(path, digest, err);
     else
         status = sea_digest_model(path, digest, err);
+    if (status && images)
+        status = explain(key->path, path, images, err);
     if (status) {
         sea_context(err, "while reading what key \"%s\" names", key->path);
         return status;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The training loop that all stages share: resume, step, save, stop. */
-#include "pipeline/stage_int.h"
+#include "pipeline/sea_stage_body.h"
 
 #include <string.h>
 

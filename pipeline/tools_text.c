@@ -73,7 +73,7 @@ sea_tool_tokenize(const char *dir, FILE *from, FILE *to, struct sea_err *err)
 }
 
 static enum sea_status
-parse_ids(const struct lines *lines, struct sea_ids *ids, struct sea_err *err)
+parse_ids(const struct lines *lines, int32_t words, struct sea_ids *ids, struct sea_err *err)
 {
     struct sea_arena *arena = sea_arena_create(NULL, "ids");
     struct sea_node *list, *node;
@@ -84,8 +84,12 @@ parse_ids(const struct lines *lines, struct sea_ids *ids, struct sea_err *err)
         status = sea_fail(err, SEA_E_FORMAT, "a line is a %s, expected a list of ids",
                           sea_node_kind_name(list->kind));
     for (node = status ? NULL : list->first; node && !status; node = node->next) {
-        if (node->kind != SEA_NODE_INT || node->integer < 0 || node->integer > INT32_MAX)
-            status = sea_fail(err, SEA_E_FORMAT, "a list holds something that is no id");
+        if (node->kind != SEA_NODE_INT)
+            status = sea_fail(err, SEA_E_FORMAT, "a list of ids holds a %s",
+                              sea_node_kind_name(node->kind));
+        else if (node->integer < 0 || node->integer >= words)
+            status = sea_fail(err, SEA_E_FORMAT, "id %lld is none of the tokenizer's %d words",
+                              (long long)node->integer, (int)words);
         else
             sea_ids_add(ids, (int32_t)node->integer);
     }
@@ -107,7 +111,7 @@ sea_tool_detokenize(const char *dir, FILE *from, FILE *to, struct sea_err *err)
     while (!status && next_line(&lines, &status, err)) {
         sea_ids_clear(&ids);
         sea_buf_clear(&text);
-        status = parse_ids(&lines, &ids, err);
+        status = parse_ids(&lines, sea_tokenizer_count(tokenizer), &ids, err);
         if (!status)
             status = sea_tokenizer_decode(tokenizer, ids.data, ids.len, true, &text, err);
         if (status) {

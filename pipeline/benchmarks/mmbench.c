@@ -23,8 +23,7 @@ struct record {                 /* sea_bench_question.extra */
     const char *options[OPTIONS];
     int choices;
     int pass;                   /* which rotation */
-    const char *question, *group;       /* group: l2-category */
-    bool hit;                   /* of the question: every pass right; set by score */
+    const char *question, *group, *split;       /* group: l2-category */
 };
 
 /* ---- TSV ---- */
@@ -137,9 +136,11 @@ table_next(struct table *table, struct sea_err *err)
 
 /* ---- questions ---- */
 
-enum column { INDEX, QUESTION, HINT, A, B, C, D, ANSWER, CATEGORY, IMAGE, GROUP, COLUMNS };
+enum column { INDEX, QUESTION, HINT, A, B, C, D, ANSWER, CATEGORY, IMAGE, GROUP, SPLIT,
+              COLUMNS };
 static const char *const column_names[COLUMNS] = {
     "index", "question", "hint", "A", "B", "C", "D", "answer", "category", "image", "l2-category",
+    "split",
 };
 static const bool column_needed[COLUMNS] = { [INDEX] = true, [QUESTION] = true, [A] = true,
                                              [B] = true, [IMAGE] = true };
@@ -231,6 +232,7 @@ read_question(struct sea_bench_questions *questions, const struct table *table,
     record->pass = (int)(index / ROTATION);
     record->question = question;
     record->group = cell(table, at, GROUP);
+    record->split = cell(table, at, SPLIT);
     q = sea_bench_add_question(questions);
     *q = (struct sea_bench_question){
         .id = id, .id_is_number = true, .has_image = true, .gold = gold, .row = table->row,
@@ -582,7 +584,7 @@ dump(struct sea_bench_scoring *s, struct sea_buf *out, struct sea_err *err)
             add_cell(out, o < record->choices ? record->options[o] : NULL, "\t");
         add_cell(out, row->text, "\t");
         add_cell(out, row->question->gold, "\t");
-        add_cell(out, "dev", "\n");
+        add_cell(out, record->split, "\n");
     }
     return SEA_OK;
 }

@@ -129,7 +129,7 @@ struct sea_talk_about {
     int turns;
     bool caption, color, place;
     bool only_existence;        /* nothing else is asked, */
-    bool is_short;              /* and in one word: "axe?" */
+    bool is_bare;               /* and in one word, without a template: "axe? yes. ..." */
 };
 /* False when nothing could be asked; buf is unchanged then. */
 bool sea_talk_write(struct sea_talk *talk, const struct sea_talk_about *about,

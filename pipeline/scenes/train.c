@@ -131,13 +131,20 @@ write_text(struct sea_buf *buf, struct sea_talk *talk, int64_t i)
     struct sea_scene scene;
     struct sea_rng rng;
     uint32_t form;
+    int count;
 
     sea_rng_init(&rng, options->seed, sea_rng_stream("scenes text", (uint64_t)i, 0));
-    sea_scene_sample(&rng, talk->kinds, options->image_size,
-                     draw_count(&rng, options->objects_max), false, &scene);
+    form = sea_rng_below(&rng, 20);
+    count = draw_count(&rng, options->objects_max);
+    /* Most rows ask for existence in one word, close to the list: comparing a word with the
+     * words above it is what the language model must have learned before it meets pictures,
+     * and it is learned there first, from long lists with many questions. */
+    about.is_bare = form > 0 && form < 14;
+    if (about.is_bare && count < 3)
+        count = options->objects_max;
+    sea_scene_sample(&rng, talk->kinds, options->image_size, count, false, &scene);
     sea_buf_init(&head, 1 << 20);
     sea_buf_init(&rounds, 1 << 20);
-    form = sea_rng_below(&rng, 16);
     if (form < 1) {
         sea_say_caption(&head, &scene, talk->kinds, sea_rng_below(&rng, 10) == 0);
         sea_buf_puts(buf, "{\"text\": ");
@@ -145,12 +152,8 @@ write_text(struct sea_buf *buf, struct sea_talk *talk, int64_t i)
         sea_buf_puts(buf, "}\n");
         goto out;
     }
-    /* Most rows ask for existence alone, many in one word: comparing a word of the question
-     * with the words above is what the language model must have learned before it meets
-     * pictures, and short questions teach it first. */
-    about.is_short = form < 8;
-    about.only_existence = form < 12;
-    about.turns = about.is_short ? 6 : 2 + (int)sea_rng_below(&rng, 3);
+    about.only_existence = form < 16;
+    about.turns = about.is_bare ? 6 : 2 + (int)sea_rng_below(&rng, 3);
     about.place = form % 2;
     if (form % 2) {
         about.color = sea_rng_below(&rng, 4) == 0;
@@ -158,12 +161,12 @@ write_text(struct sea_buf *buf, struct sea_talk *talk, int64_t i)
     } else {
         sea_say_cells(&head, &scene, talk->kinds, options->image_size, &rng);
     }
-    sea_buf_puts(&head, "\n");
+    sea_buf_puts(&head, about.is_bare ? ". " : "\n");
     about.head = head.data;
     if (sea_talk_write(talk, &about, &scene, &rng, &rounds)) {
         sea_buf_puts(buf, "{\"conversations\": ");
         sea_buf_add(buf, rounds.data, rounds.len);
-        sea_buf_puts(buf, "}\n");
+        sea_buf_puts(buf, about.is_bare ? ", \"template\": \"bare\"}\n" : "}\n");
     }
 out:
     sea_buf_release(&head);

@@ -5,7 +5,7 @@
 
 #include "engine/sea_generate.h"
 #include "pipeline/stages/stages_int.h"
-#include "pipeline/stages/suite_int.h"
+#include "pipeline/sea_suite.h"
 
 struct sea_eval {
     struct sea_stage *stage;

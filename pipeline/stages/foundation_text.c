@@ -60,7 +60,9 @@ next_text(void *arg, const char **text, size_t *len)
 
             sea_buf_clear(&r->text);
             if (!turn) {
-                sea_buf_puts(&r->text, SYSTEM);
+                sea_buf_puts(&r->text, row->is_bare ? "" : SYSTEM);
+            } else if (row->is_bare) {
+                sea_buf_puts(&r->text, turn->value);
             } else {
                 sea_buf_puts(&r->text, human ? " USER: " : " ");
                 sea_buf_add(&r->text, turn->value, turn->len ? turn->len : strlen(turn->value));
@@ -118,6 +120,27 @@ encode_plain(struct text_run *run, const struct sea_text_row *row, struct sea_sa
     return SEA_OK;
 }
 
+/* The values as they stand, one after another; what the answerer says is learned. */
+static enum sea_status
+encode_bare(struct text_run *run, const struct sea_text_row *row, struct sea_sample *sample,
+            struct sea_err *err)
+{
+    enum sea_status status = SEA_OK;
+    size_t t, i;
+
+    for (t = 0; t < row->turns_count && !status; t++) {
+        const struct sea_turn *turn = &row->turns[t];
+        size_t len = turn->len ? turn->len : strlen(turn->value);
+        bool learned = strcmp(turn->from, "gpt") == 0;
+
+        status = sea_tokenizer_encode(run->tokenizer, turn->value, len, t == 0, &sample->ids,
+                                      err);
+        for (i = sample->labels.len; i < sample->ids.len; i++)
+            sea_ids_add(&sample->labels, learned ? sample->ids.data[i] : SEA_LABEL_NONE);
+    }
+    return status;
+}
+
 static enum sea_status
 encode_texts(struct text_run *run, struct sea_err *err)
 {
@@ -128,10 +151,13 @@ encode_texts(struct text_run *run, struct sea_err *err)
 
     for (i = 0; i < run->texts->count && !status; i++) {
         const struct sea_text_row *row = &run->texts->rows[i];
-        bool held = run->texts->count >= HELD_FROM && i % HELD_EVERY == HELD_EVERY - 1;
+        bool held = run->texts->count >= HELD_FROM && i % HELD_EVERY == HELD_EVERY - 1
+                    && !row->is_bare;   /* figures are about the template that tune uses */
 
         sea_sample_clear(&sample);
-        if (row->turns_count)
+        if (row->is_bare)
+            status = encode_bare(run, row, &sample, err);
+        else if (row->turns_count)
             status = sea_conversation_encode(&conversation, run->tokenizer, row->turns,
                                              row->turns_count, false, &sample, err);
         else
@@ -150,33 +176,6 @@ encode_texts(struct text_run *run, struct sea_err *err)
 }
 
 /* ---- the model ---- */
-
-/* Keys start equal to queries, so that every head looks for its own word from the first step
- * (Trockman and Kolter 2023 start attention near the identity for the same reason).
- * Comparing words is learned in a third of the steps that random keys take. */
-static enum sea_status
-equal_keys(struct sea_lm *lm, struct sea_err *err)
-{
-    const struct sea_device *device = lm->device;
-    enum sea_status status = SEA_OK;
-    int64_t i;
-
-    for (i = 0; i < lm->desc.layers && !status; i++) {
-        const struct sea_param *q, *k;
-        char name[96];
-
-        snprintf(name, sizeof(name), "model.layers.%d.self_attn.q_proj.weight", (int)i);
-        q = sea_params_find(&lm->params, name);
-        snprintf(name, sizeof(name), "model.layers.%d.self_attn.k_proj.weight", (int)i);
-        k = sea_params_find(&lm->params, name);
-        status = sea_device_status(device,
-                                   device->ops->copy(device->dev, lm->params.data + k->offset,
-                                                     lm->params.data + q->offset,
-                                                     (size_t)k->count * sizeof(float)),
-                                   "copy", err);
-    }
-    return status;
-}
 
 static enum sea_status
 prepare(struct text_run *run, const char *dir, struct sea_err *err)
@@ -213,8 +212,6 @@ prepare(struct text_run *run, const char *dir, struct sea_err *err)
     sea_packed_init(&run->packed, limits.rows);
     sea_order_init(&run->order, run->learned.count, seed, "foundation.language.order");
     status = sea_lm_create(&run->lm, &stage->device, &desc, seed, true, err);
-    if (!status)
-        status = equal_keys(run->lm, err);
     if (!status)
         status = sea_lm_work_create(&run->work, run->lm, &limits, err);
     if (status)

@@ -13,7 +13,7 @@
 #include "engine/sea_image.h"
 #include "engine/sea_lm.h"
 #include "pipeline/sea_dataset.h"
-#include "pipeline/stage_int.h"
+#include "pipeline/sea_stage_body.h"
 
 /* ---- pictures (pictures.c) ---- */
 

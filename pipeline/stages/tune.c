@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "engine/sea_mllm.h"
-#include "pipeline/stages/stages_int.h"
+#include "pipeline/stages/tune_int.h"
 
 struct tune_run {
     struct sea_stage *stage;
@@ -219,61 +219,19 @@ step(void *arg, int64_t t, struct sea_err *err)
     return SEA_OK;
 }
 
-/* ---- the model folder ---- */
-
-static enum sea_status
-write_generation_config(const struct tune_run *run, struct sea_err *err)
-{
-    struct sea_arena *arena = run->stage->arena;
-    struct sea_node *root = sea_node_put(arena, NULL, NULL, SEA_NODE_MAP), *list;
-    const struct sea_lm_desc *desc = &run->lm->desc;
-    int i;
-
-    if (desc->bos >= 0)
-        sea_node_put_int(arena, root, "bos_token_id", desc->bos);
-    list = sea_node_put(arena, root, "eos_token_id", SEA_NODE_LIST);
-    for (i = 0; i < desc->eos_count; i++)
-        sea_node_put_int(arena, list, NULL, desc->eos[i]);
-    if (desc->pad >= 0)
-        sea_node_put_int(arena, root, "pad_token_id", desc->pad);
-    return sea_stage_write_json(run->stage, "model/generation_config.json", root, err);
-}
-
-static enum sea_status
-write_processor_config(const struct tune_run *run, struct sea_err *err)
-{
-    struct sea_arena *arena = run->stage->arena;
-    struct sea_node *root = sea_node_put(arena, NULL, NULL, SEA_NODE_MAP);
-
-    sea_node_put_text(arena, root, "processor_class", "LlavaProcessor");
-    sea_node_put_text(arena, root, "image_token", SEA_IMAGE_TAG);
-    sea_node_put_int(arena, root, "patch_size", run->clip->desc.vision.patch);
-    sea_node_put_int(arena, root, "num_additional_image_tokens", 1);
-    sea_node_put_text(arena, root, "vision_feature_select_strategy", "default");
-    return sea_stage_write_json(run->stage, "model/processor_config.json", root, err);
-}
-
 static enum sea_status
 save(struct tune_run *run, struct sea_err *err)
 {
-    struct sea_mllm_folder folder = {
-        .clip = run->clip, .adapter = run->adapter, .lm = run->lm, .patches = run->m,
-        .layer = sea_stage_int(run->stage, "model.vision.layer"),
-        .image_token = sea_tokenizer_find(run->tokenizer, SEA_IMAGE_TAG) };
-    char dir[SEA_PATH_MAX];
-    enum sea_status status = sea_stage_path(run->stage, "model", dir, err);
+    struct sea_tuned tuned = { .stage = run->stage, .clip = run->clip, .adapter = run->adapter,
+                               .lm = run->lm, .tokenizer = run->tokenizer,
+                               .language = run->language, .view = &run->pictures.view };
 
-    if (!status && folder.image_token < 0)
-        folder.image_token = sea_tokenizer_count(run->tokenizer);
-    if (!status)
-        status = sea_mllm_save(&folder, dir, err);
-    if (!status)
-        status = sea_tokenizer_copy(run->language, dir, err);
-    if (!status)
-        status = sea_image_view_save(&run->pictures.view, dir, err);
-    if (!status)
-        status = write_generation_config(run, err);
-    return status ? status : write_processor_config(run, err);
+    /* The folder may need a wider copy of the language model: make room for it. */
+    sea_adamw_destroy(run->adamw);
+    sea_mllm_work_destroy(run->work);
+    run->adamw = NULL;
+    run->work = NULL;
+    return sea_tuned_save(&tuned, err);
 }
 
 static void

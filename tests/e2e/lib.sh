@@ -49,7 +49,7 @@ bad() {                         # what, format and values of the details
     failed=$((failed + 1))
     echo "FAIL $what"
     # shellcheck disable=SC2059
-    printf "$@" | sed 's/^/    /' | head -n "${LINES_SHOWN:-25}"
+    printf "$@" | sed 's/^/    /' | head -n "${LINES_SHOWN:-40}"
 }
 
 skip() {                        # what, why

@@ -34,6 +34,10 @@ check_rc "the same submission again ends well" 0
 check_match "and finds everything in the cache" \
     '^2 experiments succeeded; 10 of 10 stages came from the cache$' "$err"
 
+run "$sea" plan "$tiny" "${sets[@]}"
+check_rc "plan beside a service" 0
+check_equal "plan tells that all ten stages are cached" 10 "$(grep -cE '^cached: [a-z]+$' <<< "$out")"
+
 run "$sea" submit "$tiny" "${sets[@]}" --key night-1 --json
 first=$out
 run "$sea" submit "$tiny" "${sets[@]}" --key night-1 --json
@@ -88,7 +92,7 @@ done
 check_match "curves are there" '^[1-9]' "$(sql "SELECT count(*) FROM sea.metric_series
     WHERE experiment_id = ${ids[1]} AND stage = 'align'")"
 check_equal "every answer that was scored is there" \
-    "$(cat "$SEA_DATA"/tmp/none 2>/dev/null; sql "SELECT count(*) FROM sea.answer a
+    "$(sql "SELECT count(*) FROM sea.answer a
         JOIN sea.stage_run s ON s.output_stage_id = a.stage_id AND s.output_epoch = a.epoch
         WHERE s.experiment_id = ${ids[0]} AND NOT a.control AND a.gold IS NOT NULL")" \
     "$(sql "SELECT count(*) FROM sea.answer a
@@ -168,6 +172,11 @@ wait_until 60 has_ended "$id"
 check_equal "the experiment succeeds" succeeded "$(state_of "$id")"
 check_match "each attempt went on from a checkpoint of the one before" '^[3-9]' \
     "$(sql "SELECT count(*) FROM sea.attempt WHERE stage_id = $stage AND resumed_step > 0")"
+check_equal "and really did: the stage says from which step" \
+    "$(sql "SELECT string_agg(resumed_step::text, ' ' ORDER BY epoch) FROM sea.attempt
+            WHERE stage_id = $stage AND resumed_step > 0")" \
+    "$(sql "SELECT string_agg(substring(text FROM 'at step ([0-9]+) of'), ' ' ORDER BY epoch)
+            FROM sea.event WHERE stage_id = $stage AND text LIKE 'going on with%'")"
 check_equal "the log counts the lost attempts" 3 \
     "$(sql "SELECT count(*) FROM sea.attempt WHERE stage_id = $stage AND state = 'lost'")"
 

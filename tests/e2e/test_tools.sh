@@ -238,6 +238,10 @@ check_match "and their values" 'lambda=0$' "$out"
 cp "$work/chain.json" "$work/resolved.json"
 run "$sea" config check "$work/resolved.json" --json
 check_equal "a resolved experiment resolves to itself" "$(cat "$work/resolved.json")" "$out"
+for file in configs/experiments/*.yaml; do
+    run "$sea" config check "$file"
+    check_rc "$file is a good experiment file" 0
+done
 run "$sea" config doc
 check_match "config doc describes every key" '`stages.align.lambda`' "$out"
 run "$sea" config errors

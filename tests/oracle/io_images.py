@@ -109,7 +109,7 @@ def main():
             small = image.resize((width, height), kind)
             row["resized"].append({"width": width, "height": height, "kind": kind,
                                    "rgb": sha(small.tobytes())})
-        for size, crop, pad in [(32, 32, False), (32, 32, True), (28, 40, False), (40, 28, True),
+        for size, crop, pad in [(32, 32, False), (32, 32, True), (28, 41, False), (40, 28, True),
                                 (33, 21, False)]:
             pixels = preprocess(image, size, crop, pad, CLIP_MEAN, CLIP_STD)
             row["views"].append({"size": size, "crop": crop, "pad": pad,

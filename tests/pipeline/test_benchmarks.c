@@ -106,7 +106,8 @@ answers_that_do_not_fit_are_refused_with_counts(void)
     struct sea_err err;
     const char *answers = put_file("gqa_b.jsonl",
         "{\"question_id\": \"01\", \"text\": \"cat\"}\n{\"question_id\": \"01\", \"text\": \"x\"}\n"
-        "{\"question_id\": \"9\", \"text\": \"cat\"}\n{\"question_id\": \"3\", \"text\": \"no\"}\n");
+        "{\"question_id\": \"9\", \"text\": \"cat\"}\n"
+        "{\"question_id\": \"3\", \"text\": \"no\"}\n");
 
     score("gqa", questions, answers, gold, NULL, &err);
     CHECK_FAILS(err, SEA_E_FORMAT, "1 missing (\"02\"), 1 doubled (\"01\"), 1 unknown (\"9\")");
@@ -492,8 +493,8 @@ mmbench_needs_every_rotation(void)
     CHECK_INT(result.rows_count, 2);            /* one question, two rotations */
     score("mmbench", put_file("mm2.tsv", "index\tquestion\n1\tx\n"), answers, NULL, NULL, &err);
     CHECK_FAILS(err, SEA_E_FORMAT, "has no column \"A\"");
-    score("mmbench", put_file("mm2.tsv", "index\tquestion\tA\tB\timage\n1\t\"x\ta\tb\tc\n"), answers,
-          NULL, NULL, &err);
+    score("mmbench", put_file("mm2.tsv", "index\tquestion\tA\tB\timage\n1\t\"x\ta\tb\tc\n"),
+          answers, NULL, NULL, &err);
     CHECK_FAILS(err, SEA_E_FORMAT, "a quoted cell does not end");
 }
 
@@ -646,8 +647,10 @@ blind_answers_score_at_chance(void)
         double chance, tolerance;
     } cases[] = {
         { 0, say_yes, "accuracy", 0.5, 0 },          { 0, say_yes, "random/accuracy", 0.5, 0 },
-        { 2, say_yes, "answer_type/yes/no", 0.5, 0 }, { 2, say_blue, "answer_type/other", 0.125, 0 },
-        { 2, say_blue, "answer_type/number", 0.25, 0 }, { 2, say_blue, "answer_type/yes/no", 0.5, 0 },
+        { 2, say_yes, "answer_type/yes/no", 0.5, 0 },
+        { 2, say_blue, "answer_type/yes/no", 0.5, 0 },
+        { 2, say_blue, "answer_type/other", 0.125, 0 },
+        { 2, say_blue, "answer_type/number", 0.25, 0 },
         { 3, say_b, "accuracy", 0.25, 0 },           { 3, say_b, "img_accuracy", 0.25, 0.11 },
         { 4, say_b, "vanilla_accuracy", 0.25, 0 },   { 4, say_b, "circular_accuracy", 0, 0 },
     };
@@ -703,9 +706,12 @@ shuffled_answers_and_exports_score_the_same(void)
         sea_bench_rows_write(&shuffled, &two);
         CHECK(one.len > 1000 && strcmp(one.data, two.data) == 0);
         CHECK_INT(plain.metrics_count, shuffled.metrics_count);
-        for (size_t m = 0; m < plain.metrics_count; m++)
-            CHECK(memcmp(&plain.metrics[m].value, &shuffled.metrics[m].value, sizeof(double)) == 0
-                  && (isnan(plain.metrics[m].low) || plain.metrics[m].low == shuffled.metrics[m].low));
+        for (size_t m = 0; m < plain.metrics_count; m++) {
+            const struct sea_bench_metric *a = &plain.metrics[m], *b = &shuffled.metrics[m];
+
+            CHECK(memcmp(&a->value, &b->value, sizeof(double)) == 0);
+            CHECK(isnan(a->low) || a->low == b->low);
+        }
         CHECK_OK(sea_bench_find(exams[e].name, &bench, &err), err);
         if (bench->dump && (e == 1 || e == 2)) {        /* forms that we read ourselves */
             const char *folder = sea_arena_printf(arena, "%s/eval/%s", world, exams[e].folder);

@@ -172,7 +172,8 @@ static void
 digests_follow_contents_alone(void)
 {
     const char *images = put_images();
-    const char *text = "[" GOOD ", {\"id\": \"q\", \"image\": \"deep/b.png\", \"conversations\": []}]";
+    const char *text = "[" GOOD ", {\"id\": \"q\", \"image\": \"deep/b.png\", "
+                       "\"conversations\": []}]";
     const char *json = put_file("one.json", text);
     char one[SEA_SHA256_TEXT], two[SEA_SHA256_TEXT];
     struct sea_err err = { 0 };
@@ -200,12 +201,14 @@ static void
 objects_belong_to_their_pictures(void)
 {
     const char *json = put_file("objects.json",
-        "{\"info\": {\"x\": \"[{\"}, \"annotations\": [{\"id\": 1, \"image_id\": 9, \"category_id\": "
-        "3, \"bbox\": [1, 2.5, 3, 4]}, {\"id\": 2, \"image_id\": 5, \"category_id\": 1, \"bbox\": "
-        "[0, 0, 1, 1]}, {\"id\": 3, \"image_id\": 9, \"category_id\": 1, \"bbox\": [5, 5, 2, 2], "
-        "\"segmentation\": [[1, 2]]}], \"images\": [{\"id\": 9, \"file_name\": \"z.png\", \"width\": "
-        "8, \"height\": 9}, {\"id\": 5, \"file_name\": \"a.png\", \"width\": 8, \"height\": 8, "
-        "\"background\": \"blue\"}], \"categories\": [{\"id\": 1, \"name\": \"cat\", "
+        "{\"info\": {\"x\": \"[{\"}, \"annotations\": [{\"id\": 1, \"image_id\": 9, "
+        "\"category_id\": 3, \"bbox\": [1, 2.5, 3, 4]}, {\"id\": 2, "
+        "\"image_id\": 5, \"category_id\": 1, \"bbox\": [0, 0, 1, 1]}, "
+        "{\"id\": 3, \"image_id\": 9, \"category_id\": 1, \"bbox\": [5, 5, 2, 2], "
+        "\"segmentation\": [[1, 2]]}], \"images\": [{\"id\": 9, \"file_name\": \"z.png\", "
+        "\"width\": 8, \"height\": 9}, {\"id\": 5, \"file_name\": \"a.png\", "
+        "\"width\": 8, \"height\": 8, \"background\": \"blue\"}], "
+        "\"categories\": [{\"id\": 1, \"name\": \"cat\", "
         "\"supercategory\": \"animal\"}, {\"id\": 3, \"name\": \"key\"}]}");
     const struct sea_pictured *image;
     struct sea_objects objects;
@@ -239,8 +242,9 @@ text_comes_in_three_forms(void)
     struct sea_text_set set;
     struct sea_err err = { 0 };
 
-    CHECK_OK(sea_text_load(&set, put_file("t.jsonl", "{\"text\": \"a cat\"}\n\n{\"conversations\": ["
-                           PAIR("a cat\\nIs there?", "yes") "]}\n"), arena, &err), err);
+    CHECK_OK(sea_text_load(&set, put_file("t.jsonl", "{\"text\": \"a cat\"}\n\n"
+                           "{\"conversations\": [" PAIR("a cat\\nIs there?", "yes") "]}\n"),
+                           arena, &err), err);
     CHECK_INT(set.count, 2);
     CHECK_STR(set.rows[0].text, "a cat");
     CHECK(set.rows[1].text == NULL && set.rows[1].turns_count == 2);

@@ -2,7 +2,7 @@
 /* Suites: paths, defaults, refusals, and a digest that follows contents. */
 #include <stdlib.h>
 
-#include "pipeline/stages/suite_int.h"
+#include "pipeline/sea_suite.h"
 #include "tests/sea_test.h"
 
 static struct sea_arena *arena;
@@ -34,12 +34,12 @@ static void
 paths_default_to_the_published_names(void)
 {
     struct sea_suite suite;
+    const struct sea_node *node =
+        config("name: s\nroot: /r\nbenchmarks:\n  - {name: pope}\n"
+               "  - {name: gqa, folder: g, questions: q.jsonl, images: i, "
+               "annotations: [x, y], split: s, max_new: 3}\n", NULL);
 
-    CHECK_OK(sea_suite_load(&suite,
-                            config("name: s\nroot: /r\nbenchmarks:\n  - {name: pope}\n"
-                                   "  - {name: gqa, folder: g, questions: q.jsonl, images: i, "
-                                   "annotations: [x, y], split: s, max_new: 3}\n", NULL),
-                            arena, &err), err);
+    CHECK_OK(sea_suite_load(&suite, node, arena, &err), err);
     if (err.status)
         return;
     CHECK_STR(suite.name, "s");
@@ -58,9 +58,9 @@ static void
 the_experiment_can_put_another_root(void)
 {
     struct sea_suite suite;
+    const struct sea_node *node = config("root: /r\nbenchmarks: [{name: pope}]\n", "/other");
 
-    CHECK_OK(sea_suite_load(&suite, config("root: /r\nbenchmarks: [{name: pope}]\n", "/other"),
-                            arena, &err), err);
+    CHECK_OK(sea_suite_load(&suite, node, arena, &err), err);
     CHECK_STR(suite.items[0].questions, "/other/pope/llava_pope_test.jsonl");
 }
 

@@ -107,7 +107,6 @@ what_only_changes_speed_or_place_does_not(void)
     CHECK_STR(key("align", "align.checkpoint_every=7"), base);
     CHECK_STR(key("align", "resources.device=cpu"), base);
     CHECK_STR(key("align", "name=other"), base);
-    CHECK_STR(key("align", "tune.lr=0.1"), base);
     snprintf(set, sizeof(set), "data.pretrain.images=%s/img2", root);
     CHECK_STR(key("align", set), base);
 }

@@ -2,7 +2,7 @@
 /* Rows as packed batches: expansion, cutting, what is supervised, order of passes. */
 #include <stdlib.h>
 
-#include "pipeline/stages/stages_int.h"
+#include "pipeline/stages/tune_int.h"
 #include "tests/sea_test.h"
 
 #define IMG SEA_IMAGE_ID
@@ -116,8 +116,63 @@ steps_follow_from_passes_or_are_given(void)
     CHECK_INT(sea_run_steps(0, 0, 3, 8, &samples), 1);
 }
 
+/* Logits of a short text; the caller frees. */
+static float *
+logits_of(const struct sea_lm *lm, struct sea_err *err)
+{
+    static const int32_t ids[] = { 1, 5, 17, 3 }, start[] = { 0, 4 };
+    struct sea_lm_batch batch = { .rows = 4, .segments = 1, .start = start, .ids = ids };
+    struct sea_lm_limits limits = { .rows = 4 };
+    struct sea_lm_work *work;
+    float *out = calloc((size_t)(4 * lm->desc.vocab), sizeof(float));
+
+    CHECK_OK(sea_lm_work_create(&work, lm, &limits, err), *err);
+    CHECK_OK(sea_lm_logits(lm, work, &batch, NULL, out, err), *err);
+    sea_lm_work_destroy(work);
+    return out;
+}
+
+static void
+a_wider_model_says_the_same_of_the_old_words(void)
+{
+    struct sea_lm_desc desc = sea_lm_defaults();
+    struct sea_device device;
+    struct sea_lm *lm, *wide;
+    struct sea_err err = { 0 };
+    int tied, row, word;
+
+    CHECK_OK(sea_device_open(&device, "cpu:1", &err), err);
+    desc.vocab = 30;
+    desc.D = 16;
+    desc.F = 32;
+    desc.layers = 2;
+    desc.H = desc.K = 2;
+    desc.E = 8;
+    desc.max_positions = 16;
+    for (tied = 0; tied < 2; tied++) {
+        float *old, *new;
+
+        desc.tied = tied;
+        CHECK_OK(sea_lm_create(&lm, &device, &desc, 3, false, &err), err);
+        CHECK_OK(sea_lm_widen(&wide, lm, 64, &err), err);
+        CHECK_INT(wide->desc.vocab, 64);
+        old = logits_of(lm, &err);
+        new = logits_of(wide, &err);
+        for (row = 0; row < 4; row++)
+            for (word = 0; word < 64; word++)
+                CHECK_NEAR(new[row * 64 + word], word < 30 ? old[row * 30 + word] : 0, 0);
+        CHECK(old[7] != 0);
+        free(old);
+        free(new);
+        sea_lm_destroy(wide);
+        sea_lm_destroy(lm);
+    }
+    sea_device_close(&device);
+}
+
 SEA_TEST_MAIN("rows of the training stages",
     TEST(pictures_expand_and_labels_stay_with_their_words),
     TEST(rows_are_cut_after_expansion),
     TEST(each_pass_is_an_order_of_its_own_and_can_be_entered_anywhere),
-    TEST(steps_follow_from_passes_or_are_given))
+    TEST(steps_follow_from_passes_or_are_given),
+    TEST(a_wider_model_says_the_same_of_the_old_words))

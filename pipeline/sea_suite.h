@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * suite_int.h - suites: which benchmarks an eval runs, and where their files are
+ * sea_suite.h - suites: which benchmarks an eval runs, and where their files are
  *
  * A suite is a YAML file:
  *     name: scenes
@@ -15,8 +15,8 @@
  *         variant: NAME              of the scorer; default: the benchmark's first
  *         max_new: 128               words of an answer; default: the benchmark's
  */
-#ifndef SEA_SUITE_INT_H
-#define SEA_SUITE_INT_H
+#ifndef SEA_SUITE_H
+#define SEA_SUITE_H
 
 #include "engine/base/sea_file.h"
 #include "engine/base/sea_hash.h"

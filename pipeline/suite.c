@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "pipeline/stages/suite_int.h"
+#include "pipeline/sea_suite.h"
 
 #include <string.h>
 
-#include "pipeline/stage_int.h"
+#include "pipeline/sea_stage_body.h"
 
 #define SUITE_BYTES_MAX ((size_t)1 << 20)
 

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * stage_int.h - what the runtime gives to the bodies in stages/
+ * sea_stage_body.h - what the runtime gives to the bodies in stages/
  *
  * A body is one function: it reads stage->config and its inputs, writes below stage->out,
  * and returns. Everything of a run lives in stage->arena or is released by the body.
  */
-#ifndef SEA_STAGE_INT_H
-#define SEA_STAGE_INT_H
+#ifndef SEA_STAGE_BODY_H
+#define SEA_STAGE_BODY_H
 
 #include "engine/base/sea_file.h"
 #include "engine/sea_device.h"
