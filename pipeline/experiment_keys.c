@@ -59,6 +59,7 @@ static const struct sea_config_key keys[] = {
     { "stages.foundation.language.positions", SEA_KEY_INT, "512", 32, 131072, NULL, F, 0, "tokens of a sequence at most, pictures included" },
     { "stages.foundation.language.steps", SEA_KEY_INT, "800", 1, BIG, NULL, F, 0, "training steps" },
     { "stages.foundation.language.batch", SEA_KEY_INT, "32", 1, 65536, NULL, F, 0, "texts per step" },
+    { "stages.foundation.language.order", SEA_KEY_TEXT, "shuffle", 0, 0, "shuffle|file", F, 0, "texts at random, or as they stand in the file (easy ones first)" },
     { "stages.foundation.language.lr", SEA_KEY_REAL, "2.0e-3", TINY, 1, NULL, F, 0, "peak learning rate" },
     { "stages.foundation.language.weight_decay", SEA_KEY_REAL, "0.05", 0, 1, NULL, F, 0, "AdamW's decay of matrices" },
     { "stages.foundation.language.beta2", SEA_KEY_REAL, "0.98", 0, 0.999999, NULL, F, 0, "AdamW's second moment" },

@@ -26,7 +26,7 @@
  *                               with its answer-format line; one row in ten has no picture
  *                               but a first line "Scene: a cat and a dog."
  *   train/objects.json          COCO instances; an image also has "background"
- *   train/text.jsonl            for a language model alone; rows of three forms:
+ *   train/text.jsonl            for a language model alone, easy rows first; three forms:
  *       {"text": "a cat, a banana and a rocket"}                     a caption
  *       {"conversations": [...], "template": "bare"}    most rows: the values one after
  *                                   another read "a cat and a dog. fox? no. cat? yes"
@@ -59,7 +59,7 @@ struct sea_scenes_options {
     const char *names;          /* CLDR annotations en.xml; NULL: where Debian puts it */
 };
 
-/* out NULL, train 3000, eval 200, seed 1, kinds 40, size 72, objects 4, turns 8, rows 3. */
+/* out NULL, train 3000, eval 200, seed 1, kinds 40, size 72, objects 4, turns 8, rows 10. */
 void sea_scenes_defaults(struct sea_scenes_options *options);
 
 /* Called after each picture; done <= total. */

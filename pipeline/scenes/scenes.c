@@ -18,7 +18,7 @@ sea_scenes_defaults(struct sea_scenes_options *options)
 {
     *options = (struct sea_scenes_options){
         .train = 3000, .eval = 200, .seed = 1, .kinds = 40, .image_size = 72,
-        .objects_max = 4, .turns = 8, .text_rows = 3,
+        .objects_max = 4, .turns = 8, .text_rows = 10,
     };
 }
 

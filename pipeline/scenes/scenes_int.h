@@ -129,7 +129,8 @@ struct sea_talk_about {
     int turns;
     bool caption, color, place;
     bool only_existence;        /* nothing else is asked, */
-    bool is_bare;               /* and in one word, without a template: "axe? yes. ..." */
+    bool is_short;              /* in one word: "axe?", */
+    bool is_bare;               /* and without a template: "axe? yes. fox? no" */
 };
 /* False when nothing could be asked; buf is unchanged then. */
 bool sea_talk_write(struct sea_talk *talk, const struct sea_talk_about *about,

@@ -100,10 +100,10 @@ draw_yes(struct sea_rng *rng, int m, int objects)
 
 static void
 ask_existence(const struct sea_talk *talk, struct rounds *rounds, const struct sea_scene *scene,
-              bool is_bare, struct sea_rng *rng)
+              bool is_short, struct sea_rng *rng)
 {
     int n = scene->count, most = 2 * n < EXISTENCE_MAX ? 2 * n : EXISTENCE_MAX;
-    int m = is_bare ? most : n + (int)sea_rng_below(rng, (uint32_t)(most - n + 1));
+    int m = is_short ? most : n + (int)sea_rng_below(rng, (uint32_t)(most - n + 1));
     int yes = draw_yes(rng, m, n);
 
     for (int i = 0; i < m; i++) {
@@ -115,7 +115,7 @@ ask_existence(const struct sea_talk *talk, struct rounds *rounds, const struct s
         round = add_round(rounds, SEA_ASK_WORD);
         round->kind = kind;
         round->yes = i < yes;
-        if (is_bare)
+        if (is_short)
             sea_buf_addf(&round->question, "%s?", talk->kinds->items[kind].name);
         else
             sea_say_exists(&round->question, talk->kinds->items[kind].name);
@@ -184,7 +184,7 @@ ask_look(const struct sea_talk *talk, struct rounds *rounds, const struct sea_ta
     static const double count_odds[] = { 0, 1.0, 0.25, 0.4, 0.4 };
     struct round *round;
 
-    ask_existence(talk, rounds, scene, about->is_bare, rng);
+    ask_existence(talk, rounds, scene, about->is_short, rng);
     if (about->only_existence)
         return;
     if (about->color && sea_rng_below(rng, 3) == 0) {
@@ -274,7 +274,7 @@ sea_talk_write(struct sea_talk *talk, const struct sea_talk_about *about,
 
         sea_buf_puts(buf, i ? ", " : "[");
         write_turn(buf, "human", i == 0 ? about->head : about->is_bare ? ". " : "",
-                   &round->question, about->is_bare ? "" : tails[round->ask]);
+                   &round->question, about->is_short ? "" : tails[round->ask]);
         sea_buf_puts(buf, ", ");
         write_turn(buf, "gpt", about->is_bare ? " " : "", &round->answer, "");
         if (round->kind >= 0)

@@ -134,13 +134,15 @@ write_text(struct sea_buf *buf, struct sea_talk *talk, int64_t i)
     int count;
 
     sea_rng_init(&rng, options->seed, sea_rng_stream("scenes text", (uint64_t)i, 0));
-    form = sea_rng_below(&rng, 20);
+    form = i < options->train * options->text_rows * 9 / 20 ? 1 : sea_rng_below(&rng, 20);
     count = draw_count(&rng, options->objects_max);
-    /* Most rows ask for existence in one word, close to the list: comparing a word with the
-     * words above it is what the language model must have learned before it meets pictures,
-     * and it is learned there first, from long lists with many questions. */
-    about.is_bare = form > 0 && form < 14;
-    if (about.is_bare && count < 3)
+    /* In the order of learning. Comparing a word with the words above it is what the language
+     * model must be able to do before it meets pictures, and it is learned first, in a few
+     * hundred steps, where many one-word questions stand close to long lists. The rest of the
+     * file carries it over to the wording and the template of the conversations. */
+    about.is_bare = form > 0 && form < 6;
+    about.is_short = form > 0 && form < 10;
+    if (about.is_short && count < 3)
         count = options->objects_max;
     sea_scene_sample(&rng, talk->kinds, options->image_size, count, false, &scene);
     sea_buf_init(&head, 1 << 20);
@@ -153,9 +155,9 @@ write_text(struct sea_buf *buf, struct sea_talk *talk, int64_t i)
         goto out;
     }
     about.only_existence = form < 16;
-    about.turns = about.is_bare ? 6 : 2 + (int)sea_rng_below(&rng, 3);
-    about.place = form % 2;
-    if (form % 2) {
+    about.turns = about.is_short ? 6 : 2 + (int)sea_rng_below(&rng, 3);
+    about.place = sea_rng_below(&rng, 2);
+    if (about.place) {
         about.color = sea_rng_below(&rng, 4) == 0;
         sea_say_caption(&head, &scene, talk->kinds, about.color);
     } else {

@@ -26,6 +26,7 @@ struct text_run {
     struct sea_order order;
     struct sea_packed packed;
     int64_t batch, steps;
+    bool in_file_order;
 };
 
 /* ---- tokenizer ---- */
@@ -208,6 +209,7 @@ prepare(struct text_run *run, const char *dir, struct sea_err *err)
     desc.eos_count = 1;
     run->batch = sea_stage_int(stage, "language.batch");
     run->steps = sea_stage_int(stage, "language.steps");
+    run->in_file_order = strcmp(sea_stage_text(stage, "language.order"), "file") == 0;
     limits.rows = sea_samples_most(&run->learned, run->batch, 0);
     sea_packed_init(&run->packed, limits.rows);
     sea_order_init(&run->order, run->learned.count, seed, "foundation.language.order");
@@ -225,6 +227,13 @@ prepare(struct text_run *run, const char *dir, struct sea_err *err)
     return sea_adamw_create(&run->adamw, &stage->device, &adamw, &part, 1, err);
 }
 
+/* "file": the rows as they stand, so that a file can put easy ones first. */
+static int64_t
+row_at(struct text_run *run, int64_t at)
+{
+    return run->in_file_order ? at % run->learned.count : sea_order_at(&run->order, at);
+}
+
 static enum sea_status
 step(void *arg, int64_t t, struct sea_err *err)
 {
@@ -237,7 +246,7 @@ step(void *arg, int64_t t, struct sea_err *err)
     sea_packed_clear(&run->packed);
     for (i = 0; i < run->batch; i++)
         sea_packed_add(&run->packed, &run->learned,
-                       sea_order_at(&run->order, t * run->batch + i), 0);
+                       row_at(run, t * run->batch + i), 0);
     batch = sea_packed_batch(&run->packed);
     status = sea_adamw_zero(run->adamw, err);
     if (!status)

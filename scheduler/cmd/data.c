@@ -40,7 +40,7 @@ sea_cmd_data(const struct sea_call *call, struct sea_err *err)
             { "--size", SEA_ARG_INT, &size, "PIXELS", "side of a picture (72)" },
             { "--turns", SEA_ARG_INT, &turns, "N", "rounds of a conversation (8)" },
             { "--text-rows", SEA_ARG_INT, &text_rows, "N",
-              "rows of language-model text per scene (3)" },
+              "rows of language-model text per scene (10)" },
             { "--font", SEA_ARG_TEXT, &options.font, "FILE", "NotoColorEmoji.ttf" },
             { "--names", SEA_ARG_TEXT, &options.names, "FILE", "CLDR annotations, en.xml" },
         };
