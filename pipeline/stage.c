@@ -442,11 +442,18 @@ finish(struct sea_stage *stage, struct sea_err *err)
 
 /* ---- running ---- */
 
+/* The option, where one is given, else the experiment. */
+static const char *
+choose_device(const struct sea_stage *stage, const struct sea_stage_options *options)
+{
+    return options->device && options->device[0] ? options->device
+                                                 : sea_stage_text(stage, "resources.device");
+}
+
 static enum sea_status
 prepare(struct sea_stage *stage, const struct sea_stage_options *options, struct sea_err *err)
 {
     struct sea_experiment experiment;
-    const char *device;
     enum sea_status status = sea_experiment_one(options->config_path, stage->arena, &experiment,
                                                 err);
 
@@ -465,13 +472,11 @@ prepare(struct sea_stage *stage, const struct sea_stage_options *options, struct
                                stage->inputs_count, stage->key, err);
     if (status)
         return status;
-    device = options->device && options->device[0] ? options->device
-                                                   : sea_stage_text(stage, "resources.device");
-    return sea_device_open(&stage->device, device, err);
+    return sea_device_open(&stage->device, choose_device(stage, options), err);
 }
 
 static enum sea_status
-work(struct sea_stage *stage, const struct body *body, struct sea_err *err)
+work(struct sea_stage *stage, const struct body *body, const char *device, struct sea_err *err)
 {
     bool done;
     int lock = -1;
@@ -489,7 +494,7 @@ work(struct sea_stage *stage, const struct body *body, struct sea_err *err)
     }
     sea_events_log(stage->events, "info", "stage %s, key %.12s, on %s", stage->def->name,
                    stage->key, sea_device_text(&stage->device));
-    if (strcmp(sea_stage_text(stage, "resources.device"), "auto") == 0 &&
+    if (strcmp(device, "auto") == 0 &&
         strcmp(stage->device.ops->name, "cpu") == 0)
         sea_events_log(stage->events, "info", "device auto: no GPU is there, using the CPU");
     status = body->run(stage, err);
@@ -520,7 +525,7 @@ sea_stage_run(const struct sea_stage_options *options, struct sea_err *err)
     stage.arena = sea_arena_create(NULL, body->def.name);
     status = prepare(&stage, options, err);
     if (!status)
-        status = work(&stage, body, err);
+        status = work(&stage, body, choose_device(&stage, options), err);
 out:
     if (status)
         sea_events_error(stage.events, err);

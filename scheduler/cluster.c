@@ -286,7 +286,7 @@ make_cluster(struct sea_cluster *cluster, struct sea_err *err)
         "max_wal_size = '512MB'\nfsync = on\nsynchronous_commit = on\nfull_page_writes = on\n"
         "timezone = 'UTC'\nlog_timezone = 'UTC'\nlog_line_prefix = '%m [%p] %a '\n"
         "idle_in_transaction_session_timeout = '60s'\njit = off\n"
-        "include_if_exists = 'sea.conf'\n";
+        "unix_socket_permissions = 0700\n";
     char path[SEA_PATH_MAX], fresh[SEA_PATH_MAX + 8];
     const char *argv[] = { "initdb", "-D", fresh, "-U", "sea", "-E", "UTF8", "--locale=C",
                            "--auth=trust", "--no-instructions", NULL };
@@ -317,22 +317,6 @@ make_cluster(struct sea_cluster *cluster, struct sea_err *err)
         status = sea_fail_errno(err, "could not write \"%s\"", path);
     if (!status && rename(fresh, cluster->data))
         status = sea_fail_errno(err, "could not rename \"%s\" to \"%s\"", fresh, cluster->data);
-    return status;
-}
-
-/* Where the socket lies depends on where the folder lies, which may have been moved. */
-static enum sea_status
-write_place(const struct sea_cluster *cluster, struct sea_err *err)
-{
-    char path[SEA_PATH_MAX], line[256];
-    enum sea_status status = sea_path_join(path, cluster->data, "sea.conf", err);
-
-    snprintf(line, sizeof(line), "unix_socket_directories = '%s'\n"
-             "unix_socket_permissions = 0700\n", cluster->socket);
-    if (!status)
-        status = sea_file_replace(path, line, strlen(line), err);
-    if (!status && chmod(path, 0644))
-        status = sea_fail_errno(err, "could not open \"%s\" to the server", path);
     return status;
 }
 
@@ -382,20 +366,22 @@ make_database(struct sea_cluster *cluster, struct sea_err *err)
 enum sea_status
 sea_cluster_start(struct sea_cluster *cluster, struct sea_err *err)
 {
+    /* Where the socket lies depends on where the folder lies, which may have been moved: no
+     * file says it. pg_ctl gives the option to a shell; the path has no quotes. */
+    char place[sizeof(cluster->socket) + 8];
     const char *argv[] = { "pg_ctl", "start", "-w", "-s", "-t", "60", "-D", cluster->data,
-                           "-l", cluster->log, NULL };
+                           "-l", cluster->log, "-o", place, NULL };
     enum sea_status status;
     int exit_status;
 
+    snprintf(place, sizeof(place), "-k '%s'", cluster->socket);
     status = make_log(cluster, err);
     if (!status)
         status = make_cluster(cluster, err);
     if (!status)
         status = make_folder(cluster, cluster->socket, err);
     if (!status && !sea_cluster_is_running(cluster)) {
-        status = write_place(cluster, err);
-        if (!status)
-            status = run_program(cluster, argv, &exit_status, err);
+        status = run_program(cluster, argv, &exit_status, err);
         /* Somebody else may have started it at the same moment. */
         if (!status && exit_status && !sea_cluster_is_running(cluster))
             status = fail_program(cluster, "start PostgreSQL", exit_status, err);

@@ -16,6 +16,7 @@
 struct seen {                   /* of one stage run, between two looks */
     int64_t id;
     char state[16];
+    int64_t total;              /* another one: the stage has begun a new phase */
     int64_t first_done, first_ms, told_ms;
 };
 
@@ -80,7 +81,8 @@ show_row(struct follow *follow, const struct sea_rows *rows, size_t row, struct 
     bool changed = strcmp(seen->state, state) != 0, running = strcmp(state, "running") == 0;
     char rate[64] = "";
 
-    if (changed || seen->first_done < 0 || done < seen->first_done) {
+    if (changed || seen->first_done < 0 || done < seen->first_done || total != seen->total) {
+        seen->total = total;
         seen->first_done = done;
         seen->first_ms = sea_clock_ms();
     }

@@ -138,10 +138,10 @@ answer(struct sea_db *db, struct MHD_Connection *connection, const char *url, FI
         *type = "text/html; charset=utf-8";
         status = write_dashboard(db, to, err);
     } else if (strcmp(url, "/api/experiments") == 0) {
-        status = write_json(db, "cli_experiments", SEA_NO_PARAMS, to, err);
+        status = write_json(db, "cli_experiments_all", SEA_NO_PARAMS, to, err);
     } else if (strcmp(url, "/api/stages") == 0 && id && strtoll(id, NULL, 10) > 0) {
-        status = write_json(db, "cli_stages", SEA_PARAMS(SEA_P_INT(strtoll(id, NULL, 10))), to,
-                            err);
+        status = write_json(db, "cli_stages_all",
+                            SEA_PARAMS(SEA_P_INT(strtoll(id, NULL, 10))), to, err);
     } else if (strcmp(url, "/api/leaderboard") == 0) {
         status = write_json(db, "cli_scores", SEA_PARAMS(SEA_P_NULL, SEA_P_NULL), to, err);
     } else if (strcmp(url, "/health") == 0) {

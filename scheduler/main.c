@@ -2,6 +2,7 @@
 /* The program: finds the command, calls it, reports one error. */
 #include <errno.h>
 #include <limits.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -35,10 +36,10 @@ static const struct command commands[] = {
     { "nightly",     sea_cmd_nightly,     "nightly list|report [--json]", "schedules and regressions" },
     { "worker",      sea_cmd_worker,      "worker [--device D] [--once]", "claim stages and run them" },
     { "scheduler",   sea_cmd_scheduler,   "scheduler", "promote, resolve and rescue stages" },
-    { "serve",       sea_cmd_serve,       "serve [--port N]", "dashboard and metrics over HTTP" },
+    { "serve",       sea_cmd_serve,       "serve [--port N]", "dashboard over HTTP" },
     { "migrate",     sea_cmd_migrate,     "migrate [--json]", "bring the database's schema up to date" },
     { "doctor",      sea_cmd_doctor,      "doctor [--json]", "what is installed, what is wrong, how to mend it" },
-    { "config",      sea_cmd_config,      "config check FILE | config doc", "check an experiment file; print the reference of keys" },
+    { "config",      sea_cmd_config,      "config check FILE | config doc | config errors", "check an experiment file; print the reference of keys, of errors" },
     { "stage",       sea_cmd_stage,       "stage NAME --config FILE --in KEY=DIR … --out DIR [--events FD|FILE] [--device D]", "run one stage alone, without PostgreSQL" },
     { "data",        sea_cmd_data,        "data scenes --out DIR [--train N] [--eval N] [--kinds K] [--seed S]", "make the demo data set" },
     { "model",       sea_cmd_model,       "model inspect|logits|generate …", "look at a model alone" },
@@ -74,6 +75,21 @@ find_command(const char *name)
     return NULL;
 }
 
+/* A write that failed inside a command left its mark on the stream, but no errno. */
+static enum sea_status
+finish_output(struct sea_err *err)
+{
+    struct pollfd out = { .fd = STDOUT_FILENO, .events = POLLOUT };
+
+    if (fflush(stdout) != 0 && errno != EPIPE)
+        return sea_fail_errno(err, "could not write to standard output");
+    if (!ferror(stdout) || (poll(&out, 1, 0) > 0 && (out.revents & (POLLERR | POLLHUP))))
+        return SEA_OK;          /* all is written, or the reader went away */
+    sea_fail(err, SEA_E_IO, "could not write all to standard output");
+    sea_hint(err, "The disk that it goes to may be full.");
+    return SEA_E_IO;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -106,8 +122,8 @@ main(int argc, char **argv)
                               .program = program,
                               .arena = sea_arena_create(NULL, command->name) };
     status = command->run(&call, &err);
-    if (!status && fflush(stdout) != 0 && errno != EPIPE)
-        status = sea_fail_errno(&err, "could not write to standard output");
+    if (!status)
+        status = finish_output(&err);
     if (status)
         sea_err_print(&err, "sea", stderr);
     sea_arena_destroy(call.arena);

@@ -297,7 +297,8 @@ send_checkpoint(struct sea_relay *relay, struct sea_err *err)
              (long long)fence->epoch, (long long)relay->checkpoint.step);
     status = sea_store_checkpoint_keep(relay->options.store, relay->options.out,
                                        relay->checkpoint.path, name, relay->arena, &files, &mine);
-    if (!status) {
+    /* Without files the stage has replaced it: the event of the next one is on its way. */
+    if (!status && files.count) {
         status = sea_queue_checkpoint(relay->options.db, fence, relay->checkpoint.step, name,
                                       &files, relay->arena, &replaced, &mine);
         if (status == SEA_E_SERVICE || status == SEA_E_LEASE) {

@@ -76,6 +76,10 @@ sea_store_check(const struct sea_store *store, size_t *checked, size_t *bad,
  * Keeps what a child needs to go on from checkpoint (a folder below out, as its event names
  * it): all of out except other checkpoints and files being written. What may still grow is
  * copied, what is finished is linked. files get the list with hashes.
+ *
+ * The stage may replace the checkpoint meanwhile. Then nothing is kept, files are empty, and
+ * what name held before is still there: only a copy that holds all that the checkpoint's
+ * DONE lists takes its place.
  */
 SEA_MUST_CHECK enum sea_status
 sea_store_checkpoint_keep(const struct sea_store *store, const char *out, const char *checkpoint,

@@ -14,6 +14,7 @@
 
 #define COPY_BYTES ((size_t)1 << 20)
 #define LINK_BYTES_MIN ((uint64_t)64 << 20)     /* files that nobody appends to any more */
+#define DONE_BYTES_MAX ((size_t)1 << 20)
 
 /* ---- one file ---- */
 
@@ -339,33 +340,40 @@ checkpoint_path(const struct sea_store *store, const char *name, char out[SEA_PA
     return sea_path_join(out, store->root, relative, err);
 }
 
+/*
+ * The stage goes on while its files are copied, and may remove the checkpoint: the next one
+ * takes its place. So the checkpoint's own files, which nobody changes, are linked first and
+ * looked at afterwards; then the rest is copied, and counts when the stage's mark is still
+ * the one that was there before, because a checkpoint belongs to one phase of a stage.
+ */
 struct keeping {
     const char *out, *checkpoint, *to;
+    bool finished;              /* at the checkpoint's own files */
     struct sea_arena *arena;
     struct sea_artifacts *files;
     size_t room;
 };
 
 static enum sea_status
-keep_file(void *arg, const char *relative, uint64_t bytes, struct sea_err *err)
+keep_file(void *arg, const char *name, uint64_t bytes, struct sea_err *err)
 {
     struct keeping *k = arg;
-    char from[SEA_PATH_MAX], to[SEA_PATH_MAX];
-    size_t len = strlen(k->checkpoint);
-    bool finished = strncmp(relative, k->checkpoint, len) == 0 && relative[len] == '/';
+    char from[SEA_PATH_MAX], to[SEA_PATH_MAX], relative[SEA_PATH_MAX];
     struct sea_artifact *file;
     enum sea_status status;
 
-    if (!finished && (strncmp(relative, "checkpoint/", 11) == 0 || strstr(relative, ".tmp")))
+    if (!k->finished && (strncmp(name, "checkpoint/", 11) == 0 || strstr(name, ".tmp")))
         return SEA_OK;
-    status = sea_path_join(from, k->out, relative, err);
+    status = sea_path_join(relative, k->finished ? k->checkpoint : "", name, err);
+    if (!status)
+        status = sea_path_join(from, k->out, relative, err);
     if (!status)
         status = sea_path_join(to, k->to, relative, err);
     if (!status)
         status = parent_create(to, err);
     if (!status)
-        status = finished || bytes >= LINK_BYTES_MIN ? link_or_copy(from, to, err)
-                                                     : copy_file(from, to, err);
+        status = k->finished || bytes >= LINK_BYTES_MIN ? link_or_copy(from, to, err)
+                                                        : copy_file(from, to, err);
     if (status)
         return status;
     if (k->files->count == k->room) {
@@ -379,8 +387,120 @@ keep_file(void *arg, const char *relative, uint64_t bytes, struct sea_err *err)
     }
     file = &k->files->at[k->files->count++];
     file->path = sea_arena_strdup(k->arena, relative);
-    status = sea_hash_file(to, file->sha256, &file->bytes, err);
-    return status ? status : sync_file(to, err);
+    return SEA_OK;
+}
+
+static enum sea_status
+hash_kept(const struct keeping *k, struct sea_err *err)
+{
+    enum sea_status status = SEA_OK;
+    char path[SEA_PATH_MAX];
+    size_t i;
+
+    for (i = 0; i < k->files->count && !status; i++) {
+        struct sea_artifact *file = &k->files->at[i];
+
+        status = sea_path_join(path, k->to, file->path, err);
+        if (!status)
+            status = sea_hash_file(path, file->sha256, &file->bytes, err);
+        if (!status)
+            status = sync_file(path, err);
+    }
+    return status;
+}
+
+static const struct sea_artifact *
+find_kept(const struct keeping *k, const char *folder, const char *name)
+{
+    char path[SEA_PATH_MAX];
+    size_t i;
+
+    snprintf(path, sizeof(path), "%s%s%s", folder, *folder ? "/" : "", name);
+    for (i = 0; i < k->files->count; i++)
+        if (strcmp(k->files->at[i].path, path) == 0)
+            return &k->files->at[i];
+    return NULL;
+}
+
+/* *whole: DONE was copied, and every file that it lists, as it lists them. */
+static enum sea_status
+check_done(const struct keeping *k, bool *whole, struct sea_err *err)
+{
+    const struct sea_node *list, *one;
+    char path[SEA_PATH_MAX];
+    struct sea_node *done;
+    enum sea_status status;
+
+    *whole = false;
+    if (!find_kept(k, k->checkpoint, "DONE"))
+        return SEA_OK;
+    status = sea_path_join(path, k->to, k->checkpoint, err);
+    if (!status)
+        status = sea_path_join(path, path, "DONE", err);
+    if (!status)
+        status = sea_json_load(path, DONE_BYTES_MAX, k->arena, &done, err);
+    if (status)
+        return status;
+    list = sea_node_get(done, "files");
+    if (!list || list->kind != SEA_NODE_LIST || !list->count)
+        return sea_fail(err, SEA_E_FORMAT, "\"%s/%s/DONE\" lists no files", k->out,
+                        k->checkpoint);
+    for (one = list->first; one; one = one->next) {
+        const char *sha256 = sea_node_text(sea_node_get(one, "sha256"), "");
+        const struct sea_artifact *file = find_kept(k, k->checkpoint,
+                                                    sea_node_text(sea_node_get(one, "path"), ""));
+
+        if (!file || (int64_t)file->bytes != sea_node_int(sea_node_get(one, "bytes"), -1) ||
+            (*sha256 && strcmp(sha256, file->sha256) != 0))
+            return SEA_OK;
+    }
+    *whole = true;
+    return SEA_OK;
+}
+
+/* The stage's mark, "" while there is none. */
+static enum sea_status
+hash_mark(const struct keeping *k, char sha256[SEA_SHA256_TEXT], struct sea_err *err)
+{
+    char path[SEA_PATH_MAX];
+    enum sea_status status = sea_path_join(path, k->out, SEA_STAGE_MARK, err);
+    uint64_t bytes;
+
+    sha256[0] = 0;
+    return status || !sea_file_exists(path) ? status
+                                            : sea_hash_file(path, sha256, &bytes, err);
+}
+
+/* Fills k->to. Not *whole: the checkpoint was replaced meanwhile. */
+static enum sea_status
+copy_all(struct keeping *k, bool *whole, struct sea_err *err)
+{
+    char folder[SEA_PATH_MAX], mark[SEA_SHA256_TEXT];
+    const struct sea_artifact *kept;
+    enum sea_status status = hash_mark(k, mark, err);
+
+    *whole = false;
+    if (!status)
+        status = sea_path_join(folder, k->out, k->checkpoint, err);
+    k->finished = true;
+    if (!status)
+        status = sea_dir_walk(folder, keep_file, k, err);
+    k->finished = false;
+    if (!status)
+        status = sea_dir_walk(k->out, keep_file, k, err);
+    if (!status)
+        status = hash_kept(k, err);
+    if (!status)
+        status = check_done(k, whole, err);
+    kept = find_kept(k, "", SEA_STAGE_MARK);
+    if (!status && *whole && strcmp(kept ? kept->sha256 : "", mark) != 0)
+        *whole = false;
+    if (status == SEA_E_MISSING) {      /* what was there a moment ago */
+        sea_err_clear(err);
+        *whole = false;
+        status = SEA_OK;
+    }
+    return status;
 }
 
 enum sea_status
@@ -392,6 +512,8 @@ sea_store_checkpoint_keep(const struct sea_store *store, const char *out, const 
     struct keeping k = { .out = out, .checkpoint = checkpoint, .to = temp, .arena = arena,
                          .files = files };
     enum sea_status status = checkpoint_path(store, name, path, err);
+    struct sea_err ignored = { 0 };
+    bool whole = false;
 
     *files = (struct sea_artifacts){ 0 };
     if (!status && (!sea_path_is_inside(checkpoint) || strncmp(checkpoint, "checkpoint/", 11) != 0))
@@ -401,23 +523,23 @@ sea_store_checkpoint_keep(const struct sea_store *store, const char *out, const 
     snprintf(temp, sizeof(temp), "%s.tmp", path);
     status = sea_dir_remove(temp, err);
     if (!status)
+        status = copy_all(&k, &whole, err);
+    if (!status && whole)
         status = sea_dir_remove(path, err);
-    if (!status)
-        status = sea_dir_walk(out, keep_file, &k, err);
-    if (!status && files->count == 0)
-        status = sea_fail(err, SEA_E_MISSING, "checkpoint \"%s/%s\" is empty", out, checkpoint);
-    if (!status && rename(temp, path))
+    if (!status && whole && rename(temp, path))
         status = sea_fail_errno(err, "could not keep checkpoint \"%s\"", name);
-    if (status) {
-        struct sea_err ignored = { 0 };
-
-        if (sea_dir_remove(temp, &ignored))
-            sea_context(err, "and \"%s\" could not be removed", temp);
-        sea_context(err, "while keeping checkpoint \"%s/%s\"", out, checkpoint);
-        return status;
+    if (!status && whole) {
+        *strrchr(path, '/') = 0;
+        return sea_dir_sync(path, err);
     }
-    *strrchr(path, '/') = 0;
-    return sea_dir_sync(path, err);
+    *files = (struct sea_artifacts){ 0 };
+    if (!status)
+        sea_log(SEA_LOG_DEBUG, "checkpoint was replaced before it was kept path=%s/%s", out,
+                checkpoint);
+    if (sea_dir_remove(temp, &ignored))
+        sea_context(err, "and \"%s\" could not be removed", temp);
+    sea_context(err, "while keeping checkpoint \"%s/%s\"", out, checkpoint);
+    return status;
 }
 
 enum sea_status

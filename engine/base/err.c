@@ -30,6 +30,15 @@ status_row(enum sea_status status)
     return &status_rows[at];
 }
 
+/* One line: names out of files of others must not end it, nor steer a terminal. */
+static void
+make_plain(char *text)
+{
+    for (; *text; text++)
+        if ((unsigned char)*text < 0x20 || *text == 0x7f)
+            *text = '?';
+}
+
 enum sea_status
 sea_fail(struct sea_err *err, enum sea_status status, const char *fmt, ...)
 {
@@ -40,6 +49,7 @@ sea_fail(struct sea_err *err, enum sea_status status, const char *fmt, ...)
         va_start(args, fmt);
         vsnprintf(err->message, sizeof(err->message), fmt, args);
         va_end(args);
+        make_plain(err->message);
     }
     return err->status;
 }
@@ -59,6 +69,7 @@ sea_fail_errno(struct sea_err *err, const char *fmt, ...)
     va_end(args);
     len = strlen(err->message);
     snprintf(err->message + len, sizeof(err->message) - len, ": %s", strerror(code));
+    make_plain(err->message);
     sea_cause(err, "errno %d", code);
     if (code == ENOSPC || code == EDQUOT)
         sea_hint(err, "Free space on that file system; the work continues from its last "
@@ -76,6 +87,7 @@ sea_hint(struct sea_err *err, const char *fmt, ...)
     va_start(args, fmt);
     vsnprintf(err->hint, sizeof(err->hint), fmt, args);
     va_end(args);
+    make_plain(err->hint);
 }
 
 void
@@ -88,6 +100,7 @@ sea_cause(struct sea_err *err, const char *fmt, ...)
     va_start(args, fmt);
     vsnprintf(err->cause, sizeof(err->cause), fmt, args);
     va_end(args);
+    make_plain(err->cause);
 }
 
 void
@@ -105,6 +118,7 @@ sea_context(struct sea_err *err, const char *fmt, ...)
     va_start(args, fmt);
     vsnprintf(err->context + len, sizeof(err->context) - len, fmt, args);
     va_end(args);
+    make_plain(err->context);
 }
 
 void

@@ -380,7 +380,7 @@ entries_add(struct entries *entries, struct walk *walk, size_t len, const char *
             struct sea_err *err)
 {
     enum sea_status status;
-    struct stat st;
+    struct stat st, link;
     size_t room = sizeof(walk->path) - len, size = strlen(name) + 2;
     char *copy;
 
@@ -390,6 +390,11 @@ entries_add(struct entries *entries, struct walk *walk, size_t len, const char *
         return status;
     walk->path[len + strlen(name)] = 0;
     if (stat(walk->path, &st)) {
+        int code = errno;
+
+        if (code == ENOENT && lstat(walk->path, &link) && errno == ENOENT)
+            return SEA_OK;      /* removed meanwhile */
+        errno = code;
         sea_fail_errno(err, "could not look at \"%s\"", walk->path);
         sea_hint(err, "If it is a link, let it point to something that exists, or remove it.");
         return err->status;
@@ -418,6 +423,8 @@ entries_read(struct entries *entries, struct walk *walk, size_t len, int depth,
 
     walk->path[len] = 0;
     dir = opendir(walk->path);
+    if (!dir && depth && errno == ENOENT)
+        return SEA_OK;          /* removed meanwhile */
     if (!dir)
         return sea_fail_errno(err, "could not open folder \"%s\"", walk->path);
     if (fstat(dirfd(dir), &st)) {

@@ -8,7 +8,8 @@
  *
  * Invariants: (1) err->status == SEA_OK exactly when every text in it is empty;
  *             (2) the first failure wins: later sea_fail calls change nothing;
- *             (3) filling an error never allocates.
+ *             (3) filling an error never allocates;
+ *             (4) no text holds a control character: each has become '?'.
  * Asserts are for our own broken invariants, never for files, rows, users, devices.
  */
 #ifndef SEA_ERR_H

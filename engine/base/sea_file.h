@@ -62,7 +62,8 @@ SEA_MUST_CHECK enum sea_status sea_dir_remove(const char *path, struct sea_err *
 SEA_MUST_CHECK enum sea_status sea_dir_sync(const char *path, struct sea_err *err);
 
 /* Calls fn for every regular file below root, in byte order of the relative path
- * (folders by '/'); stops at the first status that is not SEA_OK and returns it. */
+ * (folders by '/'); stops at the first status that is not SEA_OK and returns it. What
+ * somebody removes below root meanwhile is left out. */
 typedef enum sea_status sea_dir_fn(void *arg, const char *relative, uint64_t bytes,
                                    struct sea_err *err);
 SEA_MUST_CHECK enum sea_status

@@ -149,8 +149,9 @@ newest_two(struct sea_db *db, int64_t *a, int64_t *b, struct sea_err *err)
     enum sea_status status = sea_db_query(db, "cli_newest_scored", SEA_NO_PARAMS, &rows, err);
 
     if (!status && sea_rows_count(rows) < 2) {
-        status = sea_fail(err, SEA_E_CONFIG, "%zu experiments have scores, --last needs 2",
-                          sea_rows_count(rows));
+        status = sea_fail(err, SEA_E_CONFIG, "%s has scores, --last needs two",
+                          sea_rows_count(rows) ? "one experiment" : "no experiment");
+        sea_hint(err, "`sea status` lists experiments.");
     } else if (!status) {
         *b = sea_rows_int(rows, 0, "experiment_id", err);
         *a = sea_rows_int(rows, 1, "experiment_id", err);
@@ -160,8 +161,9 @@ newest_two(struct sea_db *db, int64_t *a, int64_t *b, struct sea_err *err)
     return status;
 }
 
+/* SEA_E_CONFIG when one of them does not exist. */
 static enum sea_status
-print_names(struct sea_db *db, int64_t a, int64_t b, struct sea_err *err)
+check_names(struct sea_db *db, int64_t a, int64_t b, bool print, struct sea_err *err)
 {
     const int64_t ids[] = { a, b };
     enum sea_status status = SEA_OK;
@@ -170,8 +172,13 @@ print_names(struct sea_db *db, int64_t a, int64_t b, struct sea_err *err)
     for (i = 0; i < 2 && !status; i++) {
         struct sea_rows *rows = NULL;
 
-        status = sea_db_query_one(db, "cli_experiment", SEA_PARAMS(SEA_P_INT(ids[i])), &rows, err);
-        if (!status)
+        status = sea_db_query(db, "cli_experiment", SEA_PARAMS(SEA_P_INT(ids[i])), &rows, err);
+        if (!status && sea_rows_count(rows) == 0) {
+            status = sea_fail(err, SEA_E_CONFIG, "there is no experiment %lld",
+                              (long long)ids[i]);
+            sea_hint(err, "`sea status` lists experiments.");
+        }
+        if (!status && print)
             printf("%c = experiment %lld, %s\n", "AB"[i], (long long)ids[i],
                    sea_rows_text(rows, 0, "name", err));
         sea_rows_close(rows);
@@ -212,9 +219,11 @@ sea_cmd_compare(const struct sea_call *call, struct sea_err *err)
     if (!status && last)
         status = newest_two(db, &a, &b, err);
     if (!status)
+        status = check_names(db, a, b, false, err);
+    if (!status)
         status = check_comparable(db, a, b, err);
     if (!status && !json)
-        status = print_names(db, a, b, err);
+        status = check_names(db, a, b, true, err);
     if (!status)
         status = sea_db_query(db, "cli_pairs",
                               SEA_PARAMS(SEA_P_INT(a), SEA_P_INT(b), SEA_P_BOOL(control)), &rows,

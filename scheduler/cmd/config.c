@@ -113,6 +113,6 @@ sea_cmd_config(const struct sea_call *call, struct sea_err *err)
     if (strcmp(rest.at[0], "check") == 0 && rest.count == 2)
         return check_file(rest.at[1], &sets, json, call->arena, err);
     status = sea_fail(err, SEA_E_CONFIG, "\"config %s\" is not a command", rest.at[0]);
-    sea_hint(err, "Usage: sea %s | config errors", call->usage);
+    sea_hint(err, "Usage: sea %s", call->usage);
     return status;
 }

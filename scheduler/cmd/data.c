@@ -14,6 +14,16 @@ show_progress(void *arg, int64_t done, int64_t total)
     sea_events_progress(arg, done, total, "pictures");
 }
 
+/* The limits of sea_scenes.h, by the names that the command line has. */
+static enum sea_status
+check_range(const char *option, int64_t value, int64_t min, int64_t max, struct sea_err *err)
+{
+    if (value >= min && value <= max)
+        return SEA_OK;
+    return sea_fail(err, SEA_E_CONFIG, "%s is %lld, expected %lld to %lld", option,
+                    (long long)value, (long long)min, (long long)max);
+}
+
 enum sea_status
 sea_cmd_data(const struct sea_call *call, struct sea_err *err)
 {
@@ -57,9 +67,20 @@ sea_cmd_data(const struct sea_call *call, struct sea_err *err)
         status = sea_fail(err, SEA_E_CONFIG, "--out is missing");
         sea_hint(err, "Usage: sea %s", call->usage);
     }
-    if (!status && (seed < 0 || kinds > 10000 || kinds < 0 || size < 0 || size > 4096
-                    || turns < 0 || turns > 100 || text_rows < 0 || text_rows > 1000))
-        status = sea_fail(err, SEA_E_CONFIG, "a number is out of range");
+    if (!status)
+        status = check_range("--train", options.train, 1, 1000000, err);
+    if (!status)
+        status = check_range("--eval", options.eval, 8, 10000, err);
+    if (!status)
+        status = check_range("--seed", seed, 0, INT64_MAX, err);
+    if (!status)
+        status = check_range("--kinds", kinds, 12, 2000, err);
+    if (!status)
+        status = check_range("--size", size, 72, 480, err);
+    if (!status)
+        status = check_range("--turns", turns, 1, 8, err);
+    if (!status)
+        status = check_range("--text-rows", text_rows, 0, 100, err);
     if (status)
         return status;
     options.seed = (uint64_t)seed;

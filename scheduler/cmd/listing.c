@@ -100,13 +100,14 @@ sea_cmd_status(const struct sea_call *call, struct sea_err *err)
     if (status || listing.helped)
         return status;
     if (listing.rest.count == 0) {
-        status = print_query(db, "cli_experiments", SEA_NO_PARAMS, &listing,
+        status = print_query(db, listing.json ? "cli_experiments_all" : "cli_experiments",
+                             SEA_NO_PARAMS, &listing,
                              "no experiments yet: `sea submit FILE`", err);
     } else {
         status = take_id(db, listing.rest.at[0], &id, err);
         if (!status)
-            status = print_query(db, "cli_stages", SEA_PARAMS(SEA_P_INT(id)), &listing,
-                                 "no stages", err);
+            status = print_query(db, listing.json ? "cli_stages_all" : "cli_stages",
+                                 SEA_PARAMS(SEA_P_INT(id)), &listing, "no stages", err);
     }
     sea_db_close(db);
     return status;

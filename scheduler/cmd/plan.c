@@ -49,20 +49,18 @@ look_up(struct sea_db *db, const struct sea_node *config, const struct sea_plan_
     return status;
 }
 
-/* The database is asked when it is there; a plan needs none. */
+/* The database is asked when it is there; a plan needs none. Why it was not asked is in
+ * away. */
 static enum sea_status
 find_cached(const char *data, const struct sea_node *config,
             const struct sea_plan_report *report, struct sea_arena *arena, bool *cached,
-            bool *asked, struct sea_err *err)
+            struct sea_err *away, struct sea_err *err)
 {
-    struct sea_err away = { 0 };
     struct sea_home home;
     struct sea_db *db = NULL;
     enum sea_status status = SEA_OK;
 
-    *asked = sea_home_open(&home, data, &away) == SEA_OK
-             && sea_home_connect(&home, "sea plan", &db, &away) == SEA_OK;
-    if (*asked)
+    if (!sea_home_open(&home, data, away) && !sea_home_connect(&home, "sea plan", &db, away))
         status = look_up(db, config, report, arena, cached, err);
     sea_db_close(db);
     return status;
@@ -95,19 +93,24 @@ plan_one(const struct sea_node *config, const char *data, const char *device, bo
          struct sea_arena *arena, struct sea_err *err)
 {
     struct sea_plan_report report;
-    bool cached[SEA_PLAN_STAGES_MAX] = { false }, asked = false;
+    bool cached[SEA_PLAN_STAGES_MAX] = { false }, asked;
+    struct sea_err away = { 0 };
     enum sea_status status = sea_plan_report_make(config, device, arena, &report, err);
     size_t i;
 
     if (!status)
-        status = find_cached(data, config, &report, arena, cached, &asked, err);
+        status = find_cached(data, config, &report, arena, cached, &away, err);
     if (status)
         return status;
+    asked = away.status == SEA_OK;
     if (json)
         return print_json(&report, config, cached, asked, arena, err);
     sea_plan_report_print(&report, stdout);
-    if (!asked)
+    if (away.status == SEA_E_SERVICE)
         printf("cached: not known, no database is reachable\n");
+    else if (!asked)
+        printf("cached: not known, %s%s%s%s\n", away.message, away.hint[0] ? " (" : "",
+               away.hint, away.hint[0] ? ")" : "");
     for (i = 0; asked && i < report.count; i++)
         if (cached[i])
             printf("cached: %s\n", report.stages[i].name);

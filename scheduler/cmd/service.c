@@ -120,7 +120,7 @@ sea_cmd_down(const struct sea_call *call, struct sea_err *err)
     if (!status && home.is_private)
         status = sea_cluster_stop(&home.cluster, SEA_CLUSTER_FAST, err);
     if (!status)
-        printf("stopped %d processes%s\n", stopped + more,
+        printf("stopped %d process%s%s\n", stopped + more, stopped + more == 1 ? "" : "es",
                home.is_private ? " and PostgreSQL" : "");
     return status;
 }
@@ -153,7 +153,7 @@ sea_cmd_migrate(const struct sea_call *call, struct sea_err *err)
         printf("{\"version\":%d,\"newest\":%d,\"applied\":%zu}\n", (int)state.version,
                (int)state.newest, state.applied);
     else
-        printf("schema version %d, %zu migrations applied now\n", (int)state.version,
+        printf("schema version %d, migrations applied now: %zu\n", (int)state.version,
                state.applied);
     return SEA_OK;
 }

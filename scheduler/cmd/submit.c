@@ -17,7 +17,65 @@
 #include "scheduler/sea_worker.h"
 
 #define CONFIG_BYTES_MAX ((size_t)16 << 20)
+#define SUITE_BYTES_MAX ((size_t)1 << 20)
 #define SERVICE_AWAY_MS 60000   /* how long --wait waits for a database that went away */
+
+static bool
+names_path(const struct sea_config_key *key, const char *text)
+{
+    if (strcmp(key->path, "stages.label.words") == 0)
+        return strcmp(text, "auto") != 0;
+    return key->kind == SEA_KEY_FILE || key->kind == SEA_KEY_FOLDER
+           || key->kind == SEA_KEY_MODEL || strcmp(key->path, "stages.eval.root") == 0;
+}
+
+/* Gives key the value folder/text. */
+static enum sea_status
+set_path(struct sea_node *config, const char *key, const char *folder, const char *text,
+         struct sea_arena *arena, struct sea_err *err)
+{
+    char path[SEA_PATH_MAX];
+    char *parent = sea_arena_strdup(arena, key), *dot = strrchr(parent, '.');
+    enum sea_status status;
+
+    while (text[0] == '.' && text[1] == '/')
+        text += 2;
+    status = sea_path_join(path, folder, text, err);
+    if (dot)
+        *dot = 0;
+    if (!status)
+        sea_node_put_text(arena, dot ? sea_node_path(config, parent) : config,
+                          dot ? dot + 1 : key, path);
+    return status;
+}
+
+/* A suite's file, found as stage eval finds it, and the folder that its benchmarks lie in,
+ * which the file may name relative to the submitter's folder, too. A suite that is not there
+ * is left as it is: it may be there where the workers run. */
+static enum sea_status
+make_suite_absolute(struct sea_node *config, const char *cwd, struct sea_arena *arena,
+                    struct sea_err *err)
+{
+    const char *name = sea_node_text(sea_node_path(config, "stages.eval.suite"), "");
+    const char *root = sea_node_text(sea_node_path(config, "stages.eval.root"), "");
+    size_t len = strlen(name);
+    bool is_path = strchr(name, '/') || (len > 5 && strcmp(name + len - 5, ".yaml") == 0);
+    const char *file = is_path ? name : sea_arena_printf(arena, "configs/suites/%s.yaml", name);
+    struct sea_node *map;
+    enum sea_status status;
+
+    if (!name[0] || (!is_path && !sea_file_exists(file)))
+        return SEA_OK;
+    status = set_path(config, "stages.eval.suite", cwd, file, arena, err);
+    if (status || root[0] || !sea_file_exists(file))
+        return status;
+    status = sea_yaml_load(file, SUITE_BYTES_MAX, arena, &map, err);
+    if (status)
+        return status;
+    root = sea_node_text(sea_node_get(map, "root"), "");
+    return root[0] == '/' ? SEA_OK
+                          : set_path(config, "stages.eval.root", cwd, root, arena, err);
+}
 
 /* Workers run elsewhere in the file system: what the file names relative to the folder of
  * the submitter goes into the queue as an absolute path. */
@@ -25,31 +83,19 @@ static enum sea_status
 make_absolute(struct sea_node *config, struct sea_arena *arena, struct sea_err *err)
 {
     const struct sea_config_key *keys;
-    char cwd[SEA_PATH_MAX], path[SEA_PATH_MAX];
-    enum sea_status status = SEA_OK;
+    char cwd[SEA_PATH_MAX];
+    enum sea_status status;
     size_t count, i;
 
     if (!getcwd(cwd, sizeof(cwd)))
         return sea_fail_errno(err, "could not tell the current folder");
+    status = make_suite_absolute(config, cwd, arena, err);
     keys = sea_experiment_keys(&count);
     for (i = 0; i < count && !status; i++) {
-        struct sea_node *node = sea_node_path(config, keys[i].path);
-        const char *text = sea_node_text(node, NULL);
-        char *parent, *dot;
+        const char *text = sea_node_text(sea_node_path(config, keys[i].path), "");
 
-        if (!text || !text[0] || text[0] == '/' || text[0] == '@'
-            || (keys[i].kind != SEA_KEY_FILE && keys[i].kind != SEA_KEY_FOLDER
-                && keys[i].kind != SEA_KEY_MODEL))
-            continue;
-        status = sea_path_join(path, cwd, text, err);
-        if (status)
-            break;
-        parent = sea_arena_strdup(arena, keys[i].path);
-        dot = strrchr(parent, '.');
-        if (dot)
-            *dot = 0;
-        sea_node_put_text(arena, dot ? sea_node_path(config, parent) : config,
-                          dot ? dot + 1 : keys[i].path, path);
+        if (text[0] && text[0] != '/' && text[0] != '@' && names_path(&keys[i], text))
+            status = set_path(config, keys[i].path, cwd, text, arena, err);
     }
     return status;
 }
@@ -118,12 +164,12 @@ wait_for(struct sea_db *db, const struct submitted *done, struct sea_err *err)
                         &result, err);
     if (status)
         return status;
-    fprintf(stderr, "%zu experiments succeeded; %zu of %zu stages came from the cache\n",
-            result.succeeded, result.cached, result.stages);
+    fprintf(stderr, "%zu experiment%s succeeded; %zu of %zu stages came from the cache\n",
+            result.succeeded, result.succeeded == 1 ? "" : "s", result.cached, result.stages);
     if (result.failed + result.cancelled == 0)
         return SEA_OK;
-    status = sea_fail(err, SEA_E_INTERNAL, "%zu experiments failed, %zu were cancelled",
-                      result.failed, result.cancelled);
+    status = sea_fail(err, SEA_E_INTERNAL, "%zu experiment%s failed, %zu cancelled",
+                      result.failed, result.failed == 1 ? "" : "s", result.cancelled);
     sea_hint(err, "`sea logs ID` tells why; `sea retry ID` queues the failed stages again.");
     return status;
 }

@@ -141,14 +141,13 @@ COMMENT ON COLUMN sea.metric_series.epoch IS 'Attempt that measured it';
 COMMENT ON COLUMN sea.metric_series.at IS 'When it arrived';
 
 CREATE VIEW sea.leaderboard AS
-SELECT e.config #>> '{stages,eval,suite}' AS suite,
+SELECT u.suite,
        b.name AS benchmark,
        b.split,
        c.metric,
        c.control,
-       rank() OVER (PARTITION BY e.config #>> '{stages,eval,suite}', c.benchmark_id, c.metric,
-                                 c.control
-                    ORDER BY c.value / c.scale DESC) AS rank,
+       rank() OVER (PARTITION BY u.suite, c.benchmark_id, c.metric, c.control
+                    ORDER BY c.value DESC) AS rank,
        e.id AS experiment_id,
        e.name AS experiment,
        c.value,
@@ -167,9 +166,13 @@ SELECT e.config #>> '{stages,eval,suite}' AS suite,
   JOIN sea.experiment e ON e.id = s.experiment_id
   JOIN sea.score c ON c.stage_id = s.output_stage_id AND c.epoch = s.output_epoch
   JOIN sea.benchmark b ON b.id = c.benchmark_id
+ CROSS JOIN LATERAL (
+       -- Submitted as a path: people say the file's name alone.
+       SELECT regexp_replace(e.config #>> '{stages,eval,suite}', '^.*/|[.]yaml$', '', 'g')
+                  AS suite) u
  WHERE s.stage = 'eval' AND s.state IN ('done', 'cached');
 COMMENT ON VIEW sea.leaderboard IS 'Every score of every finished evaluation with its interval. Differences are judged by sea.compare, never by overlapping intervals.';
-COMMENT ON COLUMN sea.leaderboard.suite IS 'Suite of the evaluation';
+COMMENT ON COLUMN sea.leaderboard.suite IS 'Suite of the evaluation: its file''s name without folder and .yaml';
 COMMENT ON COLUMN sea.leaderboard.benchmark IS 'Benchmark';
 COMMENT ON COLUMN sea.leaderboard.split IS 'Part of the benchmark';
 COMMENT ON COLUMN sea.leaderboard.metric IS 'Metric';
@@ -177,11 +180,11 @@ COMMENT ON COLUMN sea.leaderboard.control IS 'True: a control run without the pi
 COMMENT ON COLUMN sea.leaderboard.rank IS '1 is best, by the value alone';
 COMMENT ON COLUMN sea.leaderboard.experiment_id IS 'Experiment';
 COMMENT ON COLUMN sea.leaderboard.experiment IS 'Its name';
-COMMENT ON COLUMN sea.leaderboard.value IS 'Score';
+COMMENT ON COLUMN sea.leaderboard.value IS 'Score; a fraction where scale is 100';
 COMMENT ON COLUMN sea.leaderboard.se IS 'Standard error, clustered';
 COMMENT ON COLUMN sea.leaderboard.low IS 'Lower end of the 95 % interval';
 COMMENT ON COLUMN sea.leaderboard.high IS 'Upper end of the 95 % interval';
-COMMENT ON COLUMN sea.leaderboard.scale IS 'Value of a perfect score';
+COMMENT ON COLUMN sea.leaderboard.scale IS 'What tables multiply value, low and high by: 100 for percent';
 COMMENT ON COLUMN sea.leaderboard.n IS 'Questions';
 COMMENT ON COLUMN sea.leaderboard.clusters IS 'Groups of questions that share a picture or passage';
 COMMENT ON COLUMN sea.leaderboard.seed IS 'Seed of the experiment';

@@ -7,18 +7,41 @@ SELECT e.id, e.name, e.state, e.ended_at IS NOT NULL AS ended
  WHERE e.id = $1::bigint
 
 -- name: cli_experiments
--- The newest experiments.
+-- The newest experiments, for people.
+SELECT t.experiment_id AS id, t.name, t.state,
+       t.stages_done || '/' || t.stages AS stages,
+       t.running || coalesce(' ' || t.done || '/' || nullif(t.total, 0), '')
+           || coalesce(' ' || nullif(t.unit, ''), '') AS running,
+       round(t.seconds)::bigint AS seconds,
+       t.reason
+  FROM sea.experiment_status AS t
+ ORDER BY t.experiment_id DESC
+ LIMIT 100
+
+-- name: cli_experiments_all
+-- The newest experiments with all that is known.
 SELECT *
   FROM sea.experiment_status
  ORDER BY experiment_id DESC
  LIMIT 100
 
 -- name: cli_stages
--- The stages of one experiment in order of running. $1 experiment.
+-- The attempts of one experiment's stages in order of running, for people. $1 experiment.
+SELECT t.stage, t.state, t.epoch AS attempt, t.attempt AS outcome, t.device,
+       round(t.seconds)::bigint AS seconds, t.resumed_step AS from_step,
+       t.done || '/' || nullif(t.total, 0) AS progress,
+       left(t.key, 12) AS key,
+       coalesce(t.message, t.reason) AS reason
+  FROM sea.stage_timeline AS t
+ WHERE t.experiment_id = $1::bigint
+ ORDER BY t.stage_id, t.epoch
+
+-- name: cli_stages_all
+-- The attempts of one experiment's stages with all that is known. $1 experiment.
 SELECT *
   FROM sea.stage_timeline
  WHERE experiment_id = $1::bigint
- ORDER BY stage_id
+ ORDER BY stage_id, epoch
 
 -- name: cli_why
 -- What keeps the stages of one experiment from running. $1 experiment.

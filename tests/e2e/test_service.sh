@@ -71,14 +71,20 @@ run "$sea" compare "${ids[0]}" "${ids[0]}"
 check_rc "an experiment can be compared with itself" 0
 check_no_match "and nobody wins" 'better' "$out"
 run "$sea" compare "${ids[0]}" 999999
-check_error "compare with an experiment that is not there" 64
+check_error "compare with an experiment that is not there" 64 '999999' 'hint: .*sea status'
+run "$sea" compare 999999 "${ids[0]}" --json
+check_error "also when it is the first one, as JSON" 64 '999999'
+check_equal "with nothing on standard output" "" "$out"
 run "$sea" status
 check_match "status lists the experiments" 'succeeded' "$out"
 run "$sea" status "${ids[0]}"
 check_match "status of one lists its stages" 'foundation' "$out"
 check_match "with their states" 'done|cached' "$out"
+check_no_match "without whole hashes" '[0-9a-f]{13}' "$out"
+check_equal "for people: at most ten columns" 1 "$(($(head -n 1 <<< "$out" | wc -w) <= 10))"
 run "$sea" status "${ids[0]}" --json
 check_match "status as JSON" '"stage": *"eval"' "$out"
+check_match "with whole keys" '"key": *"[0-9a-f]{64}"' "$out"
 run "$sea" status 999999
 check_error "status of an experiment that is not there" 64 '999999' 'sea status'
 run "$sea" logs "${ids[0]}"
@@ -98,6 +104,29 @@ check_equal "every answer that was scored is there" \
     "$(sql "SELECT count(*) FROM sea.answer a
         JOIN sea.stage_run s ON s.output_stage_id = a.stage_id AND s.output_epoch = a.epoch
         WHERE s.experiment_id = ${ids[0]} AND NOT a.control")"
+
+sql "INSERT INTO sea.migration (version, name, sha256) VALUES (9999, 'x', repeat('0', 64))"
+run "$sea" plan "$tiny" "${sets[@]}"
+check_match "plan tells of a database with another schema" '^cached: not known, the database has migration' "$out"
+sql 'DELETE FROM sea.migration WHERE version = 9999'
+
+# ---- submitted from a folder that the worker does not run in ----
+
+mkdir -p "$work/elsewhere/configs/suites"
+ln -s "$data" "$work/elsewhere/data"
+sed 's,^root: .*,root: data/eval,' configs/suites/scenes.yaml \
+    > "$work/elsewhere/configs/suites/own.yaml"
+tr ' ' '\n' <<< 'cat dog fox apple banana car red blue left right picture' > "$work/elsewhere/words.txt"
+sed 's/ root: [^,]*,//' configs/experiments/scenes-tiny.yaml > "$work/elsewhere/scenes-tiny.yaml"
+nearby=("${sets[@]}" --set label.words=words.txt)
+unset 'nearby[-3]' 'nearby[-4]'         # the root of the suite
+cd "$work/elsewhere" || exit 1
+run "$sea" submit scenes-tiny.yaml "${nearby[@]}" --set eval.suite=own --wait
+cd "$SEA_ROOT" || exit 1
+check_rc "a suite by name, its root and a list of words are found from anywhere" 0
+check_match "one experiment is one experiment" '^1 experiment succeeded' "$err"
+check_equal "the leaderboard calls the suite by its name" own \
+    "$(sql "SELECT DISTINCT suite FROM sea.leaderboard WHERE suite <> 'scenes'")"
 
 # ---- cancel and retry ----
 
@@ -241,5 +270,16 @@ check_rc "sea down twice is no error" 0
 run "$sea" up --workers 0
 check_rc "sea up after sea down" 0
 check_equal "everything is still there" succeeded "$(state_of "${ids[0]}")"
+
+# ---- and in another folder ----
+
+run "$sea" down
+check_rc "sea down before the folder moves" 0
+mv "$SEA_DATA" "$work/moved"
+service_up "$work/moved" --workers 0
+check_equal "a folder that was moved still holds everything" succeeded "$(state_of "${ids[0]}")"
+check_file "with its logs" "$SEA_DATA/log/worker-1.log"
+check_equal "where checkpoints that were replaced are no news" "" \
+    "$(cat "$SEA_DATA"/log/*.log | grep -E 'could not (link|open|look|create)')"
 
 finish test_service

@@ -47,7 +47,8 @@ save() {
     folder=$(printf 'checkpoint/step-%08d' "$at")
     mkdir -p "$out/$folder.tmp"
     echo "$at $sum" > "$out/$folder.tmp/state"
-    : > "$out/$folder.tmp/DONE"
+    printf '{"files":[{"path":"state","bytes":%d}]}' "$(wc -c < "$out/$folder.tmp/state")" \
+        > "$out/$folder.tmp/DONE"
     rm -rf "${out:?}/$folder"
     mv "$out/$folder.tmp" "$out/$folder"
     say "{\"t\":\"checkpoint\",\"path\":\"$folder\",\"step\":$at}"

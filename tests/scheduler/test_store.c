@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The artifact store: what goes in comes out, whatever is wrong is refused. */
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "engine/base/sea_buf.h"
+#include "engine/base/sea_clock.h"
 #include "pipeline/sea_manifest.h"
 #include "scheduler/sea_store.h"
 #include "tests/sea_test.h"
@@ -217,6 +219,111 @@ paths_stay_below_their_folder(void)
     CHECK_FAILS(err, SEA_E_FORMAT, "is not the name of a checkpoint");
 }
 
+/* With a DONE as the engine writes it, less the hashes. */
+static void
+put_checkpoint(const char *state)
+{
+    char done[128];
+
+    snprintf(done, sizeof(done), "{\"files\":[{\"path\":\"state\",\"bytes\":%zu}]}",
+             strlen(state));
+    put("out/checkpoint/step-00000010/state", state);
+    put("out/checkpoint/step-00000010/DONE", done);
+}
+
+static void
+a_checkpoint_that_is_replaced_meanwhile_replaces_nothing(void)
+{
+    static const char *const harm[] = { "DONE", "state" };
+    static const char step[] = "checkpoint/step-00000010", name[] = "3.1.10";
+    char out[SEA_PATH_MAX], path[SEA_PATH_MAX], sub[128];
+    struct sea_artifacts files;
+    struct sea_err err = { 0 };
+    size_t i;
+
+    begin("replaced");
+    put("out/.stage.json", "{\"phase\":1}");
+    put_checkpoint("good");
+    path_of(out, "out");
+    CHECK_OK(sea_store_checkpoint_keep(&store, out, step, name, arena, &files, &err), err);
+    CHECK_INT(files.count, 3);
+    for (i = 0; i < 2; i++) {           /* half removed */
+        put_checkpoint("newer");
+        snprintf(sub, sizeof(sub), "out/%s/%s", step, harm[i]);
+        path_of(path, sub);
+        CHECK_OK(sea_dir_remove(path, &err), err);
+        CHECK_OK(sea_store_checkpoint_keep(&store, out, step, name, arena, &files, &err), err);
+        CHECK_INT(files.count, 0);
+    }
+    put_checkpoint("newer");            /* not the size that DONE says */
+    put("out/checkpoint/step-00000010/state", "new");
+    CHECK_OK(sea_store_checkpoint_keep(&store, out, step, name, arena, &files, &err), err);
+    CHECK_INT(files.count, 0);
+    path_of(path, "out/checkpoint");    /* removed, and the folder with it */
+    CHECK_OK(sea_dir_remove(path, &err), err);
+    CHECK_OK(sea_store_checkpoint_keep(&store, out, step, name, arena, &files, &err), err);
+    CHECK_INT(files.count, 0);
+    CHECK_OK(sea_dir_remove(out, &err), err);
+    CHECK_OK(sea_store_checkpoint_keep(&store, out, step, name, arena, &files, &err), err);
+    CHECK_INT(files.count, 0);
+    expect("store/checkpoint/3.1.10/checkpoint/step-00000010/state", "good");
+    path_of(path, "store/checkpoint/3.1.10.tmp");
+    CHECK(!sea_dir_exists(path));
+    put_checkpoint("newer");
+    CHECK_OK(sea_store_checkpoint_keep(&store, out, step, name, arena, &files, &err), err);
+    CHECK_INT(files.count, 2);
+    expect("store/checkpoint/3.1.10/checkpoint/step-00000010/state", "newer");
+    put("out/checkpoint/step-00000010/DONE", "{}");
+    CHECK(sea_store_checkpoint_keep(&store, out, step, name, arena, &files, &err));
+    CHECK_FAILS(err, SEA_E_FORMAT, "lists no files");
+}
+
+/* A writer replaces checkpoints as fast as it can: what is kept is always whole. */
+static void
+checkpoints_are_kept_while_they_are_replaced(void)
+{
+    static const char script[] =
+        "cd \"$0\" && i=0; while [ -e go ]; do i=$((i + 1)); d=out/checkpoint/step-00000010;"
+        " mkdir -p $d.tmp; echo $i > $d.tmp/state; printf "
+        "'{\"files\":[{\"path\":\"state\",\"bytes\":%d}]}' $(wc -c < $d.tmp/state) > $d.tmp/DONE;"
+        " rm -rf $d; mv $d.tmp $d; done";
+    char out[SEA_PATH_MAX], path[SEA_PATH_MAX];
+    int kept = 0, missed = 0, failed = 0;
+    int64_t end;
+    pid_t pid;
+
+    begin("busy");
+    put("go", "");
+    put("out/.stage.json", "{\"phase\":1}");
+    path_of(out, "out");
+    pid = fork();
+    if (pid == 0) {
+        execl("/bin/sh", "sh", "-c", script, base, (char *)NULL);
+        _exit(127);
+    }
+    for (end = sea_clock_ms() + 10000; kept < 100 && sea_clock_ms() < end;) {
+        struct sea_artifacts files;
+        struct sea_err err = { 0 };
+
+        if (sea_store_checkpoint_keep(&store, out, "checkpoint/step-00000010", "3.1.10", arena,
+                                      &files, &err))
+            failed++;
+        else if (files.count) {
+            kept++;
+            CHECK_INT(files.count, 3);
+        } else {
+            missed++;
+        }
+        CHECK_STR(err.message, "");
+    }
+    path_of(path, "go");
+    unlink(path);
+    waitpid(pid, NULL, 0);
+    printf("kept %d, replaced before that %d, errors %d\n", kept, missed, failed);
+    CHECK(kept >= 100);
+    CHECK_INT(failed, 0);
+}
+
 static void
 checkpoints_are_kept_whole_and_checked(void)
 {
@@ -229,8 +336,7 @@ checkpoints_are_kept_whole_and_checked(void)
     put("out/vision/model.safetensors", "phase 0");
     put("out/half.tmp.77", "not yet");
     put("out/checkpoint/step-00000005/state", "old");
-    put("out/checkpoint/step-00000010/state", "new");
-    put("out/checkpoint/step-00000010/DONE", "");
+    put_checkpoint("new");
     path_of(out, "out");
     CHECK_OK(sea_store_checkpoint_keep(&store, out, "checkpoint/step-00000010", "3.1.10", arena,
                                        &files, &err), err);
@@ -258,4 +364,6 @@ checkpoints_are_kept_whole_and_checked(void)
 SEA_TEST_MAIN("store: publish, materialise, check, checkpoints", TEST(what_goes_in_comes_out),
               TEST(equal_content_is_stored_once), TEST(a_file_that_changed_is_not_published),
               TEST(a_corrupt_or_missing_blob_is_refused), TEST(paths_stay_below_their_folder),
-              TEST(checkpoints_are_kept_whole_and_checked))
+              TEST(checkpoints_are_kept_whole_and_checked),
+              TEST(a_checkpoint_that_is_replaced_meanwhile_replaces_nothing),
+              TEST(checkpoints_are_kept_while_they_are_replaced))

@@ -34,6 +34,25 @@ first_failure_wins(void)
 }
 
 static void
+control_characters_become_question_marks(void)
+{
+    struct sea_err err = { 0 };
+
+    sea_fail(&err, SEA_E_FORMAT, "no file \"%s\"", "a\nsea: done\r\x1b[2J\x7f\tb");
+    sea_hint(&err, "Rename %s.", "x\ny");
+    sea_context(&err, "while reading %s", "x\ny");
+    sea_cause(&err, "sqlstate %s", "\n");
+    CHECK_STR(err.message, "no file \"a?sea: done??[2J??b\"");
+    CHECK_STR(err.hint, "Rename x?y.");
+    CHECK_STR(err.context, "while reading x?y");
+    CHECK_STR(err.cause, "sqlstate ?");
+    sea_err_clear(&err);
+    errno = ENOENT;
+    sea_fail_errno(&err, "could not open \"%s\"", "\xc3\xa9\n");      /* UTF-8 stays */
+    CHECK_STR(err.message, "could not open \"\xc3\xa9?\": No such file or directory");
+}
+
+static void
 texts_stay_out_of_an_empty_error(void)
 {
     struct sea_err err = { 0 };
@@ -172,6 +191,7 @@ print_shows_message_context_and_hint(void)
 
 SEA_TEST_MAIN("errors are values",
               TEST(first_failure_wins),
+              TEST(control_characters_become_question_marks),
               TEST(texts_stay_out_of_an_empty_error),
               TEST(hint_and_cause_keep_the_first_and_context_grows),
               TEST(system_errors_pick_a_status_and_keep_their_number),
