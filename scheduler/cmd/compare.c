@@ -130,11 +130,10 @@ check_comparable(struct sea_db *db, int64_t a, int64_t b, struct sea_err *err)
     if (!status && sea_rows_count(rows)) {
         status = sea_fail(err, SEA_E_CONFIG,
                           "experiments %lld and %lld are not comparable on %s: %lld questions "
-                          "against %lld, %lld of them the same", (long long)a, (long long)b,
+                          "against %lld, not the same ones", (long long)a, (long long)b,
                           sea_rows_text(rows, 0, "benchmark", err),
                           (long long)sea_rows_int(rows, 0, "n_a", err),
-                          (long long)sea_rows_int(rows, 0, "n_b", err),
-                          (long long)sea_rows_int(rows, 0, "n_both", err));
+                          (long long)sea_rows_int(rows, 0, "n_b", err));
         sea_hint(err, "Evaluate both with the same suite and the same benchmark files.");
     }
     sea_rows_close(rows);

@@ -148,33 +148,26 @@ SELECT b.name AS benchmark, b.split, a1.item, coalesce(a1.cluster, a1.item) AS c
 
 -- name: cli_compare_check
 -- Benchmarks that two experiments both have, but not with the same questions and gold
--- answers: no row when all are comparable. $1, $2 experiments.
+-- answers: no row when all are comparable. Compared by digest: one pass over each side.
+-- $1, $2 experiments.
   WITH run AS (
         SELECT s.experiment_id, s.output_stage_id AS stage_id, s.output_epoch AS epoch
           FROM sea.stage_run AS s
          WHERE s.stage = 'eval' AND s.experiment_id IN ($1::bigint, $2::bigint)),
        asked AS (
-        SELECT r.experiment_id, a.benchmark_id, a.seq, a.item, a.gold
+        SELECT r.experiment_id, a.benchmark_id, count(*) AS n,
+               md5(string_agg(md5(a.item || ' ' || coalesce(a.gold::text, '')), ''
+                              ORDER BY a.seq)) AS digest
           FROM run AS r
           JOIN sea.answer AS a ON a.stage_id = r.stage_id AND a.epoch = r.epoch
-                              AND NOT a.control),
-       counts AS (
-        SELECT benchmark_id, count(*) FILTER (WHERE experiment_id = $1::bigint) AS n_a,
-               count(*) FILTER (WHERE experiment_id = $2::bigint) AS n_b
-          FROM asked
-         GROUP BY benchmark_id),
-       both_asked AS (
-        SELECT x.benchmark_id, count(*) AS n_both
-          FROM asked AS x
-          JOIN asked AS y ON x.experiment_id = $1::bigint AND y.experiment_id = $2::bigint
-                         AND y.benchmark_id = x.benchmark_id AND y.seq = x.seq
-                         AND y.item = x.item AND y.gold IS NOT DISTINCT FROM x.gold
-         GROUP BY x.benchmark_id)
-SELECT b.name AS benchmark, c.n_a, c.n_b, coalesce(t.n_both, 0) AS n_both
-  FROM counts AS c
-  JOIN sea.benchmark AS b ON b.id = c.benchmark_id
-  LEFT JOIN both_asked AS t USING (benchmark_id)
- WHERE c.n_a > 0 AND c.n_b > 0 AND (c.n_a <> c.n_b OR coalesce(t.n_both, 0) <> c.n_a)
+                              AND NOT a.control
+         GROUP BY r.experiment_id, a.benchmark_id)
+SELECT b.name AS benchmark, x.n AS n_a, y.n AS n_b
+  FROM asked AS x
+  JOIN asked AS y ON x.experiment_id = $1::bigint AND y.experiment_id = $2::bigint
+                 AND y.benchmark_id = x.benchmark_id
+  JOIN sea.benchmark AS b ON b.id = x.benchmark_id
+ WHERE x.n <> y.n OR x.digest <> y.digest
  ORDER BY b.name
 
 -- name: cli_cached
