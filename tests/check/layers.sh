@@ -6,7 +6,8 @@ set -eu
 cd "${ROOT:-$(dirname "$0")/../..}"
 
 files=$(find kernels engine pipeline scheduler tests -type f \
-            \( -name '*.c' -o -name '*.h' -o -name '*.cu' -o -name '*.cuh' \) | LC_ALL=C sort)
+            \( -name '*.c' -o -name '*.h' -o -name '*.cu' -o -name '*.cuh' \
+               -o -name '*.inc' \) | LC_ALL=C sort)
 if [ -z "$files" ]; then
     echo "layers: no C files below $PWD: nothing was checked" >&2
     exit 1
@@ -35,7 +36,8 @@ BEGIN {
     wrap("^png[.]h$",            "^(engine/image[a-z_]*|pipeline/scenes/[a-z_]*)[.]c$")
     wrap("^webp/",               "^engine/image[a-z_]*[.]c$")
     wrap("^pcre2[.]h$",          "^engine/token[a-z_]*[.]c$")
-    wrap("^utf8proc[.]h$",       "^engine/token[a-z_]*[.]c$")
+    # The scorers follow Python in lower(), \\d and split(), which no tokenizer needs.
+    wrap("^utf8proc[.]h$",       "^(engine/token[a-z_]*|pipeline/benchmarks/text)[.]c$")
     wrap("^(ft2build[.]h|freetype)", "^pipeline/scenes/emoji[.]c$")
     wrap("^(libpq-fe|libpq-events|postgres_fe)[.]h$", "^scheduler/db[.]c$")
     wrap("^curl/",               "^scheduler/[a-z_]*[.]c$")
@@ -78,6 +80,9 @@ function own_header(name,    layer, found, line) {
         layer = "engine/base"
     if (name == "sea_sql_text.inc" && FILENAME == "scheduler/sql_text.c")
         return                          # made by embed_sql.awk
+    # Loop templates: compiled once per instruction set by the files of their own folder.
+    if (name ~ "^kernels/cpu/[a-z0-9_]*[.]inc$" && FILENAME ~ "^kernels/cpu/(isa[a-z0-9_]*|[a-z]*)[.](c|inc)$")
+        return
     if (name !~ "/") {
         complain("include \"" name "\" does not start at the root",
                  "Write the path from the root of the tree: \"" folder_of(FILENAME) "/" name "\".")
