@@ -15,8 +15,8 @@ say      = $(if $(filter 1,$(V)),@:,@printf '  %-5s %s\n' '$1' '$2')
 
 PACKAGES := gcc make pkg-config libpq-dev libcurl4-openssl-dev libyaml-dev libcunit1-dev \
             libjansson-dev libturbojpeg0-dev libpng-dev libwebp-dev libfreetype-dev \
-            libssl-dev libpcre2-dev libutf8proc-dev libmicrohttpd-dev postgresql-15 \
-            postgresql-client-15 fonts-noto-color-emoji unicode-cldr-core wordnet-base
+            libssl-dev libpcre2-dev libutf8proc-dev libmicrohttpd-dev postgresql \
+            libc6-dev fonts-noto-color-emoji unicode-cldr-core wordnet-base
 LINT_PACKAGES := clang clang-tidy clang-format cppcheck
 
 WARN    := -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla \
@@ -40,8 +40,7 @@ KERNELS_SRC   := $(call src,kernels/cpu)
 ENGINE_SRC    := $(call src,engine/base engine)
 PIPELINE_SRC  := $(call src,pipeline pipeline/scenes pipeline/benchmarks pipeline/stages)
 SCHEDULER_SRC := $(filter-out scheduler/main.c,$(call src,scheduler scheduler/cmd))
-TESTS_C       := $(call src,tests/unit tests/kernels tests/engine tests/pipeline tests/scheduler \
-                            tests/sql tests/fault)
+TESTS_C       := $(call src,tests/unit tests/kernels tests/engine tests/pipeline tests/scheduler)
 BENCH_C       := $(call src,tests/bench)
 FUZZ_C        := $(call src,tests/fuzz)
 

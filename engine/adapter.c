@@ -75,6 +75,7 @@ make(struct sea_adapter **out, const struct sea_device *device, enum sea_adapter
 {
     struct sea_arena *arena;
     struct sea_adapter *adapter;
+    enum sea_status status;
 
     *out = NULL;
     if (Dv < 1 || D < 1)
@@ -89,9 +90,10 @@ make(struct sea_adapter **out, const struct sea_device *device, enum sea_adapter
     adapter->device = device;
     sea_params_init(&adapter->params, arena);
     add_tensors(adapter, &adapter->params, &namings[0]);
-    if (sea_params_reserve(&adapter->params, device, trained, err)) {
+    status = sea_params_reserve(&adapter->params, device, trained, err);
+    if (status) {
         sea_adapter_destroy(adapter);
-        return err->status;
+        return status;
     }
     *out = adapter;
     return SEA_OK;
@@ -158,9 +160,10 @@ sea_adapter_load_tensors(struct sea_adapter **out, const struct sea_device *devi
                          bool trained, struct sea_err *err)
 {
     const struct naming *naming;
-    struct sea_adapter *adapter;
+    struct sea_adapter *adapter = NULL;
     struct sea_params params;
     const struct sea_tensor *first;
+    enum sea_status status;
 
     *out = NULL;
     naming = find_naming(tensors, &first);
@@ -176,16 +179,19 @@ sea_adapter_load_tensors(struct sea_adapter **out, const struct sea_device *devi
         sea_hint(err, "Use the vision tower and the language model that it was made for.");
         return err->status;
     }
-    if (make(&adapter, device, naming->second ? SEA_ADAPTER_MLP2X_GELU : SEA_ADAPTER_LINEAR,
-             first->shape[1], first->shape[0], trained, err))
-        return err->status;
+    status = make(&adapter, device,
+                  naming->second ? SEA_ADAPTER_MLP2X_GELU : SEA_ADAPTER_LINEAR,
+                  first->shape[1], first->shape[0], trained, err);
+    if (status)
+        return status;
+    assert(adapter);
     name_as(adapter, &params, naming);
-    if (sea_params_load(&params, tensors, naming->prefix, err)) {
+    status = sea_params_load(&params, tensors, naming->prefix, err);
+    if (status)
         sea_adapter_destroy(adapter);
-        return err->status;
-    }
-    *out = adapter;
-    return SEA_OK;
+    else
+        *out = adapter;
+    return status;
 }
 
 enum sea_status

@@ -74,15 +74,20 @@ make(struct sea_lm **out, const struct sea_device *device, const struct sea_lm_d
 {
     struct sea_arena *arena = sea_arena_create(NULL, "language model");
     struct sea_lm *lm = sea_arena_alloc(arena, 1, sizeof(*lm));
+    enum sea_status status;
 
     lm->arena = arena;
     lm->desc = *desc;
     lm->device = device;
     sea_params_init(&lm->params, arena);
-    if (add_tensors(lm, err) || sea_params_reserve(&lm->params, device, trained, err) ||
-        sea_stack_reserve(&lm->stack, err)) {
+    status = add_tensors(lm, err);
+    if (!status)
+        status = sea_params_reserve(&lm->params, device, trained, err);
+    if (!status)
+        status = sea_stack_reserve(&lm->stack, err);
+    if (status) {
         sea_lm_destroy(lm);
-        return err->status;
+        return status;
     }
     *out = lm;
     return SEA_OK;
@@ -92,14 +97,17 @@ enum sea_status
 sea_lm_create(struct sea_lm **out, const struct sea_device *device,
               const struct sea_lm_desc *desc, uint64_t seed, bool trained, struct sea_err *err)
 {
-    struct sea_lm *lm;
+    struct sea_lm *lm = NULL;
+    enum sea_status status;
 
     *out = NULL;
-    if (make(&lm, device, desc, trained, err))
-        return err->status;
-    if (sea_params_fill(&lm->params, seed, "language", err)) {
+    status = make(&lm, device, desc, trained, err);
+    if (status)
+        return status;
+    status = sea_params_fill(&lm->params, seed, "language", err);
+    if (status) {
         sea_lm_destroy(lm);
-        return err->status;
+        return status;
     }
     *out = lm;
     return SEA_OK;
@@ -136,18 +144,20 @@ sea_lm_load_tensors(struct sea_lm **out, const struct sea_device *device,
                     const struct sea_lm_desc *desc, const struct sea_tensors *tensors,
                     const char *prefix, bool trained, struct sea_err *err)
 {
-    struct sea_lm *lm;
-
+    struct sea_lm *lm = NULL;
     struct sea_params newer;
+    enum sea_status status;
 
     *out = NULL;
-    if (make(&lm, device, desc, trained, err))
-        return err->status;
+    status = make(&lm, device, desc, trained, err);
+    if (status)
+        return status;
     newer = newer_names(lm);
-    if (is_newer(tensors, prefix) ? sea_params_load(&newer, tensors, "", err)
-                                  : sea_params_load(&lm->params, tensors, prefix, err)) {
+    status = is_newer(tensors, prefix) ? sea_params_load(&newer, tensors, "", err)
+                                       : sea_params_load(&lm->params, tensors, prefix, err);
+    if (status) {
         sea_lm_destroy(lm);
-        return err->status;
+        return status;
     }
     *out = lm;
     return SEA_OK;

@@ -352,7 +352,8 @@ sea_stats_bootstrap(sea_stats_metric_fn *metric, void *arg, const int64_t *clust
                 room = 2 * (count + size);
                 rows = sea_xrealloc(rows, room, sizeof(*rows));
             }
-            memcpy(rows + count, g.rows + g.start[pick], size * sizeof(*rows));
+            if (size)
+                memcpy(rows + count, g.rows + g.start[pick], size * sizeof(*rows));
             count += size;
         }
         value = metric(arg, rows, count);

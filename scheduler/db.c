@@ -237,10 +237,9 @@ collect(struct sea_db *db, const char *name, PGresult **result, struct sea_err *
 {
     int64_t deadline = sea_clock_ms() + db->statement_ms;
     PGresult *next;
-    int left;
 
     *result = NULL;
-    while ((left = PQflush(db->conn)) > 0)
+    while (PQflush(db->conn) > 0)
         if (!wait_socket(db->conn, POLLIN | POLLOUT, deadline) || !PQconsumeInput(db->conn))
             return fail_late(db, name, err);
     for (;;) {

@@ -10,7 +10,7 @@ cd "$(dirname "$0")/.."
 BUILD=${BUILD:-build/dev}
 export SEA_ROOT=$PWD SEA_BUILD=$PWD/$BUILD
 passed=0 failed=0 skipped=0 bad=
-list=$(for area in check unit kernels engine pipeline scheduler sql fault e2e; do
+list=$(for area in check unit kernels engine pipeline scheduler e2e; do
     for f in "$BUILD"/tests/$area/test_*; do
         [ -x "$f" ] && [ -f "tests/$area/$(basename "$f").c" ] && case $f in *.o|*.d) ;; *) echo "$f" ;; esac
     done

@@ -64,8 +64,13 @@ end_contents(struct sea_arena *arena)
 {
     struct block *block, *next;
 
-    while (arena->first_child)
-        sea_arena_destroy(arena->first_child);
+    while (arena->first_child) {
+        struct sea_arena *child = arena->first_child;
+
+        arena->first_child = child->next_sibling;
+        child->parent = NULL;           /* taken out already */
+        sea_arena_destroy(child);
+    }
     while (arena->calls) {
         struct reset_call *call = arena->calls;
 

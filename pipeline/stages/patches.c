@@ -38,12 +38,13 @@ sea_patch_objects(const struct sea_pictured *pictured, const struct sea_image_vi
     int p;
 
     for (p = 0; p < grid * grid; p++) {
+        int64_t row = p / grid, column = p % grid;
         double x, y, least = 0;
         size_t b;
 
         category[p] = -1;
-        unview(pictured, view, (p % grid + 0.5) * view->crop_w / grid,
-               (p / grid + 0.5) * view->crop_h / grid, &x, &y);
+        unview(pictured, view, ((double)column + 0.5) * view->crop_w / (double)grid,
+               ((double)row + 0.5) * view->crop_h / (double)grid, &x, &y);
         for (b = 0; b < pictured->boxes_count; b++) {
             const struct sea_box *box = &pictured->boxes[b];
 

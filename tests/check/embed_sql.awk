@@ -5,9 +5,17 @@ function flush_block() {
     if (name != "") printf "{ \"%s\",\n%s},\n", name, text
     name = ""; text = ""
 }
+# By hand: awks disagree about backslashes in the replacement of gsub. A question mark could
+# open a trigraph.
+function escaped(line,    out) {
+    while (match(line, /[\\"?]/)) {
+        out = out substr(line, 1, RSTART - 1) "\\" substr(line, RSTART, 1)
+        line = substr(line, RSTART + 1)
+    }
+    return out line
+}
 function add(line) {
-    gsub(/\\/, "\\\\", line); gsub(/"/, "\\\"", line)
-    text = text "  \"" line "\\n\"\n"
+    text = text "  \"" escaped(line) "\\n\"\n"
 }
 FNR == 1 {
     flush_block()

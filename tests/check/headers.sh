@@ -11,7 +11,7 @@ check_one() {
     local header=$1 rc=0
     printf '#include "%s"\n#include "%s"\ntypedef int sea_nothing;\n' "$header" "$header" |
         $CC -x c -std=c17 -fsyntax-only -Wall -Wextra -Wpedantic -Wstrict-prototypes -Werror \
-            -D_POSIX_C_SOURCE=200809L -D_DEFAULT_SOURCE -I. $PKG_CFLAGS - || {
+            -D_POSIX_C_SOURCE=200809L -D_XOPEN_SOURCE=700 -D_DEFAULT_SOURCE -I. $PKG_CFLAGS - || {
         echo "$header:1: does not compile alone as C17"
         echo "    Include in it what it uses, and guard it against a second include."
         rc=1

@@ -36,7 +36,7 @@ BEGIN {
     wrap("^png[.]h$",            "^(engine/image[a-z_]*|pipeline/scenes/[a-z_]*)[.]c$")
     wrap("^webp/",               "^engine/image[a-z_]*[.]c$")
     wrap("^pcre2[.]h$",          "^engine/token[a-z_]*[.]c$")
-    # The scorers follow Python in lower(), \\d and split(), which no tokenizer needs.
+    # The scorers follow Python in lower(), \d and split(), which no tokenizer needs.
     wrap("^utf8proc[.]h$",       "^(engine/token[a-z_]*|pipeline/benchmarks/text)[.]c$")
     wrap("^(ft2build[.]h|freetype)", "^pipeline/scenes/emoji[.]c$")
     wrap("^(libpq-fe|libpq-events|postgres_fe)[.]h$", "^scheduler/db[.]c$")
@@ -80,9 +80,6 @@ function own_header(name,    layer, found, line) {
         layer = "engine/base"
     if (name == "sea_sql_text.inc" && FILENAME == "scheduler/sql_text.c")
         return                          # made by embed_sql.awk
-    # Loop templates: compiled once per instruction set by the files of their own folder.
-    if (name ~ "^kernels/cpu/[a-z0-9_]*[.]inc$" && FILENAME ~ "^kernels/cpu/(isa[a-z0-9_]*|[a-z]*)[.](c|inc)$")
-        return
     if (name !~ "/") {
         complain("include \"" name "\" does not start at the root",
                  "Write the path from the root of the tree: \"" folder_of(FILENAME) "/" name "\".")
@@ -106,6 +103,14 @@ function own_header(name,    layer, found, line) {
     if (name ~ "(_int[.]h|[.]cuh)$" && folder_of(name) != folder_of(FILENAME))
         complain("include \"" name "\" is private to " folder_of(name),
                  "Use a sea_*.h header of that folder, or add to one what is missing.")
+    if (name ~ "[.]inc$") {
+        # Loops that are compiled once for each instruction set: isa_NAME.c, isa.inc, others.
+        if (folder_of(name) != folder_of(FILENAME) ||
+            (name ~ "/isa[.]inc$" ? FILENAME !~ "/isa_[a-z0-9]*[.]c$" : FILENAME !~ "/isa[.]inc$"))
+            complain("include \"" name "\" is not for this file",
+                     "isa_NAME.c includes isa.inc, isa.inc the other .inc files of the folder; no one else does.")
+        return
+    }
     if (name !~ "/sea_[^/]*[.]h$" && name !~ "(_int[.]h|[.]cuh)$")
         complain("include \"" name "\" has no name of a header",
                  "Headers for other folders are called sea_NOUN.h, private ones NOUN_int.h.")

@@ -34,7 +34,7 @@ tidy_one() {
     # shellcheck disable=SC2086
     words=$(clang-tidy --quiet --checks="$checks$more" --warnings-as-errors='*' \
                 --header-filter='(kernels|engine|pipeline|scheduler|tests)/.*' "$1" -- \
-                -std=c17 -D_POSIX_C_SOURCE=200809L -D_DEFAULT_SOURCE -I. -I"$gen" $model $flags 2>&1) ||
+                -std=c17 -D_POSIX_C_SOURCE=200809L -D_XOPEN_SOURCE=700 -D_DEFAULT_SOURCE -I. -I"$gen" $model $flags 2>&1) ||
         { printf '%s\n' "$words" | grep -vE '^([0-9]+ warnings? |Suppressed |Use -header|$)'; exit 1; }
 }
 

@@ -37,6 +37,9 @@ fresh() {
     put engine/base/json.c '#include "engine/base/sea_err.h"' '#include <jansson.h>'
     put pipeline/stages/tune.c '#include "pipeline/sea_stage.h"' \
         '/* strcpy(a, b), and an atoi ( "x" ) */ int brand(int x) { return p->system(x); } // gets()'
+    put kernels/cpu/isa_wide.c '#include "kernels/cpu/isa.inc"'
+    put kernels/cpu/isa.inc '#include "kernels/cpu/gemm.inc"'
+    put kernels/cpu/gemm.inc '#include <math.h>'
     put scheduler/cmd/queue.c '#include "scheduler/sea_queue.h"' '#include "engine/base/sea_err.h"' \
         '/* "SELECT 1" */ const char *s = "could not select, strcpy(x)"; int strands(char c);' \
         "int c = '\"'; /* over */ int d; /* two" 'lines with rand() in */ int e;'
@@ -103,6 +106,17 @@ expect_fault layers scheduler/cmd/queue.c:6 'points the wrong way'
 guarded tests/sea_test.h SEA_TEST_H '' ''
 add engine/lm.c '#include "tests/sea_test.h"'
 expect_fault layers engine/lm.c:4 'points the wrong way'
+# Loop templates.
+put kernels/cpu/gemm.c '#include "kernels/cpu/gemm.inc"'
+expect_fault layers kernels/cpu/gemm.c:1 'is not for this file'
+put kernels/cpu/gemm.c '#include "kernels/cpu/isa.inc"'
+expect_fault layers kernels/cpu/gemm.c:1 'is not for this file'
+put engine/isa_wide.c '#include "kernels/cpu/isa.inc"'
+expect_fault layers engine/isa_wide.c:1 'points the wrong way'
+add kernels/cpu/isa.inc '#include "kernels/cpu/nothing.inc"'
+expect_fault layers kernels/cpu/isa.inc:2 'does not exist'
+add kernels/cpu/gemm.inc '#include "engine/sea_lm.h"'
+expect_fault layers kernels/cpu/gemm.inc:2 'points the wrong way'
 # Private headers, names, libraries.
 add pipeline/stages/tune.c '#include "engine/lm_int.h"'
 expect_fault layers pipeline/stages/tune.c:3 'is private to engine'
@@ -160,6 +174,23 @@ rm -f "$small/notes.md"
 for sql in 'SELECT 1' 'INSERT INTO t' 'UPDATE t SET x = 1'; do
     add scheduler/cmd/queue.c "const char *q = \"$sql\";"
     expect_fault banned scheduler/cmd/queue.c:6 'SQL inside C'
+done
+
+# SQL comes through C unchanged, whatever awk is installed.
+mkdir -p "$small/sql/queries"
+cc=${CC:-$(command -v gcc || command -v clang || echo cc)}
+put sql/queries/odd.sql '-- name: odd' "SELECT E'\\\\n', 'a\\d' ~ '\\\\\\\\', \"t & u\", j ?? ??/ '&' ;" '' '	tab'
+put show.c '#include <stdio.h>' 'static const char *rows[][2] = {' '#include "rows.inc"' '};' \
+    'int main(void) { return fputs(rows[0][1], stdout) < 0; }'
+tail -n +2 "$small/sql/queries/odd.sql" > "$small/expected"
+for awk in mawk gawk original-awk busybox; do
+    command -v $awk >/dev/null || continue
+    run=$awk
+    [ $awk = busybox ] && run='busybox awk'
+    if out=$(cd "$small" && { $run -f "$here/embed_sql.awk" sql/queries/odd.sql > rows.inc &&
+             $cc -std=c17 -Wall -Wextra -Wpedantic -Werror -o show show.c &&
+             ./show > shown && diff expected shown; } 2>&1); then ok=yes; else ok=no; fi
+    verdict $ok "embed_sql.awk under $awk changes SQL" "$out"
 done
 
 echo "house checks: $passed passed, $failed failed, $skipped skipped"

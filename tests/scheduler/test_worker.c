@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The worker from claim to commit with a small stage program: kills, stops, outages. */
 #include "scheduler/sea_worker.h"
-#include "scheduler/sea_worker.h"
 #include "tests/scheduler/service.h"
 
 #define TTL_MS 1500
