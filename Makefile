@@ -54,14 +54,14 @@ SEA           := $(BUILD)/sea
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: all help deps deps-lint demo test asan ubsan lint layers headers fmt fmt-check bench \
-        tests clean install test-unit clang
+.PHONY: all help deps deps-lint demo test asan lint layers headers fmt fmt-check bench \
+        tests clean install clang
 
 ## all        build build/sea (default)
-all: build/sea
-
-build/sea: $(SEA)
-	$(Q)ln -sf $(patsubst build/%,%,$(SEA)) $@
+# build/sea leads to the last one built, whatever BUILD was.
+LINK := $(patsubst build/%,%,$(if $(filter build/%,$(BUILD)),$(BUILD),$(abspath $(BUILD)))/sea)
+all: $(SEA)
+	@[ "$$(readlink build/sea)" = '$(LINK)' ] || { mkdir -p build; ln -sfn '$(LINK)' build/sea; }
 
 ## help       this list
 help:
