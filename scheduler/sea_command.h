@@ -21,7 +21,7 @@ struct sea_call {
 
 typedef enum sea_status sea_command_fn(const struct sea_call *call, struct sea_err *err);
 
-/* stages and tools: no database (cmd/stage.c, cmd/data.c, cmd/model.c, cmd/text.c, ...) */
+/* stages and tools: no database (cmd/stage.c, cmd/data.c, cmd/model.c, ...) */
 sea_command_fn sea_cmd_stage, sea_cmd_data, sea_cmd_model, sea_cmd_tokenize, sea_cmd_detokenize,
     sea_cmd_image, sea_cmd_score, sea_cmd_plan, sea_cmd_config, sea_cmd_doctor, sea_cmd_bench;
 /* the service */

@@ -189,13 +189,15 @@ submit_file(const struct sea_call *call, const struct submit_options *options,
     enum sea_status status;
 
     *db = NULL;
+    done->count = 0;
     status = sea_experiment_load(options->file, options->sets.at, options->sets.count,
                                  call->arena, &found, err);
     if (!status)
         status = sea_home_connect(home, "sea submit", db, err);
     if (!status)
         status = submit_all(*db, &found, options->key, call->arena, done, err);
-    if (!status)
+    /* Also when a later one was refused: what is queued must be known. */
+    if (done->count)
         print_submitted(&found, done, options->json);
     return status;
 }
@@ -229,6 +231,8 @@ sea_cmd_submit(const struct sea_call *call, struct sea_err *err)
         return status;
     options.file = rest.at[0];
     status = submit_file(call, &options, &home, &done, &db, err);
+    if (!status && options.wait)
+        status = sea_role_hold(home.dir, NULL, err);    /* Ctrl-C ends the watching only */
     if (!status && options.wait)
         status = wait_for(db, &done, err);
     sea_db_close(db);
