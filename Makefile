@@ -148,9 +148,10 @@ asan: deps
 clang:
 	$(Q)$(MAKE) --no-print-directory -j$(JOBS) BUILD=build/clang CC=clang DEVELOPER=1 tests
 
-## lint       direction of includes, headers alone, banned calls, static analysers
+## lint       directions of includes, headers alone, banned calls, statuses, analysers
 lint: layers headers
 	$(Q)tests/check/banned.sh
+	$(Q)tests/check/statuses.sh
 	$(Q)tests/check/lint.sh
 layers:
 	$(Q)tests/check/layers.sh

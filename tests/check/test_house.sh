@@ -17,7 +17,7 @@ verdict() {                     # ok? what, output
     fi
 }
 
-for check in layers headers banned; do
+for check in layers headers banned statuses; do
     if out=$("$here/$check.sh" 2>&1); then ok=yes; else ok=no; fi
     verdict $ok "$check.sh finds faults in this tree" "$out"
     printf '%s\n' "$out" | grep '^SKIP' && skipped=$((skipped + 1))
@@ -26,13 +26,19 @@ done
 # A small tree without a fault.
 fresh() {
     rm -rf "${small:?}"/*
-    mkdir -p "$small"/{kernels/cpu,engine/base,pipeline/stages,scheduler/cmd,tests/unit}
+    mkdir -p "$small"/{kernels/cpu,engine/base,pipeline/stages,scheduler/cmd,tests/unit,docs,sql/migrations}
     guarded kernels/sea_ops.h SEA_OPS_H 'extern "C" {' '}'
     guarded engine/base/sea_err.h SEA_ERR_H 'extern "C" {' '}'
     guarded engine/sea_lm.h SEA_LM_H '#include "engine/base/sea_err.h"' 'struct sea_lm { int n; };'
     guarded engine/lm_int.h SEA_LM_INT_H '#include "engine/sea_lm.h"' 'struct sea_lm lm_make(void);'
     guarded pipeline/sea_stage.h SEA_STAGE_H '#include "engine/sea_lm.h"' ''
     guarded scheduler/sea_queue.h SEA_QUEUE_H '#include "pipeline/sea_stage.h"' ''
+    add engine/base/sea_err.h '/* X(E_CONFIG, NEVER, 64, "a")' ' X(E_IO, LATER, 74, "b") */'
+    put docs/errors.md '| `E_CONFIG` | 64 | never: mend it | a |' '| `E_IO` | 74 | after a pause | b |'
+    put docs/events.md '| 0 | done | committed |' '| 64 | bad | is never tried again |' \
+        '| 74 | full | tried again |'
+    put sql/migrations/0001_tables.sql "(class IN ('invalid', 'error'))"
+    put scheduler/attempt.c 'const char *end(void) { return "error"; }'
     put engine/lm.c '#include "engine/lm_int.h"' '#include <stdio.h>' '#include "kernels/sea_ops.h"'
     put engine/base/json.c '#include "engine/base/sea_err.h"' '#include <jansson.h>'
     put pipeline/stages/tune.c '#include "pipeline/sea_stage.h"' \
@@ -83,7 +89,7 @@ expect_fault() {                # check, file:line, words
 }
 
 fresh
-for check in layers headers banned; do
+for check in layers headers banned statuses; do
     expect_clean $check
 done
 
@@ -175,6 +181,24 @@ for sql in 'SELECT 1' 'INSERT INTO t' 'UPDATE t SET x = 1'; do
     add scheduler/cmd/queue.c "const char *q = \"$sql\";"
     expect_fault banned scheduler/cmd/queue.c:6 'SQL inside C'
 done
+
+# Statuses.
+put docs/errors.md '| `E_CONFIG` | 65 | never: mend it | a |' '| `E_IO` | 74 | after a pause | b |'
+expect_fault statuses docs/errors.md:1 'E_CONFIG is 65 NEVER here'
+put docs/errors.md '| `E_CONFIG` | 64 | never: mend it | a |'
+expect_fault statuses docs/errors.md:1 'E_IO is missing'
+put docs/errors.md '| `E_CONFIG` | 64 | after a pause | a |' '| `E_IO` | 74 | after a pause | b |'
+expect_fault statuses docs/errors.md:1 'E_CONFIG is 64 LATER here'
+add engine/base/sea_err.h '/* X(E_ODD, LATER, 64, "c") */'
+expect_fault statuses engine/base/sea_err.h:10 'exit status 64 is tried again NEVER and LATER'
+put docs/events.md '| 64, 74 | bad | is never tried again |'
+expect_fault statuses docs/events.md:1 'exit status 74 is NEVER here'
+add docs/events.md '| 73 | what | tried again |'
+expect_fault statuses docs/events.md:4 'exit status 73 is LATER here, and unknown'
+put docs/events.md '| 74 | full | tried again |'
+expect_fault statuses docs/events.md:1 'exit status 64 is missing'
+put scheduler/attempt.c '' 'const char *end(void) { return "fire"; }'
+expect_fault statuses scheduler/attempt.c:2 'cannot end as "fire"'
 
 # SQL comes through C unchanged, whatever awk is installed.
 mkdir -p "$small/sql/queries"
