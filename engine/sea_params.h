@@ -72,6 +72,24 @@ SEA_MUST_CHECK enum sea_status
 sea_params_load(struct sea_params *params, const struct sea_tensors *tensors,
                 const char *prefix, struct sea_err *err);
 SEA_MUST_CHECK enum sea_status sea_params_zero_grad(struct sea_params *params, struct sea_err *err);
+/* Weights as operators take them, at an offset that sea_params_add gave; negative: NULL. */
+struct sea_weight {
+    const void *data;           /* device */
+    enum sea_store type;
+};
+static inline struct sea_weight
+sea_params_matrix(const struct sea_params *params, int64_t offset)
+{
+    return (struct sea_weight){ offset < 0 ? NULL : params->data + offset, SEA_STORE_F32 };
+}
+
+/* Vectors (norms, biases, gains) are float32 whatever the matrices are. */
+static inline const float *
+sea_params_vector(const struct sea_params *params, int64_t offset)
+{
+    return offset < 0 ? NULL : params->data + offset;
+}
+
 const struct sea_param *sea_params_find(const struct sea_params *params, const char *name);
 
 /* Several parts written into one safetensors file, each with its prefix. */

@@ -18,7 +18,8 @@
  *
  * Shape letters (kernels/README.md): N tokens (rows) of a packed batch, S segments,
  * D width, F feed-forward width, V vocabulary, H query heads, K key/value heads, E head
- * size, R rows, C columns. All data is float32 and row-major; strides count floats.
+ * size, R rows, C columns. Data is float32 and row-major, strides count numbers; weights
+ * may be bfloat16 where an operator has a type for them.
  * Pointers are device pointers from mem_alloc, except where "host" is said.
  */
 #ifndef SEA_OPS_H
@@ -31,15 +32,20 @@
 extern "C" {
 #endif
 
-#define SEA_OPS_ABI 1u          /* raised by every change to a struct in this header */
+#define SEA_OPS_ABI 2u          /* raised by every change to a struct in this header */
 
 /* Codes every back end shares; others are the back end's own. */
 enum sea_rc { SEA_RC_OK = 0, SEA_RC_ARGUMENT = 1, SEA_RC_MEMORY = 2, SEA_RC_UNSUPPORTED = 3 };
 
+/* How weights are stored. Sums are float32 whatever it is: a bfloat16 is widened where it is
+ * read. Strides of a bfloat16 matrix count its numbers. */
+enum sea_store { SEA_STORE_F32, SEA_STORE_BF16 };
+
 /* C = op(A) op(B) [+ bias] [+ C], op(A) is (M, K), op(B) is (K, N). */
 struct sea_op_gemm {
     const float *a;             // (M, K), or (K, M) when trans_a; row stride lda
-    const float *b;             // (K, N), or (N, K) when trans_b; row stride ldb
+    const void *b;              // (K, N), or (N, K) when trans_b; row stride ldb
+    enum sea_store b_type;      /* of B alone: the weights */
     float *c;                   // (M, N), row stride ldc
     const float *bias;          // (N), NULL: none
     int64_t M, N, K, lda, ldb, ldc;
@@ -50,7 +56,8 @@ struct sea_op_gemm {
 
 /* out[r,:] = inp[idx[r],:], zero where idx[r] < 0; add = 1 adds instead. */
 struct sea_op_gather {
-    const float *inp;           // (any, C), row stride ld_inp
+    const void *inp;            // (any, C), row stride ld_inp
+    enum sea_store inp_type;
     const int32_t *idx;         // (R)
     float *out;                 // (R, C), row stride ld_out
     int64_t R, C, ld_inp, ld_out;
@@ -153,6 +160,9 @@ struct sea_op_attention {
     int64_t S, H, K, E, ld_q, ld_kv, ld_out;
     float scale;                /* usually 1/sqrt(E) */
     int causal;
+    int64_t window;             /* causal: a query sees its last `window` keys, its own among
+                                   them (Mistral, Phi-3, Gemma 2's odd layers); 0: all */
+    float softcap;              /* > 0: score = cap * tanh(score / cap), Gemma 2; 0: none */
 };
 struct sea_op_attention_bwd {   /* keys and queries of a segment are the same rows here */
     struct sea_op_attention fwd;        /* as given to the forward, lse kept */
@@ -171,6 +181,38 @@ struct sea_op_xent {
     float *loss;                // (R)
     int64_t R, V, ld;
     int grad;
+    float softcap;              /* > 0: of cap * tanh(logit / cap), Gemma 2; the gradient is
+                                   that of the logits as they came in */
+};
+
+struct sea_op_softcap {         /* x = cap * tanh(x / cap) in place */
+    float *x;                   // (R, C), row stride ld
+    int64_t R, C, ld;
+    float cap;                  /* > 0 */
+};
+
+/* A gain per column (DINOv2's LayerScale): out = [base +] x * gain. */
+struct sea_op_colscale {
+    const float *x;             // (R, C)
+    const float *gain;          // (C)
+    const float *base;          // (R, C), NULL: none; may be out
+    float *out;                 // (R, C), may be x
+    int64_t R, C;
+};
+struct sea_op_colscale_bwd {    /* dx = dout * gain; dgain += column sums of dout * x */
+    const float *x, *dout;      // (R, C)
+    const float *gain;          // (C)
+    float *dx;                  // (R, C), overwritten, may be dout
+    float *dgain;               // (C), added to; NULL: not wanted
+    int64_t R, C;
+};
+
+/* Between storage types; float32 to bfloat16 rounds to nearest, ties to even. */
+struct sea_op_cast {
+    const void *inp;            // (n) of inp_type
+    void *out;                  // (n) of out_type
+    enum sea_store inp_type, out_type;
+    int64_t n;
 };
 
 /* out[r,:] = inp[r,:] / sqrt(sum(inp[r,:]^2) + eps) */
@@ -295,6 +337,10 @@ struct sea_ops {                /* every int is 0 or a code for rc_text */
     int (*attention)(void *dev, const struct sea_op_attention *a);
     int (*attention_bwd)(void *dev, const struct sea_op_attention_bwd *a);
     int (*xent)(void *dev, const struct sea_op_xent *a);
+    int (*softcap)(void *dev, const struct sea_op_softcap *a);
+    int (*colscale)(void *dev, const struct sea_op_colscale *a);
+    int (*colscale_bwd)(void *dev, const struct sea_op_colscale_bwd *a);
+    int (*cast)(void *dev, const struct sea_op_cast *a);
     int (*l2norm)(void *dev, const struct sea_op_l2norm *a);
     int (*l2norm_bwd)(void *dev, const struct sea_op_l2norm_bwd *a);
     int (*contrast)(void *dev, const struct sea_op_contrast *a);
