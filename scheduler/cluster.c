@@ -171,9 +171,10 @@ sea_cluster_open(struct sea_cluster *cluster, const char *dir, struct sea_err *e
 /* ---- programs of PostgreSQL ---- */
 
 /* Runs BIN/argv[0] as the server's user, output to the log file. A daemon that it starts
- * outlives us and holds none of our descriptors. */
+ * outlives us and holds none of our descriptors. argv[0] becomes the whole path: initdb and
+ * pg_ctl look for their neighbours there, and otherwise in PATH, where Debian has none. */
 static enum sea_status
-run_program(struct sea_cluster *cluster, const char *const *argv, int *exit_status,
+run_program(struct sea_cluster *cluster, const char **argv, int *exit_status,
             struct sea_err *err)
 {
     char path[SEA_PATH_MAX];
@@ -201,6 +202,7 @@ run_program(struct sea_cluster *cluster, const char *const *argv, int *exit_stat
         unsetenv("PGHOST");
         unsetenv("PGPORT");
         setenv("LC_ALL", "C", 1);
+        argv[0] = path;
         execv(path, (char *const *)(void *)argv);
         _exit(127);
     }

@@ -11,6 +11,8 @@ sea=$SEA_BUILD/sea
 # A server of the caller's must not be what is tested.
 unset SEA_DATABASE_URL PGHOST PGSERVICE PGDATABASE PGPORT PGUSER SEA_DATA
 export LC_ALL=C
+# What a fresh machine finds: PostgreSQL's own programs are not among it.
+export PATH=/usr/sbin:/usr/bin:/sbin:/bin
 passed=0 failed=0 skipped=0
 work=$(mktemp -d "${TMPDIR:-/tmp}/sea-e2e-XXXXXX") || exit 1
 chmod 711 "$work"               # started by root, PostgreSQL runs as somebody else
