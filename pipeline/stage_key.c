@@ -26,15 +26,15 @@ images_of(const struct sea_node *config, const char *path)
 
 /* A row or a picture that cannot be read: the reader of rows tells it better. */
 static enum sea_status
-explain(const char *path, const char *json, const char *images, struct sea_err *err)
+explain(const char *key, const char *json, const char *images, struct sea_err *err)
 {
+    bool instruct = strcmp(key, "data.instruct.json") == 0;
     struct sea_arena *arena = sea_arena_create(NULL, "broken data");
     struct sea_err better = { 0 };
     struct sea_dataset data;
 
-    if (sea_dataset_load(&data, strstr(path, "instruct") ? SEA_DATASET_INSTRUCT
-                                                         : SEA_DATASET_PRETRAIN,
-                         json, images, arena, &better))
+    if (sea_dataset_load(&data, instruct ? SEA_DATASET_INSTRUCT : SEA_DATASET_PRETRAIN, json,
+                         images, arena, &better))
         *err = better;
     sea_arena_destroy(arena);
     return err->status;

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "engine/base/node_int.h"
+#include "engine/base/sea_file.h"
 
 struct sea_node *
 sea_node_append(struct sea_arena *arena, struct sea_node *parent, const char *key,
@@ -220,4 +221,22 @@ sea_node_remove(struct sea_node *map, const char *key)
         map->last = before;
     map->count--;
     return true;
+}
+
+enum sea_status
+sea_node_load(sea_node_parse *parse, const char *path, size_t max, struct sea_arena *arena,
+              struct sea_node **out, struct sea_err *err)
+{
+    enum sea_status status;
+    struct sea_buf text;
+
+    *out = NULL;
+    sea_buf_init(&text, max);
+    status = sea_file_read(path, &text, err);
+    if (status)
+        goto out;
+    status = parse(text.data, text.len, path, arena, out, err);
+out:
+    sea_buf_release(&text);
+    return status;
 }

@@ -13,4 +13,12 @@
 struct sea_node *sea_node_append(struct sea_arena *arena, struct sea_node *parent,
                                  const char *key, enum sea_node_kind kind);
 
+/* Reads a file of max bytes at most and gives it to one of the two parsers. */
+typedef enum sea_status sea_node_parse(const char *text, size_t len, const char *name,
+                                       struct sea_arena *arena, struct sea_node **out,
+                                       struct sea_err *err);
+SEA_MUST_CHECK enum sea_status
+sea_node_load(sea_node_parse *parse, const char *path, size_t max, struct sea_arena *arena,
+              struct sea_node **out, struct sea_err *err);
+
 #endif

@@ -449,16 +449,5 @@ enum sea_status
 sea_yaml_load(const char *path, size_t max, struct sea_arena *arena, struct sea_node **out,
               struct sea_err *err)
 {
-    enum sea_status status;
-    struct sea_buf text;
-
-    *out = NULL;
-    sea_buf_init(&text, max);
-    status = sea_file_read(path, &text, err);
-    if (status)
-        goto out;
-    status = sea_yaml_parse(text.data, text.len, path, arena, out, err);
-out:
-    sea_buf_release(&text);
-    return status;
+    return sea_node_load(sea_yaml_parse, path, max, arena, out, err);
 }
