@@ -11,9 +11,10 @@ JOBS    ?= $(shell nproc)
 DEVELOPER ?= $(if $(CI),1)
 V       ?= 0
 Q       := $(if $(filter 1,$(V)),,@)
+comma    := ,
 say      = $(if $(filter 1,$(V)),@:,@printf '  %-5s %s\n' '$1' '$2')
 
-PACKAGES := gcc make pkg-config libpq-dev libcurl4-openssl-dev libyaml-dev libcunit1-dev \
+PACKAGES := gcc g++ make pkg-config libpq-dev libcurl4-openssl-dev libyaml-dev libcunit1-dev \
             libjansson-dev libturbojpeg0-dev libpng-dev libwebp-dev libfreetype-dev \
             libssl-dev libpcre2-dev libutf8proc-dev libmicrohttpd-dev postgresql \
             libc6-dev fonts-noto-color-emoji unicode-cldr-core wordnet-base
@@ -40,7 +41,8 @@ KERNELS_SRC   := $(call src,kernels/cpu)
 ENGINE_SRC    := $(call src,engine/base engine)
 PIPELINE_SRC  := $(call src,pipeline pipeline/scenes pipeline/benchmarks pipeline/stages)
 SCHEDULER_SRC := $(filter-out scheduler/main.c,$(call src,scheduler scheduler/cmd))
-TESTS_C       := $(call src,tests/unit tests/kernels tests/engine tests/pipeline tests/scheduler)
+TESTS_C       := $(call src,tests/unit tests/kernels tests/gpu tests/engine tests/pipeline \
+                   tests/scheduler)
 BENCH_C       := $(call src,tests/bench)
 FUZZ_C        := $(call src,tests/fuzz)
 
@@ -51,16 +53,26 @@ LIB_SCHEDULER := $(BUILD)/scheduler.a
 LIB_TEST      := $(BUILD)/test.a
 SEA           := $(BUILD)/sea
 
+# The CUDA back end: a plugin where the toolkit is found (CUDA= switches it off), and the same
+# sources on emulated threads, for the tests of every machine.
+NVCC          ?= $(firstword $(shell command -v nvcc 2>/dev/null) $(wildcard /usr/local/cuda/bin/nvcc))
+CUDA          ?= $(NVCC)
+CUDA_SRC      := $(sort $(wildcard kernels/cuda/*.cu))
+CUDA_ARCH     ?= -gencode arch=compute_80,code=sm_80 -gencode arch=compute_90a,code=sm_90a \
+                 -gencode arch=compute_80,code=compute_80
+CUDA_PLUGIN   := $(if $(CUDA),$(BUILD)/libsea_cuda.so)
+CUDA_EMU      := $(BUILD)/tests/gpu/libsea_cuda.so
+
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SUFFIXES:
 .PHONY: all help deps deps-lint demo test asan lint layers headers fmt fmt-check bench \
-        tests clean install clang
+        tests clean install clang fuzz
 
 ## all        build build/sea (default)
 # build/sea leads to the last one built, whatever BUILD was.
 LINK := $(patsubst build/%,%,$(if $(filter build/%,$(BUILD)),$(BUILD),$(abspath $(BUILD)))/sea)
-all: $(SEA)
+all: $(SEA) $(CUDA_PLUGIN)
 	@[ "$$(readlink build/sea)" = '$(LINK)' ] || { mkdir -p build; ln -sfn '$(LINK)' build/sea; }
 
 ## help       this list
@@ -101,9 +113,37 @@ $(SEA): $(BUILD)/scheduler/main.o $(LIB_SCHEDULER) $(LIB_PIPELINE) $(LIB_ENGINE)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(SANITIZE) $(LDFLAGS) -rdynamic -o $@ $^ $(LIBS)
 
+CUDA_FLAGS := -std=c++20 -O3 -I. -Xcompiler \
+    -fPIC,-fvisibility=hidden,-Wall,-Wextra$(if $(DEVELOPER),$(comma)-Werror)
+$(BUILD)/kernels/cuda/%.o: kernels/cuda/%.cu kernels/cuda/cuda_int.h kernels/sea_ops.h
+	$(call say,NVCC,$<)
+	@mkdir -p $(@D)
+	$(Q)$(NVCC) $(CUDA_FLAGS) $(CUDA_ARCH) --threads 0 -c -o $@ $<
+$(BUILD)/libsea_cuda.so: $(patsubst %.cu,$(BUILD)/%.o,$(CUDA_SRC))
+	$(call say,LD,$@)
+	$(Q)$(NVCC) -shared -cudart static -Xcompiler -static-libstdc++,-static-libgcc -o $@ $^ -ldl
+EMU_FLAGS := -std=c++20 -O2 -g -Wall -Wextra $(if $(DEVELOPER),-Werror) -DSEA_CUDA_EMU -I. \
+    -Itests/gpu/emu -fPIC -fvisibility=hidden -ffp-contract=off
+EMU_OBJS  := $(patsubst %.cu,$(BUILD)/tests/gpu/emu/%.o,$(notdir $(CUDA_SRC))) \
+    $(BUILD)/tests/gpu/emu/emu.o
+$(BUILD)/tests/gpu/emu/%.o: kernels/cuda/%.cu kernels/cuda/cuda_int.h kernels/sea_ops.h \
+                            tests/gpu/emu/cuda_runtime.h
+	$(call say,EMU,$<)
+	@mkdir -p $(@D)
+	$(Q)$(CXX) $(EMU_FLAGS) -x c++ -c -o $@ $<
+$(BUILD)/tests/gpu/emu/emu.o: tests/gpu/emu/emu.cc tests/gpu/emu/cuda_runtime.h
+	@mkdir -p $(@D)
+	$(Q)$(CXX) $(EMU_FLAGS) -c -o $@ $<
+$(CUDA_EMU): $(EMU_OBJS)
+	$(call say,LD,$@)
+	$(Q)$(CXX) -shared -static-libstdc++ -static-libgcc -o $@ $^
+
 TEST_BINS  := $(patsubst %.c,$(BUILD)/%,$(filter %.c,$(foreach f,$(TESTS_C),$(if $(findstring /test_,$(f)),$(f)))))
 BENCH_BINS := $(patsubst %.c,$(BUILD)/%,$(foreach f,$(BENCH_C),$(if $(findstring /bench_,$(f)),$(f))))
 $(BUILD)/tests/kernels/test_%: $(BUILD)/tests/kernels/test_%.o $(LIB_TEST) $(LIB_KERNELS)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(SANITIZE) $(LDFLAGS) -o $@ $^ -lcunit $(LIBS)
+$(BUILD)/tests/gpu/test_%: $(BUILD)/tests/gpu/test_%.o $(LIB_TEST) $(LIB_KERNELS) | $(CUDA_EMU)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(SANITIZE) $(LDFLAGS) -o $@ $^ -lcunit $(LIBS)
 $(BUILD)/tests/unit/test_%: $(BUILD)/tests/unit/test_%.o $(LIB_TEST) $(LIB_ENGINE) $(LIB_KERNELS)
@@ -118,6 +158,18 @@ $(BUILD)/tests/pipeline/test_%: $(BUILD)/tests/pipeline/test_%.o $(LIB_TEST) $(L
 $(BUILD)/tests/scheduler/test_%: $(BUILD)/tests/scheduler/test_%.o $(LIB_TEST) $(LIB_SCHEDULER) $(LIB_PIPELINE) $(LIB_ENGINE) $(LIB_KERNELS)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(SANITIZE) $(LDFLAGS) -o $@ $^ -lcunit $(LIBS)
+# The fault suite: a runner, a stage of milliseconds, a shim that is preloaded into workers.
+FAULT      := $(addprefix $(BUILD)/tests/fault/,fault stage shim.so)
+$(BUILD)/tests/fault/shim.so: tests/fault/shim.c tests/fault/control.h
+	$(call say,LD,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS_ALL) -fPIC -shared -o $@ $< -ldl
+$(BUILD)/tests/fault/stage: $(BUILD)/tests/fault/stage.o $(LIB_PIPELINE) $(LIB_ENGINE) $(LIB_KERNELS)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(SANITIZE) $(LDFLAGS) -Wl,--as-needed -o $@ $^ $(LIBS)
+$(BUILD)/tests/fault/fault: $(patsubst %,$(BUILD)/tests/fault/%.o,fault history proxy) $(LIB_TEST) $(LIB_SCHEDULER) $(LIB_PIPELINE) $(LIB_ENGINE) $(LIB_KERNELS)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(SANITIZE) $(LDFLAGS) -Wl,--as-needed -o $@ $^ -lcunit $(LIBS)
 $(BUILD)/tests/bench/bench_%: $(BUILD)/tests/bench/bench_%.o $(LIB_PIPELINE) $(LIB_ENGINE) $(LIB_KERNELS)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(SANITIZE) $(LDFLAGS) -o $@ $^ $(LIBS)
@@ -126,7 +178,7 @@ $(BUILD)/tests/fuzz/fuzz_%: $(BUILD)/tests/fuzz/fuzz_%.o $(LIB_PIPELINE) $(LIB_E
 	$(Q)$(CC) $(SANITIZE) $(LDFLAGS) -o $@ $^ $(LIBS)
 
 ## tests      build the test programs without running them
-tests: $(TEST_BINS) $(SEA)
+tests: $(TEST_BINS) $(FAULT) $(SEA)
 
 ## demo       the main job on a demo world: from a YAML file to a leaderboard (about 10 min)
 demo: deps
@@ -143,6 +195,25 @@ asan: deps
 	$(Q)$(MAKE) --no-print-directory -j$(JOBS) BUILD=build/asan OPT='-O1' DEVELOPER=1 \
 	    SANITIZE='-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer' tests
 	$(Q)BUILD=build/asan QUICK=1 T='$(T)' tests/run.sh
+
+## fault      10,000 seeded faults against the service, and the history checked (about 30 min)
+## fault-smoke     a slice of it, part of `make test`
+## fault-mutation  each fence of the service's SQL removed once: each must be missed
+.PHONY: fault fault-smoke fault-mutation
+FAULT_RUNS ?= 10000
+FAULT_SEED ?= 1
+fault: $(FAULT)
+	$(Q)SEA_ROOT=. $(BUILD)/tests/fault/fault --runs $(FAULT_RUNS) --seed $(FAULT_SEED) \
+	    --seconds 7200 --report docs/reports/fault.json
+fault-smoke: $(FAULT)
+	$(Q)SEA_BUILD=$(BUILD) tests/fault/test_fault_smoke.sh
+fault-mutation: $(BUILD)/tests/scheduler/test_fence
+	$(Q)SEA_ROOT=. $(BUILD)/tests/scheduler/test_fence
+
+## fuzz       each fuzz program for FUZZ_SECONDS (600) with sanitizers; FUZZ=pattern: only these
+FUZZ_SECONDS ?= 600
+fuzz:
+	$(Q)FUZZ_SECONDS=$(FUZZ_SECONDS) FUZZ='$(FUZZ)' tests/fuzz/run.sh
 
 ## clang      build everything with clang, warnings as errors
 clang:
@@ -172,6 +243,7 @@ bench: all $(BENCH_BINS)
 PREFIX ?= /usr/local
 install: all
 	install -D -m 755 $(SEA) $(DESTDIR)$(PREFIX)/bin/sea
+	$(if $(CUDA_PLUGIN),install -D -m 755 $(CUDA_PLUGIN) $(DESTDIR)$(PREFIX)/lib/sea/libsea_cuda.so)
 
 ## clean      remove build/ (the demo's database and data live there, too)
 clean:

@@ -5,6 +5,7 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define PLUGIN "libsea_cuda.so"
 #define THREADS_MAX 1024
@@ -22,6 +23,29 @@ number_of(const char *text, long max)
     return *end || n > max ? -1 : n;
 }
 
+/* Where the plugin is looked for: SEA_CUDA_PLUGIN, beside the program, in ../lib/sea of it (as
+ * installed), then where the loader looks. */
+static void *
+open_plugin(void)
+{
+    static const char *const places[] = { "", "../lib/sea/" };
+    const char *named = getenv("SEA_CUDA_PLUGIN");
+    char dir[PATH_MAX], path[PATH_MAX + 32];
+    ssize_t len = readlink("/proc/self/exe", dir, sizeof(dir) - 1);
+    void *lib = NULL;
+
+    if (named)
+        return dlopen(named, RTLD_NOW | RTLD_LOCAL);
+    while (len > 0 && dir[len - 1] != '/')
+        len--;
+    dir[len > 0 ? len : 0] = 0;
+    for (size_t i = 0; i < sizeof(places) / sizeof(places[0]) && !lib && len > 0; i++) {
+        snprintf(path, sizeof(path), "%s%s%s", dir, places[i], PLUGIN);
+        lib = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    }
+    return lib ? lib : dlopen(PLUGIN, RTLD_NOW | RTLD_LOCAL);
+}
+
 /* The plugin stays open until the process ends: device code may run in its threads. */
 static enum sea_status
 load_plugin(const struct sea_ops **out, struct sea_err *err)
@@ -33,10 +57,10 @@ load_plugin(const struct sea_ops **out, struct sea_err *err)
     *out = loaded;
     if (loaded)
         return SEA_OK;
-    lib = dlopen(PLUGIN, RTLD_NOW | RTLD_LOCAL);
+    lib = open_plugin();
     if (!lib) {
         sea_fail(err, SEA_E_DEVICE, "could not load the CUDA back end \"%s\"", PLUGIN);
-        sea_hint(err, "Use --device cpu, or install the plugin where the loader finds it.");
+        sea_hint(err, "Use --device cpu, or build the plugin: `make` does where nvcc is found.");
         return err->status;
     }
     ops = dlsym(lib, "sea_plugin_ops");

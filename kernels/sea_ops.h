@@ -103,6 +103,9 @@ struct sea_op_rmsnorm {         /* y = x * rstd * gamma, rstd = 1/sqrt(mean(x^2)
     int64_t R, C;
     float eps;
     float gamma_add;            /* 0, or 1 for Gemma's (1 + gamma) */
+    /* heads > 0: a row is a head, C wide, of which `heads` lie side by side in lines of x and
+     * y that are ld apart (queries or keys within qkv). 0: rows follow each other. */
+    int64_t heads, ld;
 };
 struct sea_op_rmsnorm_bwd {
     const float *x, *dy;        // (R, C)
@@ -112,7 +115,8 @@ struct sea_op_rmsnorm_bwd {
     float *dgamma;              // (C), added to; NULL: not wanted
     int64_t R, C;
     float gamma_add;
-    int add_dx;
+    int add_dx;                 /* 0: dx may be dy */
+    int64_t heads, ld;          /* of x, dy and dx, as in the forward */
 };
 
 enum sea_act { SEA_ACT_GELU, SEA_ACT_GELU_TANH, SEA_ACT_QUICK_GELU, SEA_ACT_SILU };
@@ -304,6 +308,15 @@ struct sea_op_patchify {
     int64_t B, channels, height, width, P;
 };
 
+/* What the device does at best, measured now: the limits that benchmarks divide by. Takes
+ * some 5 ms and a pass over mem, which should be several times the last cache. */
+struct sea_op_limits {
+    const void *mem;            // (bytes) read once
+    size_t bytes;               /* 0: read_rate is not measured, 0 */
+    double flops;               /* out, host: float32 operations a second, a multiply-add is 2 */
+    double read_rate;           /* out, host: bytes a second */
+};
+
 struct sea_ops {                /* every int is 0 or a code for rc_text */
     uint32_t abi, size;         /* SEA_OPS_ABI and sizeof(struct sea_ops) of the build */
     const char *name;           /* "cpu", "cuda": as in configs and events */
@@ -351,6 +364,7 @@ struct sea_ops {                /* every int is 0 or a code for rc_text */
     int (*sum)(void *dev, const struct sea_op_sum *a);
     int (*clip)(void *dev, const struct sea_op_clip *a);
     int (*patchify)(void *dev, const struct sea_op_patchify *a);
+    int (*limits)(void *dev, struct sea_op_limits *a);  /* optional; waits */
 };
 
 extern const struct sea_ops sea_cpu_ops;        /* always there */

@@ -9,8 +9,10 @@ set -u
 cd "$(dirname "$0")/.."
 BUILD=${BUILD:-build/dev}
 export SEA_ROOT=$PWD SEA_BUILD=$PWD/$BUILD
+# The CUDA kernels on emulated threads; make test-gpu takes the real plugin.
+export SEA_CUDA_EMU=1
 passed=0 failed=0 skipped=0 bad=
-list=$(for area in check unit kernels engine pipeline scheduler e2e; do
+list=$(for area in check unit kernels gpu engine pipeline scheduler fault e2e; do
     for f in "$BUILD"/tests/$area/test_*; do
         [ -x "$f" ] && [ -f "tests/$area/$(basename "$f").c" ] && case $f in *.o|*.d) ;; *) echo "$f" ;; esac
     done

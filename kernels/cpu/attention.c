@@ -7,6 +7,8 @@ check(const struct sea_op_attention *a)
 {
     if (a->S < 0 || a->H <= 0 || a->K <= 0 || a->H % a->K || a->E <= 0)
         return SEA_RC_ARGUMENT;
+    if (a->window < 0 || (a->window && !a->causal) || !(a->softcap >= 0.0f))
+        return SEA_RC_ARGUMENT;
     if (a->E > SEA_CPU_HEAD_MAX)
         return SEA_RC_UNSUPPORTED;
     if (a->S && (!a->q || !a->k || !a->v || !a->out || !a->q_start || !a->k_start || !a->k_len))

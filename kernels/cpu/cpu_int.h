@@ -34,6 +34,7 @@ struct sea_cpu_isa {
     int lanes;                  /* floats in a vector */
     int mr, nr;                 /* rows and columns of the GEMM's register tile */
     sea_cpu_fn *gemm;           /* struct sea_cpu_gemm, tiles of the grid */
+    sea_cpu_fn *gemm_skinny;    /* the same, groups of `lanes` rows of B: B is transposed */
     sea_cpu_fn *attention;      /* struct sea_cpu_attention, (segment, head, query block) */
     sea_cpu_fn *attention_bwd;  /* struct sea_op_attention_bwd, (segment, key head) */
     sea_cpu_fn *layernorm, *rmsnorm;            /* rows */
@@ -42,13 +43,19 @@ struct sea_cpu_isa {
     sea_cpu_fn *rope;                           /* rows */
     sea_cpu_fn *gather;                         /* rows */
     sea_cpu_fn *scatter;                        /* places in order */
-    sea_cpu_fn *xent, *l2norm, *l2norm_bwd, *topk;      /* rows */
+    sea_cpu_fn *colscale;                       /* rows */
+    sea_cpu_fn *colscale_bwd;                   /* struct sea_cpu_norm_bwd, blocks */
+    sea_cpu_fn *cast;                           /* elements, between different types */
+    sea_cpu_fn *xent, *softcap, *l2norm, *l2norm_bwd, *topk;    /* rows */
     sea_cpu_fn *contrast_rows, *contrast_grad;  /* struct sea_cpu_contrast, rows */
     sea_cpu_fn *contrast_columns;               /* the same, columns */
     sea_cpu_fn *adamw, *axpby;                  /* elements */
     sea_cpu_fn *colsum;         /* struct sea_cpu_colsum, blocks */
     sea_cpu_fn *fold;           /* struct sea_cpu_fold, columns */
     sea_cpu_fn *sum;            /* struct sea_cpu_sum, blocks */
+    sea_cpu_fn *peak;           /* two floats, rounds */
+    sea_cpu_fn *read;           /* memory, pieces */
+    int peak_width;             /* multiply-adds of a step of peak */
 };
 
 /* K of the GEMM and keys of attention go in steps of at most this: a B panel of this depth
@@ -56,10 +63,13 @@ struct sea_cpu_isa {
 #define SEA_CPU_DEPTH 384
 #define SEA_CPU_DEPTH_LD (SEA_CPU_DEPTH + 16)   /* not a power of two: no cache conflicts */
 #define SEA_CPU_COLUMNS 384     /* columns of B packed at a time */
+#define SEA_CPU_SKINNY 16       /* with at most so many rows of A, rows of B are not packed */
 #define SEA_CPU_HEAD_MAX 256    /* largest head size attention takes */
 #define SEA_CPU_QUERIES 224     /* query rows of a forward attention task, 16 * 14 */
 #define SEA_CPU_QUERIES_BWD 56  /* query rows of a step of the backward, 4 * 14 */
 #define SEA_CPU_SCRATCH ((size_t)416 * 1024)    /* floats of a thread, see attention.inc */
+#define SEA_CPU_PEAK_ROUND 400000       /* steps of a round of peak, a few ms */
+#define SEA_CPU_READ_PIECE 65536        /* bytes of a piece of read */
 #define SEA_CPU_REDUCE ((size_t)1024 * 1024)    /* floats for partial sums of one operator */
 
 struct sea_cpu_pool;
@@ -107,7 +117,7 @@ struct sea_cpu_attention {
     int64_t blocks;             /* query blocks of the longest segment */
 };
 struct sea_cpu_norm_bwd {
-    const void *op;             /* sea_op_layernorm_bwd or sea_op_rmsnorm_bwd */
+    const void *op;             /* sea_op_layernorm_bwd, sea_op_rmsnorm_bwd, .._colscale_bwd */
     struct sea_cpu_blocks blocks;
     float *part;                // (blocks, C) dgamma, then (blocks, C) dbeta
 };
@@ -156,6 +166,10 @@ int sea_cpu_op_rope(void *dev, const struct sea_op_rope *a);
 int sea_cpu_op_attention(void *dev, const struct sea_op_attention *a);
 int sea_cpu_op_attention_bwd(void *dev, const struct sea_op_attention_bwd *a);
 int sea_cpu_op_xent(void *dev, const struct sea_op_xent *a);
+int sea_cpu_op_softcap(void *dev, const struct sea_op_softcap *a);
+int sea_cpu_op_colscale(void *dev, const struct sea_op_colscale *a);
+int sea_cpu_op_colscale_bwd(void *dev, const struct sea_op_colscale_bwd *a);
+int sea_cpu_op_cast(void *dev, const struct sea_op_cast *a);
 int sea_cpu_op_l2norm(void *dev, const struct sea_op_l2norm *a);
 int sea_cpu_op_l2norm_bwd(void *dev, const struct sea_op_l2norm_bwd *a);
 int sea_cpu_op_contrast(void *dev, const struct sea_op_contrast *a);
@@ -166,6 +180,7 @@ int sea_cpu_op_colsum(void *dev, const struct sea_op_colsum *a);
 int sea_cpu_op_sum(void *dev, const struct sea_op_sum *a);
 int sea_cpu_op_clip(void *dev, const struct sea_op_clip *a);
 int sea_cpu_op_patchify(void *dev, const struct sea_op_patchify *a);
+int sea_cpu_op_limits(void *dev, struct sea_op_limits *a);
 
 #ifdef __cplusplus
 }

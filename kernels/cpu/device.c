@@ -306,6 +306,10 @@ const struct sea_ops sea_cpu_ops = {
     .attention = sea_cpu_op_attention,
     .attention_bwd = sea_cpu_op_attention_bwd,
     .xent = sea_cpu_op_xent,
+    .softcap = sea_cpu_op_softcap,
+    .colscale = sea_cpu_op_colscale,
+    .colscale_bwd = sea_cpu_op_colscale_bwd,
+    .cast = sea_cpu_op_cast,
     .l2norm = sea_cpu_op_l2norm,
     .l2norm_bwd = sea_cpu_op_l2norm_bwd,
     .contrast = sea_cpu_op_contrast,
@@ -316,4 +320,5 @@ const struct sea_ops sea_cpu_ops = {
     .sum = sea_cpu_op_sum,
     .clip = sea_cpu_op_clip,
     .patchify = sea_cpu_op_patchify,
+    .limits = sea_cpu_op_limits,
 };

@@ -68,6 +68,17 @@ plan(struct sea_cpu_gemm *job, const struct sea_cpu *cpu)
     job->n_tiles = ceil_div(op->N, job->n_step);
 }
 
+/* Groups of rows of B in a task: its bytes are what counts, from memory about 10 a ns. */
+static int64_t
+skinny_grain(const struct sea_op_gemm *op, const struct sea_cpu *cpu)
+{
+    int64_t groups = ceil_div(op->N, cpu->isa->nr), least;
+
+    least = sea_cpu_grain(cpu->isa->nr * op->K / 4);
+    groups = ceil_div(groups, 4 * (int64_t)cpu->threads);
+    return groups > least ? groups : least;
+}
+
 int
 sea_cpu_op_gemm(void *dev, const struct sea_op_gemm *a)
 {
@@ -82,7 +93,14 @@ sea_cpu_op_gemm(void *dev, const struct sea_op_gemm *a)
         return SEA_RC_ARGUMENT;
     if (a->lda < (a->trans_a ? a->M : a->K) || a->ldb < (a->trans_b ? a->K : a->N))
         return SEA_RC_ARGUMENT;
+    if (a->b_type != SEA_STORE_F32 && a->b_type != SEA_STORE_BF16)
+        return SEA_RC_ARGUMENT;
     job.k_step = depth_of(a->K);
+    if (a->M <= SEA_CPU_SKINNY && a->trans_b && !a->trans_a) {
+        sea_cpu_pool_run(cpu->pool, cpu->isa->gemm_skinny, &job, ceil_div(a->N, cpu->isa->nr),
+                         skinny_grain(a, cpu));
+        return SEA_RC_OK;
+    }
     plan(&job, cpu);
     sea_cpu_pool_run(cpu->pool, cpu->isa->gemm, &job,
                      ceil_div(a->M, job.m_step) * job.n_tiles, 1);

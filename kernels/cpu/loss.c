@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* loss.c - checks and tasks of cross-entropy, contrast and top-k; see loss.inc */
+/* loss.c - checks and tasks of cross-entropy, soft caps, contrast and top-k; see loss.inc */
 #include "kernels/cpu/cpu_int.h"
 
 #include <math.h>
@@ -11,13 +11,28 @@ sea_cpu_op_xent(void *dev, const struct sea_op_xent *a)
 {
     struct sea_cpu *cpu = dev;
 
-    if (!cpu || !a || a->R < 0 || a->V < 0)
+    if (!cpu || !a || a->R < 0 || a->V < 0 || !(a->softcap >= 0.0f))
         return SEA_RC_ARGUMENT;
     if (!a->R)
         return SEA_RC_OK;
     if (!a->V || !a->logits || !a->target || !a->weight || !a->loss || a->ld < a->V)
         return SEA_RC_ARGUMENT;
     sea_cpu_pool_run(cpu->pool, cpu->isa->xent, a, a->R, sea_cpu_grain(COST_EXP * a->V));
+    return SEA_RC_OK;
+}
+
+int
+sea_cpu_op_softcap(void *dev, const struct sea_op_softcap *a)
+{
+    struct sea_cpu *cpu = dev;
+
+    if (!cpu || !a || a->R < 0 || a->C < 0 || !(a->cap > 0.0f))
+        return SEA_RC_ARGUMENT;
+    if (!a->R || !a->C)
+        return SEA_RC_OK;
+    if (!a->x || a->ld < a->C)
+        return SEA_RC_ARGUMENT;
+    sea_cpu_pool_run(cpu->pool, cpu->isa->softcap, a, a->R, sea_cpu_grain(COST_EXP * a->C));
     return SEA_RC_OK;
 }
 

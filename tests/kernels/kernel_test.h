@@ -101,6 +101,46 @@ kt_ints(int64_t n)
     return (int32_t *)(void *)kt_floats(n);
 }
 
+/* bfloat16 as the operators see it: the upper half of a float. Widening is exact. */
+static inline float
+kt_widen(uint16_t x)
+{
+    uint32_t bits = (uint32_t)x << 16;
+    float wide;
+
+    memcpy(&wide, &bits, sizeof(wide));
+    return wide;
+}
+
+/* n bfloat16 at random; an odd n is followed by something that is not a number. */
+static inline uint16_t *
+kt_bf16(int64_t n, float size)
+{
+    uint16_t *x = (uint16_t *)(void *)kt_floats((n + 1) / 2);
+
+    for (int64_t i = 0; i < n; i++) {
+        float wide = kt_number() * size;
+        uint32_t bits;
+
+        memcpy(&bits, &wide, sizeof(bits));
+        x[i] = (uint16_t)(bits >> 16);
+    }
+    return x;
+}
+
+/* Matrices of either type, for arguments that take both. */
+static inline void *
+kt_weights(enum sea_store type, int64_t n, float size)
+{
+    return type == SEA_STORE_BF16 ? (void *)kt_bf16(n, size) : (void *)kt_random(n, size);
+}
+
+static inline float
+kt_weight_at(enum sea_store type, const void *x, int64_t i)
+{
+    return type == SEA_STORE_BF16 ? kt_widen(((const uint16_t *)x)[i]) : ((const float *)x)[i];
+}
+
 /* The same numbers in double: kept until kt_done, without guards of interest. */
 static inline double *
 kt_wide(const float *from, int64_t n)

@@ -8,6 +8,8 @@ struct sizes {
     int64_t S, H, K, E;
     int causal;
     int32_t len[6];
+    int64_t window;
+    float softcap;
 };
 
 /* Inputs of one call: q, k and v lie side by side in rows, as the engine has them. */
@@ -39,6 +41,7 @@ make_batch(struct batch *b, const struct sizes *s)
         .q = b->qkv, .k = b->qkv + H * E, .v = b->qkv + (H + K) * E, .q_start = b->start,
         .k_start = b->start, .k_len = b->k_len, .S = s->S, .H = H, .K = K, .E = E, .ld_q = b->ld,
         .ld_kv = b->ld, .ld_out = H * E, .scale = 1.0f / sqrtf((float)E), .causal = s->causal,
+        .window = s->window, .softcap = s->softcap,
     };
 }
 
@@ -57,10 +60,14 @@ run_twin(struct batch *b, double *qkv, double *out, double *lse, const double *d
 }
 
 static const struct sizes all_sizes[] = {
-    { 4, 2, 2, 32, 1, { 1, 7, 13, 129 } },      { 3, 4, 2, 32, 0, { 50, 200, 1 } },
-    { 2, 4, 1, 7, 1, { 129, 33 } },             { 1, 2, 2, 64, 1, { 500 } },
-    { 2, 3, 3, 128, 0, { 37, 400 } },           { 1, 1, 1, 256, 1, { 70 } },
-    { 1, 2, 1, 33, 1, { 800 } },                { 5, 4, 4, 16, 1, { 0, 20, 0, 224, 225 } },
+    { 4, 2, 2, 32, 1, { 1, 7, 13, 129 }, 0, 0 },      { 3, 4, 2, 32, 0, { 50, 200, 1 }, 0, 0 },
+    { 2, 4, 1, 7, 1, { 129, 33 }, 0, 0 },             { 1, 2, 2, 64, 1, { 500 }, 0, 0 },
+    { 2, 3, 3, 128, 0, { 37, 400 }, 0, 0 },           { 1, 1, 1, 256, 1, { 70 }, 0, 0 },
+    { 1, 2, 1, 33, 1, { 800 }, 0, 0 },                { 5, 4, 4, 16, 1, { 0, 20, 0, 224, 225 }, 0, 0 },
+    { 2, 2, 1, 32, 1, { 70, 7 }, 1, 0 },        { 1, 2, 1, 17, 1, { 900 }, 37, 0 },
+    { 2, 2, 2, 256, 1, { 450, 3 }, 384, 0 },    { 1, 2, 1, 40, 1, { 500 }, 129, 5.0f },
+    { 1, 3, 1, 24, 0, { 430 }, 0, 2.0f },       { 1, 1, 1, 8, 1, { 1200 }, 400, 0 },
+    { 3, 4, 2, 256, 1, { 33, 60, 1 }, 16, 50.0f },
 };
 enum { SIZES = sizeof(all_sizes) / sizeof(all_sizes[0]) };
 
@@ -126,10 +133,14 @@ attention_loss(const void *args)
 static void
 the_twins_gradient_matches_differences(void)
 {
-    static const struct sizes small[] = { { 2, 4, 2, 5, 1, { 6, 3 } }, { 1, 2, 1, 4, 0, { 7 } } };
+    static const struct sizes small[] = {
+        { 2, 4, 2, 5, 1, { 6, 3 }, 0, 0 },          { 1, 2, 1, 4, 0, { 7 }, 0, 0 },
+        { 1, 2, 1, 5, 1, { 9 }, 3, 0 },       { 2, 2, 2, 4, 1, { 6, 3 }, 1, 0 },
+        { 1, 2, 1, 4, 0, { 6 }, 0, 1.5f },    { 1, 2, 1, 5, 1, { 8 }, 4, 0.7f },
+    };
     double worst = 0.0;
 
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < 6; i++) {
         struct batch b;
         struct loss_args args = { .b = &b };
         double *grad;
@@ -194,9 +205,9 @@ backward_matches_the_twin(void)
 
 /* Each segment alone, and each query of a causal segment as the only one over its cache. */
 static void
-bits_do_not_depend_on_the_batch(void)
+bits_without_the_batch(const struct sizes *sizes)
 {
-    static const struct sizes s = { 4, 4, 2, 24, 1, { 13, 129, 7, 450 } };
+    const struct sizes s = *sizes;
 
     for (int d = 0; d < kt_open(); d++) {
         struct batch b;
@@ -240,10 +251,59 @@ bits_do_not_depend_on_the_batch(void)
 }
 
 static void
+bits_do_not_depend_on_the_batch(void)
+{
+    static const struct sizes some[] = {
+        { 4, 4, 2, 24, 1, { 13, 129, 7, 450 }, 0, 0 },
+        { 3, 4, 2, 24, 1, { 13, 129, 450 }, 50, 0 },
+        { 2, 4, 1, 33, 1, { 900, 20 }, 390, 0 },
+        { 2, 3, 1, 24, 1, { 450, 64 }, 1, 3.0f },
+    };
+
+    for (int i = 0; i < 4; i++)
+        bits_without_the_batch(&some[i]);
+}
+
+/* A window as long as the segment is none, to the bit; and keys outside a window are not even
+ * read: they may be anything. */
+static void
+keys_outside_the_window_are_not_read(void)
+{
+    static const struct sizes s = { 1, 2, 1, 24, 1, { 1000 }, 1000, 0 };
+
+    for (int d = 0; d < kt_open(); d++) {
+        struct batch b;
+        float *all, *same;
+        int32_t start[2] = { 990, 1000 };
+        int64_t width;
+
+        make_batch(&b, &s);
+        width = b.op.H * b.op.E;
+        b.op.out = all = kt_floats(b.rows * width);
+        CHECK_INT(sea_cpu_ops.attention(kt_sets[d].dev[0], &b.op), 0);
+        b.op.window = 0;
+        b.op.out = same = kt_floats(b.rows * width);
+        CHECK_INT(sea_cpu_ops.attention(kt_sets[d].dev[1], &b.op), 0);
+        kt_same("window of everything", kt_sets[d].isa->name, all, same, b.rows * width);
+        b.op.window = 40;
+        b.op.q_start = start;
+        CHECK_INT(sea_cpu_ops.attention(kt_sets[d].dev[0], &b.op), 0);
+        memcpy(all, same, (size_t)(b.rows * width) * sizeof(float));
+        for (int64_t i = 0; i < 900 * b.ld; i++)        /* tiles before 768, panels before 928 */
+            b.qkv[i] = NAN;
+        CHECK_INT(sea_cpu_ops.attention(kt_sets[d].dev[1], &b.op), 0);
+        kt_same("spoilt keys before the window", kt_sets[d].isa->name, all + 990 * width,
+                same + 990 * width, 10 * width);
+        CHECK(isfinite(same[990 * width]));
+        kt_done();
+    }
+}
+
+static void
 queries_without_keys_give_zero(void)
 {
     for (int d = 0; d < kt_open(); d++) {
-        static const struct sizes s = { 1, 1, 1, 8, 1, { 9 } };
+        static const struct sizes s = { 1, 1, 1, 8, 1, { 9 }, 0, 0 };
         struct batch b;
         int32_t len = 4;        /* the first five queries see nothing */
         float *out;
@@ -267,7 +327,7 @@ static void
 huge_scores_stay_finite(void)
 {
     for (int d = 0; d < kt_open(); d++) {
-        static const struct sizes s = { 1, 2, 1, 16, 0, { 40 } };
+        static const struct sizes s = { 1, 2, 1, 16, 0, { 40 }, 0, 0 };
         struct batch b;
         double *out;
         int64_t n;
@@ -289,7 +349,7 @@ huge_scores_stay_finite(void)
 static void
 wrong_arguments_are_refused(void)
 {
-    static const struct sizes s = { 1, 2, 1, 8, 1, { 5 } };
+    static const struct sizes s = { 1, 2, 1, 8, 1, { 5 }, 0, 0 };
     struct batch b;
     struct sea_op_attention op;
     struct sea_op_attention_bwd bwd = { 0 };
@@ -308,6 +368,12 @@ wrong_arguments_are_refused(void)
     CHECK_INT(sea_cpu_ops.attention(dev, &op), SEA_RC_ARGUMENT);
     op = b.op, op.q = NULL;
     CHECK_INT(sea_cpu_ops.attention(dev, &op), SEA_RC_ARGUMENT);
+    op = b.op, op.window = -1;
+    CHECK_INT(sea_cpu_ops.attention(dev, &op), SEA_RC_ARGUMENT);
+    op = b.op, op.window = 3, op.causal = 0;
+    CHECK_INT(sea_cpu_ops.attention(dev, &op), SEA_RC_ARGUMENT);
+    op = b.op, op.softcap = -1.0f;
+    CHECK_INT(sea_cpu_ops.attention(dev, &op), SEA_RC_ARGUMENT);
     op = b.op, op.S = 0;
     CHECK_INT(sea_cpu_ops.attention(dev, &op), 0);
     bwd.fwd = b.op;             /* no lse */
@@ -321,5 +387,6 @@ wrong_arguments_are_refused(void)
 
 SEA_TEST_MAIN("attention", TEST(forward_matches_the_twin),
               TEST(the_twins_gradient_matches_differences), TEST(backward_matches_the_twin),
-              TEST(bits_do_not_depend_on_the_batch), TEST(queries_without_keys_give_zero),
+              TEST(bits_do_not_depend_on_the_batch),
+              TEST(keys_outside_the_window_are_not_read), TEST(queries_without_keys_give_zero),
               TEST(huge_scores_stay_finite), TEST(wrong_arguments_are_refused))

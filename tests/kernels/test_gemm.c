@@ -18,7 +18,8 @@ product(const struct sea_op_gemm *op, const float *c_old, double *want, double *
 
             for (int64_t k = 0; k < op->K; k++) {
                 double a = (double)op->a[op->trans_a ? k * op->lda + m : m * op->lda + k];
-                double b = (double)op->b[op->trans_b ? n * op->ldb + k : k * op->ldb + n];
+                double b = (double)kt_weight_at(op->b_type, op->b, op->trans_b ? n * op->ldb + k
+                                                                                : k * op->ldb + n);
 
                 sum += (double)op->alpha * a * b;
                 all += fabs((double)op->alpha * a * b);
@@ -40,7 +41,8 @@ one_product(const struct kt_set *set, struct shape s, int variant)
 {
     struct sea_op_gemm op = { .M = s.M, .N = s.N, .K = s.K, .trans_a = variant & 1,
                               .trans_b = variant >> 1 & 1, .accumulate = variant >> 2 & 1,
-                              .alpha = variant & 4 ? 0.375f : 1.0f };
+                              .alpha = variant & 4 ? 0.375f : 1.0f,
+                              .b_type = variant & 16 ? SEA_STORE_BF16 : SEA_STORE_F32 };
     int64_t pad = variant & 8 ? 5 : 0, rows_a, rows_b;
     float *c[2], *start, gap = 12345.0f;
     double *want = kt_wide(NULL, s.M * s.N), *size = kt_wide(NULL, s.M * s.N), error = 0.0;
@@ -51,7 +53,7 @@ one_product(const struct kt_set *set, struct shape s, int variant)
     rows_a = op.trans_a ? s.K : s.M;
     rows_b = op.trans_b ? s.N : s.K;
     op.a = kt_random(rows_a * op.lda, 1.0f);
-    op.b = kt_random(rows_b * op.ldb, 1.0f);
+    op.b = kt_weights(op.b_type, rows_b * op.ldb, 1.0f);
     op.bias = variant & 2 ? kt_random(s.N, 1.0f) : NULL;
     start = kt_random(s.M * op.ldc, 1.0f);
     for (int64_t m = 0; m < s.M; m++)
@@ -82,14 +84,14 @@ products_match_sums_in_double(void)
     static const struct shape shapes[] = {
         { 1, 1, 1 }, { 7, 13, 1 }, { 1, 129, 7 }, { 13, 1, 129 }, { 129, 7, 13 }, { 14, 32, 16 },
         { 15, 33, 17 }, { 129, 129, 129 }, { 4, 64, 500 }, { 33, 400, 385 }, { 57, 65, 1153 },
-        { 500, 96, 384 }, { 16, 16, 0 },
+        { 500, 96, 384 }, { 16, 16, 0 },  { 3, 47, 900 },  { 16, 31, 63 },    { 17, 65, 129 },
     };
 
     for (int d = 0; d < kt_open(); d++) {
         double worst = 0.0;
 
         for (size_t i = 0; i < sizeof(shapes) / sizeof(shapes[0]); i++)
-            for (int variant = 0; variant < 16; variant++) {
+            for (int variant = 0; variant < 32; variant++) {
                 double bound = bound_of(shapes[i].K);
                 double error = one_product(&kt_sets[d], shapes[i], variant);
 
@@ -102,27 +104,29 @@ products_match_sums_in_double(void)
     }
 }
 
-/* A row computed alone, in a group of 3, or among 129 has the same bits. */
+/* A row computed alone, in a group, or among 129 has the same bits. With few rows and rows
+ * of B the product takes another path: every number of rows from 1 to 40 crosses it. */
 static void
 a_row_does_not_depend_on_its_neighbours(void)
 {
     enum { M = 129, N = 77, K = 700 };
 
     for (int d = 0; d < kt_open(); d++)
-        for (int variant = 0; variant < 4; variant++) {
+        for (int variant = 0; variant < 8; variant++) {
             struct sea_op_gemm op = { .M = M, .N = N, .K = K, .trans_a = variant & 1,
-                                      .trans_b = variant >> 1, .lda = variant & 1 ? M : K,
-                                      .ldb = variant >> 1 ? K : N, .ldc = N, .alpha = 1.0f };
+                                      .trans_b = variant >> 1 & 1, .lda = variant & 1 ? M : K,
+                                      .ldb = variant >> 1 & 1 ? K : N, .ldc = N, .alpha = 0.7f,
+                                      .b_type = variant & 4 ? SEA_STORE_BF16 : SEA_STORE_F32 };
             const float *a = kt_random(M * K, 1.0f);
             float *all = kt_floats(M * N), *some = kt_floats(M * N);
 
             op.a = a;
-            op.b = kt_random(N * K, 1.0f);
+            op.b = kt_weights(op.b_type, N * K, 1.0f);
             op.bias = kt_random(N, 1.0f);
             op.c = all;
             CHECK_INT(sea_cpu_ops.gemm(kt_sets[d].dev[1], &op), 0);
-            for (int64_t rows = 1; rows <= 16; rows += 3)
-                for (int64_t m = 0; m < M; m += rows) {
+            for (int64_t rows = 1; rows <= 40; rows++)
+                for (int64_t m = rows % 3; m < M; m += rows) {
                     op.M = M - m < rows ? M - m : rows;
                     op.a = a + (op.trans_a ? m : m * K);
                     op.c = some + m * N;
@@ -130,6 +134,36 @@ a_row_does_not_depend_on_its_neighbours(void)
                     kt_same("rows apart", kt_sets[d].isa->name, all + m * N, some + m * N,
                             op.M * N);
                 }
+            kt_done();
+        }
+}
+
+/* The path for few rows against the packed one at awkward lengths of k and odd strides, with
+ * numbers whose sums depend on their order, and C added to. */
+static void
+few_rows_take_the_same_sums(void)
+{
+    static const int64_t ks[] = { 0, 1, 7, 15, 16, 17, 31, 33, 48, 299, 304, 384, 385, 896, 1153 };
+    enum { M = 40, N = 37 };
+
+    for (int d = 0; d < kt_open(); d++)
+        for (int i = 0; i < 30; i++) {
+            int64_t K = ks[i / 2];
+            struct sea_op_gemm op = { .M = M, .N = N, .K = K, .trans_b = 1, .lda = K + 3,
+                                      .ldb = K + 1, .ldc = N + 2, .alpha = 0.3f, .accumulate = 1,
+                                      .b_type = i & 1 ? SEA_STORE_BF16 : SEA_STORE_F32 };
+            const float *a = kt_random(M * op.lda, 100.0f), *start = kt_random(M * op.ldc, 1.0f);
+            float *all = kt_copy(start, M * op.ldc), *some;
+
+            op.a = a;
+            op.b = kt_weights(op.b_type, N * op.ldb, 1.0f);
+            op.c = all;
+            CHECK_INT(sea_cpu_ops.gemm(kt_sets[d].dev[1], &op), 0);
+            for (op.M = 1; op.M < M; op.M++) {
+                op.c = some = kt_copy(start, op.M * op.ldc);
+                CHECK_INT(sea_cpu_ops.gemm(kt_sets[d].dev[op.M & 1], &op), 0);
+                kt_same("few rows", kt_sets[d].isa->name, all, some, op.M * op.ldc);
+            }
             kt_done();
         }
 }
@@ -178,11 +212,13 @@ wrong_arguments_are_refused(void)
     CHECK_INT(sea_cpu_ops.gemm(dev, &op), SEA_RC_ARGUMENT);
     op = good, op.ldc = 1;
     CHECK_INT(sea_cpu_ops.gemm(dev, &op), SEA_RC_ARGUMENT);
+    op = good, op.b_type = (enum sea_store)2;
+    CHECK_INT(sea_cpu_ops.gemm(dev, &op), SEA_RC_ARGUMENT);
     op = good, op.M = 0, op.a = NULL, op.c = NULL;
     CHECK_INT(sea_cpu_ops.gemm(dev, &op), 0);
 }
 
 SEA_TEST_MAIN("matrix products", TEST(products_match_sums_in_double),
-              TEST(a_row_does_not_depend_on_its_neighbours),
+              TEST(a_row_does_not_depend_on_its_neighbours), TEST(few_rows_take_the_same_sums),
               TEST(large_products_use_all_threads_without_a_trace),
               TEST(wrong_arguments_are_refused))

@@ -7,6 +7,7 @@
 struct row_loss {
     double *logits;
     int64_t V, target;
+    double softcap;
 };
 
 static double
@@ -14,13 +15,13 @@ loss_of_row(const void *args)
 {
     const struct row_loss *row = args;
 
-    return twin_xent(row->logits, row->V, row->target);
+    return twin_xent(row->logits, row->V, row->target, row->softcap);
 }
 
 /* size: of the logits. Returns errors of loss and gradient, each over 1 + size. */
 static void
-one_xent(const struct kt_set *set, int64_t R, int64_t V, float size, double *loss_error,
-         double *grad_error)
+one_xent(const struct kt_set *set, int64_t R, int64_t V, float size, float softcap,
+         double *loss_error, double *grad_error)
 {
     int64_t ld = V + 3;
     float *start = kt_random(R * ld, size), *weight = kt_random(R, 1.0f), *loss[2], *logits[2];
@@ -31,7 +32,7 @@ one_xent(const struct kt_set *set, int64_t R, int64_t V, float size, double *los
     for (int t = 0; t < 2; t++) {
         struct sea_op_xent op = { .logits = logits[t] = kt_copy(start, R * ld), .target = target,
                                   .weight = weight, .loss = loss[t] = kt_floats(R), .R = R,
-                                  .V = V, .ld = ld };
+                                  .V = V, .ld = ld, .softcap = softcap };
 
         CHECK_INT(sea_cpu_ops.xent(set->dev[t], &op), 0);
         kt_same("logits without grad", set->isa->name, logits[t], start, R * ld);
@@ -41,7 +42,7 @@ one_xent(const struct kt_set *set, int64_t R, int64_t V, float size, double *los
     kt_same("loss, 1 and 3 threads", set->isa->name, loss[0], loss[1], R);
     kt_same("gradient, 1 and 3 threads", set->isa->name, logits[0], logits[1], R * ld);
     for (int64_t r = 0; r < R; r++) {
-        struct row_loss row = { kt_wide(start + r * ld, V), V, target[r] };
+        struct row_loss row = { kt_wide(start + r * ld, V), V, target[r], (double)softcap };
         double want = (double)weight[r] * loss_of_row(&row);
 
         *loss_error = fmax(*loss_error, fabs((double)loss[0][r] - want) / (1.0 + (double)size));
@@ -65,7 +66,7 @@ cross_entropy_matches_the_twin(void)
         double loss = 0.0, grad = 0.0;
 
         for (int i = 0; i < 5; i++)
-            one_xent(&kt_sets[d], shapes[i][0], shapes[i][1], 5.0f, &loss, &grad);
+            one_xent(&kt_sets[d], shapes[i][0], shapes[i][1], 5.0f, 0.0f, &loss, &grad);
         kt_within("xent loss", kt_sets[d].isa->name, loss, 4e-7);
         kt_within("xent gradient", kt_sets[d].isa->name, grad, 1e-6);
     }
@@ -81,7 +82,7 @@ cross_entropy_survives_extremes(void)
         struct sea_op_xent op = { .logits = logits, .target = target, .weight = weight,
                                   .loss = out, .R = 2, .V = 10, .ld = 10, .grad = 1 };
 
-        one_xent(&kt_sets[d], 7, 129, 1e4f, &loss, &grad);
+        one_xent(&kt_sets[d], 7, 129, 1e4f, 0.0f, &loss, &grad);
         kt_within("xent loss, logits of 10^4", kt_sets[d].isa->name, loss, 4e-7);
         for (int c = 0; c < 10; c++) {
             logits[c] = c == 3 ? 1e4f : -1e4f;          /* certain and right */
@@ -97,6 +98,49 @@ cross_entropy_survives_extremes(void)
         CHECK_INT(sea_cpu_ops.xent(kt_sets[d].dev[0], &op), 0);
         CHECK(out[0] == 0.0f && logits[0] == 0.0f);
     }
+}
+
+/* Capped logits: loss and gradient of what came in, and the operator that caps alone. */
+static void
+soft_caps_match_the_twin(void)
+{
+    static const int64_t shapes[][2] = { { 1, 1 }, { 7, 13 }, { 13, 129 }, { 5, 1000 } };
+    static const float caps[] = { 30.0f, 2.0f, 0.5f };
+    double top = 0.0;
+
+    for (int d = 0; d < kt_open(); d++) {
+        double loss = 0.0, grad = 0.0, error = 0.0;
+
+        for (int i = 0; i < 12; i++)
+            one_xent(&kt_sets[d], shapes[i % 4][0], shapes[i % 4][1], 5.0f, caps[i / 4], &loss,
+                     &grad);
+        kt_within("capped xent loss", kt_sets[d].isa->name, loss, 4e-7);
+        kt_within("capped xent gradient", kt_sets[d].isa->name, grad, 1e-6);
+        for (int i = 0; i < 12; i++) {
+            enum { R = 13, C = 129, LD = 131 };
+            float *start = kt_random(R * LD, (float)pow(10.0, i - 6)), *got[2];
+            struct sea_op_softcap op = { .R = R, .C = C, .ld = LD, .cap = caps[i % 3] };
+
+            start[5] = INFINITY, start[6] = -INFINITY;
+            for (int t = 0; t < 2; t++) {
+                op.x = got[t] = kt_copy(start, R * LD);
+                CHECK_INT(sea_cpu_ops.softcap(kt_sets[d].dev[t], &op), 0);
+            }
+            kt_same("softcap, 1 and 3 threads", kt_sets[d].isa->name, got[0], got[1], R * LD);
+            for (int64_t j = 0; j < R * LD; j++) {
+                double want = twin_softcap((double)start[j], (double)op.cap);
+
+                if (j % LD >= C)
+                    CHECK(got[0][j] == start[j]);
+                else if (fabs(want) > 1e-30)
+                    error = fmax(error, fabs((double)got[0][j] - want) / fabs(want));
+            }
+            kt_done();
+        }
+        kt_within("softcap, relative", kt_sets[d].isa->name, error, 4e-7);
+        top = fmax(top, error);
+    }
+    CHECK(top > 0.0);
 }
 
 struct pair_loss {
@@ -256,6 +300,7 @@ wrong_arguments_are_refused(void)
 }
 
 SEA_TEST_MAIN("losses and top-k", TEST(cross_entropy_matches_the_twin),
-              TEST(cross_entropy_survives_extremes), TEST(contrast_matches_the_twin),
+              TEST(cross_entropy_survives_extremes),
+              TEST(soft_caps_match_the_twin), TEST(contrast_matches_the_twin),
               TEST(contrast_of_one_pair_is_nothing), TEST(topk_lists_the_best_in_order),
               TEST(wrong_arguments_are_refused))

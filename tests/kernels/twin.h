@@ -12,6 +12,7 @@
 #include <math.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "kernels/sea_ops.h"
 
@@ -76,22 +77,28 @@ twin_act(enum sea_act act, double x)
     return x / (1.0 + exp(-x));
 }
 
-/* One query against `keys` keys: p (keys) is the softmax; returns the log-sum-exp. */
+/* One query against keys first .. keys - 1: p (keys) is the softmax, slope (keys) what the
+ * soft cap multiplies gradients by; returns the log-sum-exp. */
 static inline double
-twin_softmax(const double *q, const double *k, int64_t ld, int64_t keys, int64_t E, double scale,
-             double *p)
+twin_softmax(const double *q, const double *k, int64_t ld, int64_t first, int64_t keys, int64_t E,
+             double scale, double cap, double *p, double *slope)
 {
     double max = -INFINITY, sum = 0.0;
 
-    for (int64_t j = 0; j < keys; j++) {
+    for (int64_t j = first; j < keys; j++) {
         p[j] = 0.0;
         for (int64_t e = 0; e < E; e++)
             p[j] += scale * q[e] * k[j * ld + e];
+        slope[j] = 1.0;
+        if (cap > 0.0) {
+            slope[j] = 1.0 / (cosh(p[j] / cap) * cosh(p[j] / cap));
+            p[j] = cap * tanh(p[j] / cap);
+        }
         max = fmax(max, p[j]);
     }
-    for (int64_t j = 0; j < keys; j++)
+    for (int64_t j = first; j < keys; j++)
         sum += p[j] = exp(p[j] - max);
-    for (int64_t j = 0; j < keys; j++)
+    for (int64_t j = first; j < keys; j++)
         p[j] /= sum;
     return max + log(sum);
 }
@@ -106,29 +113,32 @@ struct twin_attention {
 };
 
 static inline void
-twin_attention_row(const struct twin_attention *t, int64_t s, int64_t j, int64_t h, double *p)
+twin_attention_row(const struct twin_attention *t, int64_t s, int64_t j, int64_t h, double *p,
+                   double *slope)
 {
     const struct sea_op_attention *op = t->op;
     int64_t E = op->E, q_len = op->q_start[s + 1] - op->q_start[s], n = op->q_start[s] + j;
     int64_t keys = op->causal ? op->k_len[s] - q_len + j + 1 : op->k_len[s];
-    int64_t kv = op->k_start[s] * op->ld_kv + h / (op->H / op->K) * E;
+    int64_t kv = op->k_start[s] * op->ld_kv + h / (op->H / op->K) * E, first;
     double *q = t->q + n * op->ld_q + h * E, *out = t->out + n * op->ld_out + h * E;
 
     keys = keys < 0 ? 0 : keys;
-    t->lse[n * op->H + h] = twin_softmax(q, t->k + kv, op->ld_kv, keys, E, (double)op->scale, p);
+    first = op->window && keys > op->window ? keys - op->window : 0;
+    t->lse[n * op->H + h] = twin_softmax(q, t->k + kv, op->ld_kv, first, keys, E,
+                                         (double)op->scale, (double)op->softcap, p, slope);
     for (int64_t e = 0; e < E; e++) {
         out[e] = 0.0;
-        for (int64_t i = 0; i < keys; i++)
+        for (int64_t i = first; i < keys; i++)
             out[e] += p[i] * t->v[kv + i * op->ld_kv + e];
     }
-    for (int64_t i = 0; t->dout && i < keys; i++) {
+    for (int64_t i = first; t->dout && i < keys; i++) {
         const double *dout = t->dout + n * op->ld_out + h * E;
         int64_t at = kv + i * op->ld_kv;
         double dp = 0.0, ds;
 
         for (int64_t e = 0; e < E; e++)
             dp += dout[e] * (t->v[at + e] - out[e]);
-        ds = p[i] * dp * (double)op->scale;
+        ds = p[i] * dp * slope[i] * (double)op->scale;
         for (int64_t e = 0; e < E; e++) {
             t->dq[n * op->ld_q + h * E + e] += ds * t->k[at + e];
             t->dk[at + e] += ds * q[e];
@@ -144,24 +154,53 @@ twin_attention(const struct twin_attention *t)
     double *p;
 
     for (int64_t s = 0; s < op->S; s++) {
-        p = malloc((size_t)(op->k_len[s] + 1) * sizeof(double));
+        p = malloc(2 * (size_t)(op->k_len[s] + 1) * sizeof(double));
         for (int64_t j = 0; p && j < op->q_start[s + 1] - op->q_start[s]; j++)
             for (int64_t h = 0; h < op->H; h++)
-                twin_attention_row(t, s, j, h, p);
+                twin_attention_row(t, s, j, h, p, p + op->k_len[s] + 1);
         free(p);
     }
 }
 
+/* Nearest bfloat16 of a number that is one, by trying both neighbours. */
+static inline uint16_t
+twin_bf16(float x)
+{
+    uint32_t bits, low, high;
+    float below, above;
+    double down, up;
+
+    memcpy(&bits, &x, sizeof(bits));
+    low = bits & 0xffff0000u;
+    high = low + 0x10000u;
+    if (bits == low)
+        return (uint16_t)(low >> 16);
+    memcpy(&below, &low, sizeof(below));
+    memcpy(&above, &high, sizeof(above));
+    /* Beyond the largest number the next step up stands for infinity. */
+    down = fabs((double)x - (double)below);
+    up = fabs((isinf(above) ? copysign(ldexp(1.0, 128), (double)x) : (double)above) - (double)x);
+    if (down < up || (!(up < down) && !(low >> 16 & 1)))
+        return (uint16_t)(low >> 16);
+    return (uint16_t)(high >> 16);
+}
+
 static inline double
-twin_xent(const double *logits, int64_t V, int64_t target)
+twin_softcap(double x, double cap)
+{
+    return cap > 0.0 ? cap * tanh(x / cap) : x;
+}
+
+static inline double
+twin_xent(const double *logits, int64_t V, int64_t target, double cap)
 {
     double max = -INFINITY, sum = 0.0;
 
     for (int64_t c = 0; c < V; c++)
-        max = fmax(max, logits[c]);
+        max = fmax(max, twin_softcap(logits[c], cap));
     for (int64_t c = 0; c < V; c++)
-        sum += exp(logits[c] - max);
-    return max + log(sum) - logits[target];
+        sum += exp(twin_softcap(logits[c], cap) - max);
+    return max + log(sum) - twin_softcap(logits[target], cap);
 }
 
 static inline double

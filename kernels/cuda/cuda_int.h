@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * cuda_int.h - what the files of the CUDA back end share
+ *
+ * The table of kernels/sea_ops.h, filled by a plugin (libsea_cuda.so). Rules that keep its
+ * invariants:
+ *  - one stream per device handle; an operator launches on it and returns;
+ *  - a row is reduced by one block whose size depends on the row's length alone, in a fixed
+ *    tree: neither other rows nor the card's size change its bits;
+ *  - sums over rows go through partial sums in `reduce`, folded in order; there is no
+ *    floating-point atomic;
+ *  - host arrays (attention's segments) travel as kernel arguments, so that nothing needs to
+ *    outlive the call.
+ *
+ * The sources also compile as plain C++ against tests/gpu/emu, which runs every thread of a
+ * block as a coroutine: SEA_LAUNCH and SEA_DYNAMIC are the two places that differ. Matrix
+ * products go to cuBLASLt when it can be loaded, else to a kernel of our own.
+ */
+#ifndef SEA_CUDA_INT_H
+#define SEA_CUDA_INT_H
+
+#include <cuda_runtime.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "kernels/sea_ops.h"
+
+#ifdef SEA_CUDA_EMU
+#define SEA_LAUNCH(dev, kernel, grid, block, bytes, ...)                              \
+    ((void)(dev), emu_launch((grid), (block), (bytes), [&] { kernel(__VA_ARGS__); }))
+#define SEA_DYNAMIC(type, name) type *name = (type *)emu_dynamic()
+#else
+#define SEA_LAUNCH(dev, kernel, grid, block, bytes, ...)                              \
+    kernel<<<(grid), (block), (bytes), (dev)->stream>>>(__VA_ARGS__)
+#define SEA_DYNAMIC(type, name) extern __shared__ type name[]
+#endif
+
+#define SEA_CUDA_RC 1000        /* codes from here on are cudaError_t + 1000 */
+#define SEA_CUDA_RC_BLAS 3000   /* codes from here on are cublasStatus_t + 3000 */
+#define SEA_CUDA_REDUCE ((size_t)1 << 22)       /* floats of partial sums */
+#define SEA_CUDA_WARP 32
+#define SEA_CUDA_GRID 65535     /* blocks in y and z at most */
+
+struct sea_cuda_blas;           /* gemm.cu: cuBLASLt, its plans and its workspace */
+
+struct sea_cuda {
+    int index;
+    cudaStream_t stream;
+    float *reduce;              // (SEA_CUDA_REDUCE)
+    struct sea_cuda_blas *blas;
+    char text[384];
+};
+
+/* The code of the launches before: 0, or cudaError_t + SEA_CUDA_RC. */
+int sea_cuda_launched(void);
+
+/* ---- device helpers ---- */
+
+__device__ static inline float
+sea_bf16_widen(uint16_t x)
+{
+    return __uint_as_float((uint32_t)x << 16);
+}
+
+/* To nearest, ties to even; a NaN stays one. */
+__device__ static inline uint16_t
+sea_bf16_round(float x)
+{
+    uint32_t bits = __float_as_uint(x);
+
+    if ((bits & 0x7fffffffu) > 0x7f800000u)
+        return (uint16_t)(bits >> 16 | 0x40u);
+    return (uint16_t)((bits + 0x7fffu + (bits >> 16 & 1u)) >> 16);
+}
+
+/* Sum over a warp, the same in every lane; a fixed tree. */
+template <typename T>
+__device__ static inline T
+sea_warp_sum(T x)
+{
+    for (int step = SEA_CUDA_WARP / 2; step; step /= 2)
+        x += __shfl_xor_sync(0xffffffffu, x, step);
+    return x;
+}
+
+__device__ static inline float
+sea_warp_max(float x)
+{
+    for (int step = SEA_CUDA_WARP / 2; step; step /= 2)
+        x = fmaxf(x, __shfl_xor_sync(0xffffffffu, x, step));
+    return x;
+}
+
+/* Sum over a block of whole warps, the same in every thread. Callers may follow each other:
+ * the barriers keep `part` from being overwritten early. */
+template <typename T>
+__device__ static inline T
+sea_block_sum(T x)
+{
+    __shared__ T part[SEA_CUDA_WARP];
+    int lane = (int)threadIdx.x % SEA_CUDA_WARP, warp = (int)threadIdx.x / SEA_CUDA_WARP;
+    int warps = (int)blockDim.x / SEA_CUDA_WARP;
+
+    x = sea_warp_sum(x);
+    if (lane == 0)
+        part[warp] = x;
+    __syncthreads();
+    x = sea_warp_sum(lane < warps ? part[lane] : (T)0);
+    __syncthreads();
+    return x;
+}
+
+__device__ static inline float
+sea_block_max(float x)
+{
+    __shared__ float part[SEA_CUDA_WARP];
+    int lane = (int)threadIdx.x % SEA_CUDA_WARP, warp = (int)threadIdx.x / SEA_CUDA_WARP;
+    int warps = (int)blockDim.x / SEA_CUDA_WARP;
+
+    x = sea_warp_max(x);
+    if (lane == 0)
+        part[warp] = x;
+    __syncthreads();
+    x = sea_warp_max(lane < warps ? part[lane] : -INFINITY);
+    __syncthreads();
+    return x;
+}
+
+/* ---- host helpers ---- */
+
+static inline int64_t
+sea_ceil_div(int64_t a, int64_t b)
+{
+    return (a + b - 1) / b;
+}
+
+/* Threads of a block that reduces a row of C numbers: of C alone. */
+static inline int
+sea_row_threads(int64_t C)
+{
+    return C <= 256 ? 64 : C <= 2048 ? 128 : C <= 16384 ? 256 : 512;
+}
+
+/* Blocks of 256 for n elements; a kernel strides over what is left. */
+static inline unsigned
+sea_flat_blocks(int64_t n)
+{
+    int64_t blocks = sea_ceil_div(n, 256);
+
+    return (unsigned)(blocks < 1 ? 1 : blocks < 65536 ? blocks : 65536);
+}
+
+/* The element numbers of a flat kernel: for (SEA_FLAT(i, n)). */
+#define SEA_FLAT(i, n)                                                                \
+    int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x; i < (n);              \
+    i += (int64_t)gridDim.x * blockDim.x
+
+/* fold.cu: out[c] (+)= sum over b of part[b * C + c], in order of b. */
+int sea_cuda_fold(struct sea_cuda *cuda, const float *part, int64_t blocks, int64_t C,
+                  float *out, int accumulate);
+/* Row blocks of a sum over R rows into C partial sums each; of R and C alone. */
+struct sea_cuda_blocks {
+    int64_t count, rows;
+};
+struct sea_cuda_blocks sea_cuda_row_blocks(int64_t R, int64_t C);
+
+/* The operators, by file. */
+int sea_cuda_blas_open(struct sea_cuda *cuda);
+void sea_cuda_blas_close(struct sea_cuda *cuda);
+const char *sea_cuda_blas_name(const struct sea_cuda *cuda);
+int sea_cuda_gemm(void *dev, const struct sea_op_gemm *a);
+int sea_cuda_gather(void *dev, const struct sea_op_gather *a);
+int sea_cuda_scatter(void *dev, const struct sea_op_scatter *a);
+int sea_cuda_layernorm(void *dev, const struct sea_op_layernorm *a);
+int sea_cuda_layernorm_bwd(void *dev, const struct sea_op_layernorm_bwd *a);
+int sea_cuda_rmsnorm(void *dev, const struct sea_op_rmsnorm *a);
+int sea_cuda_rmsnorm_bwd(void *dev, const struct sea_op_rmsnorm_bwd *a);
+int sea_cuda_act(void *dev, const struct sea_op_act *a);
+int sea_cuda_act_bwd(void *dev, const struct sea_op_act_bwd *a);
+int sea_cuda_rope(void *dev, const struct sea_op_rope *a);
+int sea_cuda_attention(void *dev, const struct sea_op_attention *a);
+int sea_cuda_attention_bwd(void *dev, const struct sea_op_attention_bwd *a);
+int sea_cuda_xent(void *dev, const struct sea_op_xent *a);
+int sea_cuda_softcap(void *dev, const struct sea_op_softcap *a);
+int sea_cuda_colscale(void *dev, const struct sea_op_colscale *a);
+int sea_cuda_colscale_bwd(void *dev, const struct sea_op_colscale_bwd *a);
+int sea_cuda_cast(void *dev, const struct sea_op_cast *a);
+int sea_cuda_l2norm(void *dev, const struct sea_op_l2norm *a);
+int sea_cuda_l2norm_bwd(void *dev, const struct sea_op_l2norm_bwd *a);
+int sea_cuda_contrast(void *dev, const struct sea_op_contrast *a);
+int sea_cuda_topk(void *dev, const struct sea_op_topk *a);
+int sea_cuda_adamw(void *dev, const struct sea_op_adamw *a);
+int sea_cuda_axpby(void *dev, const struct sea_op_axpby *a);
+int sea_cuda_colsum(void *dev, const struct sea_op_colsum *a);
+int sea_cuda_sum(void *dev, const struct sea_op_sum *a);
+int sea_cuda_clip(void *dev, const struct sea_op_clip *a);
+int sea_cuda_patchify(void *dev, const struct sea_op_patchify *a);
+
+#endif

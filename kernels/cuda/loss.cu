@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* loss.cu - softmax cross-entropy over a vocabulary and over pairs, and the k best */
+#include "kernels/cuda/cuda_int.h"
+
+/* ---- cross-entropy ---- */
+
+__device__ static inline float
+capped(float x, float cap)
+{
+    return cap > 0.0f ? cap * tanhf(x / cap) : x;
+}
+
+static __global__ void
+xent_rows(const struct sea_op_xent op)
+{
+    int64_t r = blockIdx.x, t = (int64_t)op.target[r];
+    float *x = op.logits + r * op.ld;
+    float weight = op.weight[r], top = -INFINITY, sum = 0, target = capped(x[t], op.softcap);
+
+    for (int64_t c = threadIdx.x; c < op.V; c += blockDim.x)
+        top = fmaxf(top, capped(x[c], op.softcap));
+    top = sea_block_max(top);
+    for (int64_t c = threadIdx.x; c < op.V; c += blockDim.x)
+        sum += expf(capped(x[c], op.softcap) - top);
+    sum = sea_block_sum(sum);
+    /* top - target first: it is exact for near numbers, the sum with log is not. */
+    if (threadIdx.x == 0)
+        op.loss[r] = weight * (logf(sum) + (top - target));
+    if (!op.grad)
+        return;
+    for (int64_t c = threadIdx.x; c < op.V; c += blockDim.x) {
+        float y = capped(x[c], op.softcap), d = expf(y - top) * (weight / sum);
+
+        d -= c == t ? weight : 0.0f;
+        if (op.softcap > 0.0f)
+            d *= 1.0f - y / op.softcap * (y / op.softcap);
+        x[c] = d;
+    }
+}
+
+int
+sea_cuda_xent(void *dev, const struct sea_op_xent *a)
+{
+    struct sea_cuda *cuda = (struct sea_cuda *)dev;
+
+    if (!cuda || !a || a->R < 0 || a->V < 0)
+        return SEA_RC_ARGUMENT;
+    if (!a->R)
+        return SEA_RC_OK;
+    if (!a->V || !a->logits || !a->target || !a->weight || !a->loss || a->ld < a->V)
+        return SEA_RC_ARGUMENT;
+    SEA_LAUNCH(cuda, xent_rows, (unsigned)a->R, sea_row_threads(a->V), 0, *a);
+    return sea_cuda_launched();
+}
+
+/* ---- pairs ---- */
+
+/* op.scratch: (R) log-sum-exp of rows, (R) of columns, (R) loss and (R) dtheta of rows. */
+
+__device__ static inline float
+scale_of(const struct sea_op_contrast &op)
+{
+    float scale = expf(op.theta[0]);
+
+    return op.max_scale > 0.0f && scale > op.max_scale ? op.max_scale : scale;
+}
+
+static __global__ void
+contrast_rows(const struct sea_op_contrast op)
+{
+    int64_t r = blockIdx.x;
+    const float *x = op.cos + r * op.R;
+    float scale = scale_of(op), top = -INFINITY, sum = 0;
+
+    for (int64_t c = threadIdx.x; c < op.R; c += blockDim.x)
+        top = fmaxf(top, x[c]);
+    top = sea_block_max(top) * scale;
+    for (int64_t c = threadIdx.x; c < op.R; c += blockDim.x)
+        sum += expf(x[c] * scale - top);
+    sum = sea_block_sum(sum);
+    if (threadIdx.x == 0)
+        op.scratch[r] = top + logf(sum);
+}
+
+static __global__ void
+contrast_columns(const struct sea_op_contrast op)
+{
+    int64_t c = (int64_t)blockIdx.x * blockDim.x + threadIdx.x, R = op.R;
+    float scale = scale_of(op), top = -INFINITY, sum = 0;
+
+    if (c >= R)
+        return;
+    for (int64_t r = 0; r < R; r++)
+        top = fmaxf(top, op.cos[r * R + c]);
+    top *= scale;
+    for (int64_t r = 0; r < R; r++)
+        sum += expf(op.cos[r * R + c] * scale - top);
+    op.scratch[R + c] = top + logf(sum);
+}
+
+static __global__ void
+contrast_grad(const struct sea_op_contrast op)
+{
+    int64_t r = blockIdx.x, R = op.R;
+    float *x = op.cos + r * R;
+    const float *lse_columns = op.scratch + R;
+    float scale = scale_of(op), half = 0.5f / (float)R, lse = op.scratch[r], own = x[r];
+    float logit = own * scale, dot = 0;
+
+    __syncthreads();                    /* x[r] is read before anybody writes it */
+    for (int64_t c = threadIdx.x; c < R; c += blockDim.x) {
+        float l = x[c] * scale, d = (expf(l - lse) + expf(l - lse_columns[c])) * half;
+
+        dot += d * l;
+        /* The diagonal without the cancellation of -2 after the multiplication. */
+        if (c == r)
+            d = (expf(l - lse) + expf(l - lse_columns[c]) - 2.0f) * half;
+        x[c] = d * (op.weight * scale);
+    }
+    dot = sea_block_sum(dot);
+    if (threadIdx.x == 0) {
+        op.scratch[2 * R + r] = (lse - logit) + (lse_columns[r] - logit);
+        op.scratch[3 * R + r] = dot - 2.0f * half * logit;
+    }
+}
+
+static __global__ void
+contrast_end(const struct sea_op_contrast op)
+{
+    int64_t R = op.R;
+    double loss = 0, dtheta = 0;
+    float scale = expf(op.theta[0]);
+
+    for (int64_t r = threadIdx.x; r < R; r += blockDim.x) {
+        loss += (double)op.scratch[2 * R + r];
+        dtheta += (double)op.scratch[3 * R + r];
+    }
+    loss = sea_block_sum(loss);
+    dtheta = sea_block_sum(dtheta);
+    if (threadIdx.x != 0)
+        return;
+    op.loss[0] = (float)(loss / (2.0 * (double)R));
+    if (op.dtheta && !(op.max_scale > 0.0f && scale > op.max_scale))
+        op.dtheta[0] += op.weight * (float)dtheta;
+}
+
+int
+sea_cuda_contrast(void *dev, const struct sea_op_contrast *a)
+{
+    struct sea_cuda *cuda = (struct sea_cuda *)dev;
+    int rc;
+
+    if (!cuda || !a || a->R < 0 || !a->loss)
+        return SEA_RC_ARGUMENT;
+    if (a->R && (!a->cos || !a->theta || !a->scratch))
+        return SEA_RC_ARGUMENT;
+    if (a->R < 2) {
+        rc = cudaMemsetAsync(a->loss, 0, sizeof(float), cuda->stream) == cudaSuccess
+                 ? SEA_RC_OK : sea_cuda_launched();
+        if (!rc && a->R && cudaMemsetAsync(a->cos, 0, sizeof(float), cuda->stream))
+            rc = sea_cuda_launched();
+        return rc;
+    }
+    SEA_LAUNCH(cuda, contrast_rows, (unsigned)a->R, sea_row_threads(a->R), 0, *a);
+    SEA_LAUNCH(cuda, contrast_columns, (unsigned)sea_ceil_div(a->R, 64), 64, 0, *a);
+    SEA_LAUNCH(cuda, contrast_grad, (unsigned)a->R, sea_row_threads(a->R), 0, *a);
+    SEA_LAUNCH(cuda, contrast_end, 1, 256, 0, *a);
+    return sea_cuda_launched();
+}
+
+/* ---- the k best ---- */
+
+#define TOPK_MAX 64             /* two entries of the list per lane */
+
+/* One warp a row. The list lies in the lanes' registers, best first: lane i has entries i
+ * and i + 32. Columns come 32 at a time; those above the list's last enter one after another,
+ * lowest column first, so that among equals the lowest column stays first. */
+static __global__ void
+topk_rows(const struct sea_op_topk op)
+{
+    int lane = (int)threadIdx.x % SEA_CUDA_WARP;
+    int64_t r = (int64_t)blockIdx.x * (blockDim.x / SEA_CUDA_WARP) + threadIdx.x / SEA_CUDA_WARP;
+    int k = (int)op.k, other = lane + SEA_CUDA_WARP;
+    float value[2] = { -INFINITY, -INFINITY }, last;
+    int32_t index[2] = { -1, -1 };
+
+    if (r >= op.R)
+        return;
+    if (op.merge && lane < k) {
+        value[0] = op.value[r * k + lane];
+        index[0] = op.index[r * k + lane];
+    }
+    if (op.merge && other < k) {
+        value[1] = op.value[r * k + other];
+        index[1] = op.index[r * k + other];
+    }
+    last = __shfl_sync(0xffffffffu, k > SEA_CUDA_WARP ? value[1] : value[0],
+                       (k - 1) % SEA_CUDA_WARP);
+    for (int64_t c = 0; c < op.C; c += SEA_CUDA_WARP) {
+        float x = c + lane < op.C ? op.x[r * op.ld + c + lane] : -INFINITY;
+        unsigned above = __ballot_sync(0xffffffffu, x > last);
+
+        while (above) {
+            int from = __ffs((int)above) - 1;
+            float new_value = __shfl_sync(0xffffffffu, x, from);
+            int32_t new_index = (int32_t)(op.col_base + c + from);
+            /* Its place: behind all entries that are not lower. Unused ones are -inf. */
+            int place = __popc(__ballot_sync(0xffffffffu, value[0] >= new_value)) +
+                        __popc(__ballot_sync(0xffffffffu, value[1] >= new_value));
+            float up_value = __shfl_up_sync(0xffffffffu, value[0], 1);
+            int32_t up_index = __shfl_up_sync(0xffffffffu, index[0], 1);
+            float up_value1 = __shfl_up_sync(0xffffffffu, value[1], 1);
+            int32_t up_index1 = __shfl_up_sync(0xffffffffu, index[1], 1);
+            float carry = __shfl_sync(0xffffffffu, value[0], SEA_CUDA_WARP - 1);
+            int32_t carry_index = __shfl_sync(0xffffffffu, index[0], SEA_CUDA_WARP - 1);
+
+            if (lane == 0) {
+                up_value1 = carry;
+                up_index1 = carry_index;
+            }
+            if (lane > place) {
+                value[0] = up_value;
+                index[0] = up_index;
+            } else if (lane == place) {
+                value[0] = new_value;
+                index[0] = new_index;
+            }
+            if (other > place) {
+                value[1] = up_value1;
+                index[1] = up_index1;
+            } else if (other == place) {
+                value[1] = new_value;
+                index[1] = new_index;
+            }
+            if (other >= k) {           /* beyond the list */
+                value[1] = -INFINITY;
+                index[1] = -1;
+            }
+            if (lane >= k) {
+                value[0] = -INFINITY;
+                index[0] = -1;
+            }
+            last = __shfl_sync(0xffffffffu, k > SEA_CUDA_WARP ? value[1] : value[0],
+                               (k - 1) % SEA_CUDA_WARP);
+            above &= above - 1;
+            above &= __ballot_sync(0xffffffffu, x > last);
+        }
+    }
+    if (lane < k) {
+        op.value[r * k + lane] = value[0];
+        op.index[r * k + lane] = index[0];
+    }
+    if (other < k) {
+        op.value[r * k + other] = value[1];
+        op.index[r * k + other] = index[1];
+    }
+}
+
+int
+sea_cuda_topk(void *dev, const struct sea_op_topk *a)
+{
+    struct sea_cuda *cuda = (struct sea_cuda *)dev;
+
+    if (!cuda || !a || a->R < 0 || a->C < 0 || a->k < 0 || a->col_base < 0)
+        return SEA_RC_ARGUMENT;
+    if (!a->R || !a->k)
+        return SEA_RC_OK;
+    if (!a->index || !a->value || (a->C && !a->x) || a->ld < a->C ||
+        a->col_base + a->C > INT32_MAX)
+        return SEA_RC_ARGUMENT;
+    if (a->k > TOPK_MAX)
+        return SEA_RC_UNSUPPORTED;
+    SEA_LAUNCH(cuda, topk_rows, (unsigned)sea_ceil_div(a->R, 4), 4 * SEA_CUDA_WARP, 0, *a);
+    return sea_cuda_launched();
+}

@@ -1,0 +1,49 @@
+#!/bin/bash
+# Stages on the CUDA back end, its kernels on emulated threads: they end, and what they train
+# is what the CPU trains. Device memory is locked outside kernels: a stage that read a device
+# pointer from the host would die on the spot.
+. "$(dirname "$0")/../e2e/lib.sh"
+export SEA_CUDA_PLUGIN=$SEA_BUILD/tests/gpu/libsea_cuda.so
+data=$work/data
+config=$work/config.json
+
+run "$sea" data scenes --out "$data" --train 24 --eval 8 --kinds 12
+check_rc "sea data scenes makes a little data" 0
+tiny_config "$data" "$config" --set foundation.clip.steps=2 --set foundation.clip.batch=4 \
+    --set foundation.language.steps=2 --set foundation.language.batch=2 --set label.sample=4 \
+    --set align.steps=2 --set align.batch=2 --set align.group_images=2 --set tune.steps=1 \
+    --set tune.batch=2 --set label.variant=surgery --set label.overlays=0
+
+inputs() {                      # stage, folder of the chain
+    case $1 in
+    label) echo "--in foundation=$2/foundation" ;;
+    align) echo "--in foundation=$2/foundation --in label=$2/label" ;;
+    tune) echo "--in foundation=$2/foundation --in align=$2/align" ;;
+    esac
+}
+# The same inputs for both, so that the differences are those of one stage.
+for stage in foundation label align tune; do
+    for device in cpu:1 cuda:0; do
+        # shellcheck disable=SC2046
+        run "$sea" stage $stage --config "$config" $(inputs $stage "$work/cpu:1") \
+            --out "$work/$device/$stage" --device $device --events "$work/$stage-$device"
+        check_rc "stage $stage ends on $device" 0
+        check_finished "stage $stage leaves a whole folder on $device" "$work/$device/$stage"
+    done
+done
+
+# Name, step and value of the losses of both, side by side.
+losses() {                      # stage
+    paste -d ' ' <(values "$work/$1-cpu:1") <(values "$work/$1-cuda:0")
+}
+values() {                      # file of events
+    grep '"metric"' "$1" | grep loss |
+        sed -E 's/.*"name":"([^"]*)".*"step":([0-9]*).*"value":([-0-9.e]*).*/\1 \2 \3/'
+}
+for stage in foundation align tune; do
+    check_match "stage $stage logs losses on both" '^[^ ]+ [0-9]+ [0-9.e+-]+ [^ ]+ [0-9]+ [0-9.e+-]+$' \
+        "$(losses $stage | head -n 1)"
+    check_equal "stage $stage has the same losses on both, to 1 in 100,000" "" \
+        "$(losses $stage | awk '$1 != $4 || $2 != $5 || ($3 - $6) ^ 2 > 1e-10 * $3 ^ 2')"
+done
+finish test_stages_emulated
