@@ -87,7 +87,8 @@ sea_words_create(struct sea_words *words, const struct sea_lm *lm, const int32_t
         words->unit = sea_plan_at(&words->plan, at);
         embeddings = sea_xcalloc(table / sizeof(float), sizeof(float));
         host = sea_xcalloc(cells, sizeof(float));
-        status = sea_device_get(lm->device, embeddings, sea_lm_embeddings(lm), table, err);
+        status = sea_params_get(&lm->params, sea_params_at(&lm->params, lm->embed), 0,
+                                lm->desc.vocab * lm->desc.D, embeddings, err);
     }
     if (!status)
         status = mean_rows(host, embeddings, lm, ids, start, count, err);

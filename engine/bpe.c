@@ -1,21 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The byte-pair model: a word starts as its characters (or bytes) and the pair with the
- * lowest rank is merged until no pair has one; of equal ranks the leftmost first. Words come
- * again and again, so short ones are remembered, up to a fixed amount of memory.
+ * lowest rank is merged until no pair has one; of equal ranks the leftmost first.
+ *
+ * SentencePiece's model is the same with other symbols: the pieces of its users are found
+ * first and never merged, and a character that is no piece can still be merged into one.
+ * Such symbols have ids behind those of the vocabulary (sea_bpe_symbol).
  */
 #include "engine/tokenizer_int.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#define CACHE_WORDS ((size_t)1 << 16)
-#define CACHE_WORD_BYTES 48     /* longer words are rare: not kept */
-
 /* ---- vocabulary ---- */
 
-static uint64_t
-hash_bytes(const char *bytes, size_t len)
+uint64_t
+sea_word_hash(const char *bytes, size_t len)
 {
     uint64_t hash = 14695981039346656037u;
 
@@ -42,7 +42,7 @@ is_word(const struct sea_vocab *vocab, int32_t id, const char *word, size_t len)
 static size_t
 slot_of(const struct sea_vocab *vocab, const char *word, size_t len)
 {
-    size_t slot = hash_bytes(word, len) & vocab->slot_mask;
+    size_t slot = sea_word_hash(word, len) & vocab->slot_mask;
 
     while (vocab->slots[slot] && !is_word(vocab, vocab->slots[slot] - 1, word, len))
         slot = (slot + 1) & vocab->slot_mask;
@@ -105,32 +105,6 @@ sea_vocab_find(const struct sea_vocab *vocab, const char *word, size_t len)
     return vocab->slots ? vocab->slots[slot_of(vocab, word, len)] - 1 : -1;
 }
 
-/* ---- words seen before ---- */
-
-struct entry {
-    const char *word;           /* NULL: free */
-    uint32_t len, count;
-    const int32_t *ids;
-};
-
-struct sea_bpe_cache {
-    pthread_mutex_t lock;       /* held for a look or an addition, not while merging */
-    struct sea_arena *arena;
-    struct entry *slots;        // (2 * CACHE_WORDS)
-    size_t used;
-};
-
-static struct sea_bpe_cache *
-cache_create(void)
-{
-    struct sea_bpe_cache *cache = sea_xcalloc(1, sizeof(*cache));
-
-    pthread_mutex_init(&cache->lock, NULL);
-    cache->arena = sea_arena_create(NULL, "words of a tokenizer");
-    cache->slots = sea_xcalloc(2 * CACHE_WORDS, sizeof(*cache->slots));
-    return cache;
-}
-
 /* ---- merges ---- */
 
 static size_t
@@ -155,7 +129,6 @@ sea_bpe_reserve(struct sea_bpe *bpe, size_t merges)
     bpe->merge_mask = slots - 1;
     for (size_t i = 0; i < slots; i++)
         bpe->merges[i].pair = UINT64_MAX;
-    bpe->cache = cache_create();
 }
 
 void
@@ -189,11 +162,56 @@ struct candidate {              /* a pair that may be merged, found at symbols[a
     int32_t at, id;
 };
 
-struct merger {
-    struct symbol *symbols;
-    struct candidate *heap;     /* lowest rank, then lowest place on top */
-    size_t count, room, heap_count, heap_room;
+struct split {                  /* how an unused piece was made: it is taken apart again */
+    int32_t id, left, right;
 };
+
+#define FEW 64                  /* symbols of most words: no allocation */
+
+struct merger {
+    struct symbol *symbols, few_symbols[FEW];
+    struct candidate *heap, few_heap[2 * FEW];  /* lowest rank, then lowest place on top */
+    size_t count, room, heap_count, heap_room;
+    struct split *splits;
+    size_t splits_count, splits_room;
+    bool has_unknown;           /* an unknown word waits to be added */
+};
+
+static void
+merger_init(struct merger *merger)
+{
+    merger->symbols = merger->few_symbols;
+    merger->heap = merger->few_heap;
+    merger->room = FEW;
+    merger->heap_room = 2 * FEW;
+    merger->count = merger->heap_count = merger->splits_count = merger->splits_room = 0;
+    merger->splits = NULL;
+    merger->has_unknown = false;
+}
+
+static void
+merger_release(struct merger *merger)
+{
+    if (merger->symbols != merger->few_symbols)
+        free(merger->symbols);
+    if (merger->heap != merger->few_heap)
+        free(merger->heap);
+    free(merger->splits);
+}
+
+/* Doubles an array that begins inside the merger. */
+static void *
+grow(void *list, const void *few, size_t *room, size_t size)
+{
+    void *more;
+
+    *room *= 2;
+    if (list != few)
+        return sea_xrealloc(list, *room, size);
+    more = sea_xcalloc(*room, size);
+    memcpy(more, list, *room / 2 * size);
+    return more;
+}
 
 static bool
 is_sooner(const struct candidate *a, const struct candidate *b)
@@ -206,10 +224,9 @@ heap_push(struct merger *merger, struct candidate candidate)
 {
     size_t at = merger->heap_count++, up;
 
-    if (at == merger->heap_room) {
-        merger->heap_room = merger->heap_room ? 2 * merger->heap_room : 64;
-        merger->heap = sea_xrealloc(merger->heap, merger->heap_room, sizeof(*merger->heap));
-    }
+    if (at == merger->heap_room)
+        merger->heap = grow(merger->heap, merger->few_heap, &merger->heap_room,
+                            sizeof(*merger->heap));
     for (; at; at = up) {
         up = (at - 1) / 2;
         if (!is_sooner(&candidate, &merger->heap[up]))
@@ -242,13 +259,29 @@ add_symbol(struct merger *merger, int32_t id)
 {
     int32_t at = (int32_t)merger->count++;
 
-    if (merger->count > merger->room) {
-        merger->room = merger->room ? 2 * merger->room : 64;
-        merger->symbols = sea_xrealloc(merger->symbols, merger->room, sizeof(*merger->symbols));
-    }
+    if (merger->count > merger->room)
+        merger->symbols = grow(merger->symbols, merger->few_symbols, &merger->room,
+                               sizeof(*merger->symbols));
     merger->symbols[at] = (struct symbol){ id, at - 1, -1 };
     if (at)
         merger->symbols[at - 1].after = at;
+}
+
+/* The pair that was offered last says how an unused piece is taken apart. */
+static void
+keep_split(struct merger *merger, struct split split)
+{
+    for (size_t i = 0; i < merger->splits_count; i++)
+        if (merger->splits[i].id == split.id) {
+            merger->splits[i] = split;
+            return;
+        }
+    if (merger->splits_count == merger->splits_room) {
+        merger->splits_room = merger->splits_room ? 2 * merger->splits_room : 16;
+        merger->splits = sea_xrealloc(merger->splits, merger->splits_room,
+                                      sizeof(*merger->splits));
+    }
+    merger->splits[merger->splits_count++] = split;
 }
 
 static void
@@ -256,12 +289,17 @@ offer(const struct sea_bpe *bpe, struct merger *merger, int32_t at)
 {
     const struct symbol *symbol = &merger->symbols[at];
     const struct sea_merge *merge;
+    int32_t right;
 
     if (symbol->after < 0)
         return;
-    merge = sea_bpe_find(bpe, symbol->id, merger->symbols[symbol->after].id);
-    if (merge)
-        heap_push(merger, (struct candidate){ merge->rank, at, merge->id });
+    right = merger->symbols[symbol->after].id;
+    merge = sea_bpe_find(bpe, symbol->id, right);
+    if (!merge)
+        return;
+    heap_push(merger, (struct candidate){ merge->rank, at, merge->id });
+    if (bpe->symbols && bpe->unused[merge->id])
+        keep_split(merger, (struct split){ merge->id, symbol->id, right });
 }
 
 static void
@@ -293,6 +331,16 @@ merge_all(const struct sea_bpe *bpe, struct merger *merger)
     }
 }
 
+/* Unknown words wait until something else comes, as in `tokenizers`: it puts the bytes of a
+ * later character before them, and makes one of several with fuse_unk. */
+static void
+end_unknown(const struct sea_bpe *bpe, struct merger *merger)
+{
+    if (merger->has_unknown)
+        add_symbol(merger, bpe->unk);
+    merger->has_unknown = false;
+}
+
 /* A character that is no word: its bytes, or the unknown word, or nothing. */
 static void
 add_unknown(const struct sea_bpe *bpe, struct merger *merger, const char *text, size_t len)
@@ -305,38 +353,126 @@ add_unknown(const struct sea_bpe *bpe, struct merger *merger, const char *text, 
         add_symbol(merger, bpe->bytes[(unsigned char)text[i]]);
     if (all || bpe->unk < 0)
         return;
-    if (!bpe->fuse_unk || !merger->count || merger->symbols[merger->count - 1].id != bpe->unk)
-        add_symbol(merger, bpe->unk);
+    if (!bpe->fuse_unk)
+        end_unknown(bpe, merger);
+    merger->has_unknown = true;
+}
+
+/* The id of a word of the model itself: added words are in the vocabulary, too. */
+static int32_t
+find_own(const struct sea_bpe *bpe, const char *text, size_t len)
+{
+    int32_t id = sea_vocab_find(bpe->vocab, text, len);
+
+    return id < bpe->own_count && !(id >= 0 && bpe->hidden && bpe->hidden[id]) ? id : -1;
+}
+
+/* The last character, which carries the end-of-word mark: its spelling and id. */
+static int32_t
+find_last(const struct sea_bpe *bpe, const char *text, size_t n, char name[64], size_t *len)
+{
+    size_t suffix = strlen(bpe->suffix);
+
+    if (bpe->byte_level)
+        *len = sea_utf8_put(name, sea_byte_char((unsigned char)*text));
+    else
+        memcpy(name, text, *len = n);
+    memcpy(name + *len, bpe->suffix, suffix);
+    *len += suffix;
+    return find_own(bpe, name, *len);
 }
 
 static void
 add_characters(const struct sea_bpe *bpe, struct merger *merger, const char *word, size_t len)
 {
-    size_t suffix = strlen(bpe->suffix), n;
     char name[64];
     uint32_t code;
     int32_t id;
 
-    for (size_t at = 0; at < len; at += n) {
-        n = bpe->byte_level ? 1 : sea_utf8_next(word + at, len - at, &code);
-        if (bpe->byte_level && !(suffix && at + n == len)) {
-            id = bpe->bytes[(unsigned char)word[at]];
-        } else if (suffix && at + n == len) {
-            size_t name_len = n;
+    for (size_t at = 0, n; at < len; at += n) {
+        const char *text = word + at;
+        size_t text_len;
 
-            if (bpe->byte_level)
-                name_len = sea_utf8_put(name, sea_byte_char((unsigned char)word[at]));
-            else
-                memcpy(name, word + at, n);
-            memcpy(name + name_len, bpe->suffix, suffix);
-            id = sea_vocab_find(bpe->vocab, name, name_len + suffix);
+        n = text_len = bpe->byte_level ? 1 : sea_utf8_next(word + at, len - at, &code);
+        if (bpe->suffix[0] && at + n == len) {
+            id = find_last(bpe, word + at, n, name, &text_len);
+            text = name;
+        } else if (bpe->byte_level) {
+            id = bpe->bytes[(unsigned char)word[at]];
         } else {
-            id = sea_vocab_find(bpe->vocab, word + at, n);
+            id = find_own(bpe, word + at, n);
+        }
+        if (id >= 0) {
+            end_unknown(bpe, merger);
+            add_symbol(merger, id);
+        } else {
+            add_unknown(bpe, merger, text, text_len);
+        }
+    }
+    end_unknown(bpe, merger);
+}
+
+/* SentencePiece: pieces of the user, then characters. One in no piece is never merged. */
+static void
+add_symbols(const struct sea_bpe *bpe, struct merger *merger, const char *word, size_t len)
+{
+    uint32_t code;
+    int32_t id;
+
+    for (size_t at = 0, n; at < len; at += n) {
+        n = sea_trie_longest(&bpe->users, word + at, len - at, &id);
+        if (!n) {
+            n = sea_utf8_next(word + at, len - at, &code);
+            (void)sea_trie_longest(&bpe->characters, word + at, n, &id);
         }
         if (id >= 0)
             add_symbol(merger, id);
+        for (size_t i = 0; i < n && id < 0 && bpe->byte_fallback; i++)
+            add_symbol(merger, bpe->bytes[(unsigned char)word[at + i]]);
+        if (id < 0 && !bpe->byte_fallback && bpe->unk >= 0)
+            add_symbol(merger, bpe->unk);
+    }
+}
+
+/* A text that is no piece that may be used. Of a run of unknown words one is left. */
+static void
+put_unknown(const struct sea_bpe *bpe, const char *text, size_t len, size_t from,
+            struct sea_ids *ids)
+{
+    for (size_t i = 0; i < len && bpe->byte_fallback; i++)
+        sea_ids_add(ids, bpe->bytes[(unsigned char)text[i]]);
+    if (!bpe->byte_fallback && (ids->len == from || ids->data[ids->len - 1] != bpe->unk))
+        sea_ids_add(ids, bpe->unk);
+}
+
+/* Ids of one of SentencePiece's symbols. from: where the text's ids begin. */
+static void
+put_symbol(const struct sea_bpe *bpe, const struct merger *merger, int32_t id, size_t from,
+           struct sea_ids *ids)
+{
+    size_t i = 0;
+
+    if (id >= bpe->own_count) {
+        const struct sea_bpe_symbol *symbol = &bpe->symbols[id - bpe->own_count];
+
+        if (symbol->id >= 0)
+            sea_ids_add(ids, symbol->id);
         else
-            add_unknown(bpe, merger, word + at, n);
+            put_unknown(bpe, symbol->text, symbol->len, from, ids);
+        return;
+    }
+    if (!bpe->unused[id]) {
+        if (id != bpe->unk || ids->len == from || ids->data[ids->len - 1] != id)
+            sea_ids_add(ids, id);
+        return;
+    }
+    while (i < merger->splits_count && merger->splits[i].id != id)
+        i++;
+    if (i < merger->splits_count) {
+        put_symbol(bpe, merger, merger->splits[i].left, from, ids);
+        put_symbol(bpe, merger, merger->splits[i].right, from, ids);
+    } else {
+        put_unknown(bpe, bpe->vocab->words[id], bpe->vocab->lens[id], from, ids);
     }
 }
 
@@ -348,99 +484,49 @@ whole_word(const struct sea_bpe *bpe, const char *word, size_t len)
     size_t n = 0;
 
     if (!bpe->byte_level)
-        return sea_vocab_find(bpe->vocab, word, len);
+        return find_own(bpe, word, len);
     if (len > 256)
         return -1;
     for (size_t i = 0; i < len; i++)
         n += sea_utf8_put(name + n, sea_byte_char((unsigned char)word[i]));
-    return sea_vocab_find(bpe->vocab, name, n);
+    return find_own(bpe, name, n);
 }
 
-static void
-encode_word(const struct sea_bpe *bpe, const char *word, size_t len, struct sea_ids *ids)
+void
+sea_bpe_encode(const struct sea_bpe *bpe, const char *word, size_t len, struct sea_ids *ids)
 {
-    struct merger merger = { 0 };
     int32_t id = bpe->ignore_merges ? whole_word(bpe, word, len) : -1;
+    size_t from = ids->len;
+    struct merger merger;
 
     if (id >= 0) {
         sea_ids_add(ids, id);
         return;
     }
-    add_characters(bpe, &merger, word, len);
+    merger_init(&merger);
+    if (bpe->symbols)
+        add_symbols(bpe, &merger, word, len);
+    else
+        add_characters(bpe, &merger, word, len);
     merge_all(bpe, &merger);
-    for (size_t i = 0; i < merger.count; i++)
-        if (merger.symbols[i].id >= 0)
-            sea_ids_add(ids, merger.symbols[i].id);
-    free(merger.symbols);
-    free(merger.heap);
-}
-
-static struct entry *
-cache_slot(struct sea_bpe_cache *cache, const char *word, size_t len)
-{
-    size_t slot = hash_bytes(word, len) & (2 * CACHE_WORDS - 1);
-    struct entry *entry;
-
-    for (;; slot = (slot + 1) & (2 * CACHE_WORDS - 1)) {
-        entry = &cache->slots[slot];
-        if (!entry->word || (entry->len == len && memcmp(entry->word, word, len) == 0))
-            return entry;
+    for (size_t i = 0; i < merger.count; i++) {
+        id = merger.symbols[i].id;
+        if (id >= 0 && bpe->symbols)
+            put_symbol(bpe, &merger, id, from, ids);
+        else if (id >= 0)
+            sea_ids_add(ids, id);
     }
-}
-
-static void
-cache_add(struct sea_bpe_cache *cache, const char *word, size_t len, const int32_t *ids,
-          size_t count)
-{
-    struct entry *entry = cache_slot(cache, word, len);
-    int32_t *copy;
-
-    if (entry->word || cache->used == CACHE_WORDS)
-        return;
-    copy = sea_arena_alloc(cache->arena, count + 1, sizeof(*copy));
-    if (ids && count)
-        memcpy(copy, ids, count * sizeof(*copy));
-    *entry = (struct entry){ sea_arena_strndup(cache->arena, word, len), (uint32_t)len,
-                             (uint32_t)count, copy };
-    cache->used++;
-}
-
-void
-sea_bpe_encode(struct sea_bpe *bpe, const char *word, size_t len, struct sea_ids *ids)
-{
-    struct sea_bpe_cache *cache = bpe->cache;
-    size_t before = ids->len;
-    struct entry *entry;
-    bool known;
-
-    if (len > CACHE_WORD_BYTES) {
-        encode_word(bpe, word, len, ids);
-        return;
-    }
-    pthread_mutex_lock(&cache->lock);
-    entry = cache_slot(cache, word, len);
-    known = entry->word != NULL;
-    for (uint32_t i = 0; known && i < entry->count; i++)
-        sea_ids_add(ids, entry->ids[i]);
-    pthread_mutex_unlock(&cache->lock);
-    if (known)
-        return;
-    encode_word(bpe, word, len, ids);
-    pthread_mutex_lock(&cache->lock);
-    cache_add(cache, word, len, ids->data ? ids->data + before : NULL, ids->len - before);
-    pthread_mutex_unlock(&cache->lock);
+    merger_release(&merger);
 }
 
 void
 sea_bpe_release(struct sea_bpe *bpe)
 {
     free(bpe->merges);
-    if (bpe->cache) {
-        pthread_mutex_destroy(&bpe->cache->lock);
-        sea_arena_destroy(bpe->cache->arena);
-        free(bpe->cache->slots);
-        free(bpe->cache);
-    }
-    bpe->cache = NULL;
     bpe->merges = NULL;
+    sea_trie_release(&bpe->users);
+    sea_trie_release(&bpe->characters);
+    free(bpe->symbols);
+    free(bpe->unused);
+    free(bpe->hidden);
 }

@@ -3,7 +3,6 @@
 #include "engine/transformer_int.h"
 
 #include <assert.h>
-#include <math.h>
 #include <stdlib.h>
 
 /* Floats of one layer in k, and in v. */
@@ -128,13 +127,17 @@ append_and_attend(struct sea_stack_work *work, const struct sea_cache *cache, in
         .inp = kept->qkv + heads, .idx = work->index, .out = k, .R = segments->rows,
         .C = keys, .ld_inp = qkv, .ld_out = keys,
     };
-    const struct sea_op_attention attention = {
-        .q = kept->qkv, .k = k, .v = v, .out = kept->att, .q_start = segments->start,
-        .k_start = work->k_start, .k_len = work->k_len, .S = segments->count, .H = desc->H,
-        .K = desc->K, .E = desc->E, .ld_q = qkv, .ld_kv = keys, .ld_out = heads,
-        .scale = 1.0f / sqrtf((float)desc->E), .causal = 1,
-    };
+    struct sea_op_attention attention = sea_block_attention(cache->stack, layer);
 
+    attention.q = kept->qkv;
+    attention.k = k;
+    attention.v = v;
+    attention.out = kept->att;
+    attention.q_start = segments->start;
+    attention.k_start = work->k_start;
+    attention.k_len = work->k_len;
+    attention.S = segments->count;
+    attention.ld_kv = keys;
     status = sea_run(device, err, scatter, &put);
     put.inp = kept->qkv + heads + keys;
     put.out = v;

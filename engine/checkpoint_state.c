@@ -125,6 +125,8 @@ sea_checkpoint_read_state(const char *path, struct sea_adamw *adamw, struct sea_
         status = sea_tensors_need(tensors, name, 1, &part->params->floats, &tensor, err);
         if (!status)
             status = read_piece(tensor, &piece, host, err);
+        if (!status && i % PIECES == 0)
+            status = sea_params_cast(part->params, err);
     }
     sea_tensors_close(tensors);
     free(host);

@@ -51,10 +51,16 @@ struct step {
     int64_t count, N, D;
 };
 
-static float *
-weight(const struct step *step, int64_t offset)
+static struct sea_weight
+matrix(const struct step *step, int64_t offset)
 {
-    return step->clip->vision.data + offset;
+    return sea_params_matrix(&step->clip->vision, offset);
+}
+
+static const float *
+vector(const struct step *step, int64_t offset)
+{
+    return sea_params_vector(&step->clip->vision, offset);
 }
 
 static enum sea_status
@@ -62,7 +68,7 @@ norm_rows(const struct step *step, const float *x, int64_t gamma, int64_t beta,
           struct sea_err *err)
 {
     const struct sea_op_layernorm norm = {
-        .x = x, .gamma = weight(step, gamma), .beta = weight(step, beta),
+        .x = x, .gamma = vector(step, gamma), .beta = vector(step, beta),
         .y = step->work->eye.norm, .R = step->N, .C = step->D,
         .eps = step->clip->desc.vision.eps,
     };
@@ -80,8 +86,8 @@ values(const struct step *step, const float *x, struct sea_err *err)
     status = norm_rows(step, x, step->block->norm1, step->block->norm1_bias, err);
     if (!status)
         status = sea_clip_linear(step->clip->device,
-                                 weight(step, step->block->qkv + 2 * D * D),
-                                 weight(step, step->block->qkv_bias + 2 * D),
+                                 matrix(step, step->block->qkv + 2 * D * D),
+                                 vector(step, step->block->qkv_bias + 2 * D),
                                  step->work->eye.norm, step->work->eye.v, step->N, D, D,
                                  false, err);
     return status;
@@ -91,8 +97,8 @@ values(const struct step *step, const float *x, struct sea_err *err)
 static enum sea_status
 add_output(const struct step *step, const float *rows, float *to, struct sea_err *err)
 {
-    return sea_clip_linear(step->clip->device, weight(step, step->block->o),
-                           weight(step, step->block->o_bias), rows, to, step->N, step->D,
+    return sea_clip_linear(step->clip->device, matrix(step, step->block->o),
+                           vector(step, step->block->o_bias), rows, to, step->N, step->D,
                            step->D, true, err);
 }
 
@@ -111,14 +117,14 @@ feed_forward(const struct step *step, float *x, struct sea_err *err)
 
     status = norm_rows(step, x, step->block->norm2, step->block->norm2_bias, err);
     if (!status)
-        status = sea_clip_linear(device, weight(step, step->block->up),
-                                 weight(step, step->block->up_bias), eye->norm, eye->wide,
+        status = sea_clip_linear(device, matrix(step, step->block->up),
+                                 vector(step, step->block->up_bias), eye->norm, eye->wide,
                                  step->N, step->D, F, false, err);
     if (!status)
         status = sea_run(device, err, act, &act);
     if (!status)
-        status = sea_clip_linear(device, weight(step, step->block->down),
-                                 weight(step, step->block->down_bias), eye->wide, x,
+        status = sea_clip_linear(device, matrix(step, step->block->down),
+                                 vector(step, step->block->down_bias), eye->wide, x,
                                  step->N, F, step->D, true, err);
     return status;
 }
@@ -184,16 +190,16 @@ last_blocks_surgery(struct step *step, int64_t first, struct sea_err *err)
     return status;
 }
 
-/* One chunk: rows of all patches behind the last block, into eye->cell_rows. */
+/* One chunk: all patches in the joint space, eye->exit.joint. */
 static enum sea_status
-patch_rows(const struct sea_clip *clip, struct sea_clip_work *work, const float *pixels,
+embed_patches(const struct sea_clip *clip, struct sea_clip_work *work, const float *pixels,
            int64_t count, enum sea_clip_variant variant, struct sea_err *err)
 {
     struct sea_clip_eye *eye = &work->eye;
     int64_t layers = clip->desc.vision.layers, M = count * sea_clip_patch_count(&clip->desc);
     struct step step = {
-        .clip = clip, .work = work, .count = count, .N = M + count,
-        .D = clip->desc.vision.D,
+        .clip = clip, .work = work, .count = count, .D = clip->desc.vision.D,
+        .N = M + count * sea_clip_class_rows(&clip->desc),
     };
     const float *rows = eye->x;
     int64_t plain = layers;
@@ -212,9 +218,14 @@ patch_rows(const struct sea_clip *clip, struct sea_clip_work *work, const float 
         status = last_blocks_surgery(&step, plain, err);
         rows = eye->n;
     }
+    if (!status && clip->desc.vision.pool)
+        return sea_clip_pool(clip, work, rows, count, true, err);
     if (!status)
         status = sea_clip_gather(clip->device, rows, eye->cell_at, eye->cell_rows, M, step.D,
                                  false, err);
+    if (!status)
+        status = sea_clip_exit_forward(clip->device, &eye->exit, eye->cell_rows, M, false,
+                                       err);
     return status;
 }
 
@@ -229,15 +240,13 @@ sea_clip_patches(const struct sea_clip *clip, struct sea_clip_work *work,
     enum sea_status status = SEA_OK;
 
     if (J < 1)
-        return sea_fail(err, SEA_E_CONFIG, "this CLIP model has no joint space");
+        return sea_fail(err, SEA_E_CONFIG, "this %s model has no joint space",
+                        sea_tower_name(clip->desc.tower));
     if (work->limits.images < 1 || work->limits.trained)
         return sea_fail(err, SEA_E_INTERNAL, "this work was made without room for patches");
     for (from = 0; !status && from < count; from += n) {
         n = count - from < work->limits.images ? count - from : work->limits.images;
-        status = patch_rows(clip, work, pixels + from * picture, n, variant, err);
-        if (!status)
-            status = sea_clip_exit_forward(clip->device, &work->eye.exit,
-                                           work->eye.cell_rows, n * m, false, err);
+        status = embed_patches(clip, work, pixels + from * picture, n, variant, err);
         if (!status)
             status = sea_clip_give(clip->device, work->eye.exit.joint, n * m * J, out,
                                    from * m * J, err);

@@ -1,14 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The text tower: x = token row + position row, causal blocks, and the end token's row to
- * the joint space. Texts are packed one after another without padding; the last block runs
- * on end rows only.
+ * The text tower: x = token row + position row, blocks, and one row of each text to the
+ * joint space. CLIP's texts are causal, packed one after another without padding and read at
+ * their end token; SigLIP's see both ways, have all positions and are read at the last one.
+ * The last block runs on the rows that are read only.
  */
 #include <stdlib.h>
 
 #include "engine/clip_int.h"
 
 /* Place of the end token in a text, -1 when there is none. */
+/* Rows of a text of this length. */
+static int64_t
+rows_of(const struct sea_clip *clip, int64_t len)
+{
+    return clip->desc.tower == SEA_TOWER_SIGLIP ? clip->desc.text.positions : len;
+}
+
 static int64_t
 find_end(const struct sea_clip_text_desc *desc, const int32_t *ids, int64_t count)
 {
@@ -27,9 +35,10 @@ find_end(const struct sea_clip_text_desc *desc, const int32_t *ids, int64_t coun
 }
 
 static enum sea_status
-check_text(const struct sea_clip_text_desc *desc, const int32_t *ids, int64_t count,
-           int64_t number, struct sea_err *err)
+check_text(const struct sea_clip *clip, const int32_t *ids, int64_t count, int64_t number,
+           struct sea_err *err)
 {
+    const struct sea_clip_text_desc *desc = &clip->desc.text;
     int64_t i;
 
     if (count < 1 || count > desc->positions) {
@@ -42,7 +51,7 @@ check_text(const struct sea_clip_text_desc *desc, const int32_t *ids, int64_t co
         if (ids[i] < 0 || ids[i] >= desc->vocab)
             return sea_fail(err, SEA_E_FORMAT, "text %lld holds id %d, need 0 to %lld",
                             (long long)number, ids[i], (long long)desc->vocab - 1);
-    if (find_end(desc, ids, count) < 0) {
+    if (clip->desc.tower == SEA_TOWER_CLIP && find_end(desc, ids, count) < 0) {
         sea_fail(err, SEA_E_FORMAT, "text %lld holds no end token %d", (long long)number,
                  desc->eos);
         sea_hint(err, "Give the tokenizer that belongs to the model.");
@@ -71,13 +80,13 @@ sort_rows(struct sea_clip_reader *reader, const int32_t *value, int32_t *order, 
         order[r] = (int32_t)(reader->sorted[r] & 0x7fffffff);
 }
 
-/* Checks the texts and puts their rows on the device. */
+/* Checks the texts and puts their rows, `rows` of them, on the device. */
 static enum sea_status
 put_rows(const struct sea_clip *clip, struct sea_clip_work *work, const int32_t *ids,
-         const int64_t *start, int64_t count, int64_t first, struct sea_err *err)
+         const int64_t *start, int64_t count, int64_t rows, int64_t first, struct sea_err *err)
 {
     struct sea_clip_reader *reader = &work->reader;
-    int64_t room = work->limits.text_rows, rows = start[count] - start[0], t, i;
+    int64_t room = work->limits.text_rows, at = 0, t, i;
     int32_t *host = reader->host, *pos = host + room, *place = pos + room;
     int32_t *id_order = place + room, *pos_order = id_order + room;
     int32_t *ends = pos_order + room;
@@ -94,19 +103,21 @@ put_rows(const struct sea_clip *clip, struct sea_clip_work *work, const int32_t 
 
     for (t = 0; !status && t < count; t++) {
         const int32_t *text = ids + start[t];
-        int64_t at = start[t] - start[0], len = start[t + 1] - start[t], end;
+        int64_t len = start[t + 1] - start[t], all = rows_of(clip, len), end = all - 1;
 
-        status = check_text(&clip->desc.text, text, len, first + t, err);
+        status = check_text(clip, text, len, first + t, err);
         if (status)
             return status;
-        end = find_end(&clip->desc.text, text, len);
+        if (clip->desc.tower == SEA_TOWER_CLIP)
+            end = find_end(&clip->desc.text, text, len);
         reader->start[t] = (int32_t)at;
         ends[t] = (int32_t)(at + end);
-        for (i = 0; i < len; i++) {
-            host[at + i] = text[i];
+        for (i = 0; i < all; i++) {
+            host[at + i] = i < len ? text[i] : clip->desc.text.pad;
             pos[at + i] = (int32_t)i;
             place[at + i] = i == end ? (int32_t)t : -1;
         }
+        at += all;
     }
     reader->start[count] = (int32_t)rows;
     if (work->limits.trained) {
@@ -135,24 +146,26 @@ sea_clip_read(const struct sea_clip *clip, struct sea_clip_work *work, const int
               const int64_t *start, int64_t count, int64_t first, struct sea_err *err)
 {
     struct sea_clip_reader *reader = &work->reader;
-    int64_t rows = start[count] - start[0], D = clip->desc.text.D;
-    const float *weights = clip->text.data;
+    int64_t rows = 0, D = clip->desc.text.D, t;
     struct sea_segments segments;
     enum sea_status status;
 
+    for (t = 0; t < count; t++)
+        rows += rows_of(clip, start[t + 1] - start[t]);
     if (rows > work->limits.text_rows || count > work->limits.texts)
         return sea_fail(err, SEA_E_INTERNAL, "%lld texts of %lld ids do not fit into room for "
                         "%lld of %lld", (long long)count, (long long)rows,
                         (long long)work->limits.texts, (long long)work->limits.text_rows);
-    status = put_rows(clip, work, ids, start, count, first, err);
+    status = put_rows(clip, work, ids, start, count, rows, first, err);
     if (status)
         return status;
     segments = segments_of(reader, rows, count);
-    status = sea_clip_gather(clip->device, weights + clip->at.token, reader->ids, reader->x,
-                             rows, D, false, err);
+    status = sea_clip_lookup(clip->device, sea_params_matrix(&clip->text, clip->at.token),
+                             reader->ids, reader->x, rows, D, false, err);
     if (!status)
-        status = sea_clip_gather(clip->device, weights + clip->at.text_pos, reader->pos,
-                                 reader->x, rows, D, true, err);
+        status = sea_clip_lookup(clip->device,
+                                 sea_params_matrix(&clip->text, clip->at.text_pos),
+                                 reader->pos, reader->x, rows, D, true, err);
     if (!status)
         status = sea_stack_forward(&clip->text_stack, reader->stack, &segments, 0, reader->x,
                                    err);
@@ -198,18 +211,20 @@ sea_clip_texts(const struct sea_clip *clip, struct sea_clip_work *work, const in
                const int64_t *start, int64_t count, struct sea_clip_out out,
                struct sea_err *err)
 {
-    int64_t J = clip->desc.joint, from, n;
+    int64_t J = clip->desc.joint, from, n, rows;
     enum sea_status status = SEA_OK;
 
     if (work->limits.texts < 1)
         return sea_fail(err, SEA_E_INTERNAL, "this work was made without texts");
     for (from = 0; !status && from < count; from += n) {
         /* As many as fit; always one, so that a text that is too long is named. */
-        for (n = 1; from + n < count && n < work->limits.texts; n++)
-            if (start[from + n + 1] - start[from] > work->limits.text_rows)
+        rows = rows_of(clip, start[from + 1] - start[from]);
+        for (n = 1; from + n < count && n < work->limits.texts; n++) {
+            rows += rows_of(clip, start[from + n + 1] - start[from + n]);
+            if (rows > work->limits.text_rows)
                 break;
-        status = check_text(&clip->desc.text, ids + start[from],
-                            start[from + 1] - start[from], from, err);
+        }
+        status = check_text(clip, ids + start[from], start[from + 1] - start[from], from, err);
         if (!status)
             status = sea_clip_read(clip, work, ids, start + from, n, from, err);
         if (!status)

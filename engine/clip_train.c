@@ -30,7 +30,10 @@ sea_clip_trainer_create(struct sea_clip_trainer **out, struct sea_clip *clip, in
 
     *out = NULL;
     trainer->clip = clip;
-    if (clip->desc.joint < 1 || !clip->vision.grad || !clip->text.grad || !clip->head.grad)
+    if (clip->desc.tower != SEA_TOWER_CLIP)
+        status = sea_fail(err, SEA_E_CONFIG, "a %s model cannot be trained on captions, need "
+                          "a CLIP model", sea_tower_name(clip->desc.tower));
+    else if (clip->desc.joint < 1 || !clip->vision.grad || !clip->text.grad || !clip->head.grad)
         status = sea_fail(err, SEA_E_INTERNAL, "this CLIP model was not made for training");
     else if (batch < 2 || batch > 1 << 16)
         status = sea_fail(err, SEA_E_CONFIG, "contrastive batch is %lld pairs, need 2 to "
@@ -98,7 +101,7 @@ contrast(struct sea_clip_trainer *trainer, int64_t B, struct sea_err *err)
     const float *text = trainer->work->reader.exit.joint;
     int64_t J = clip->desc.joint;
     const struct sea_op_contrast loss = {
-        .cos = trainer->cos, .theta = clip->head.data + clip->at.scale,
+        .cos = trainer->cos, .theta = sea_params_vector(&clip->head, clip->at.scale),
         .loss = trainer->loss, .dtheta = clip->head.grad + clip->at.scale,
         .scratch = trainer->scratch, .R = B, .weight = 1, .max_scale = SEA_CLIP_SCALE_MAX,
     };
@@ -112,8 +115,8 @@ contrast(struct sea_clip_trainer *trainer, int64_t B, struct sea_err *err)
     };
     enum sea_status status;
 
-    status = sea_clip_linear(clip->device, text, NULL, image, trainer->cos, B, J, B, false,
-                             err);
+    status = sea_clip_linear(clip->device, sea_clip_floats(text), NULL, image, trainer->cos, B,
+                             J, B, false, err);
     if (!status)
         status = sea_run(clip->device, err, contrast, &loss);
     if (!status)
@@ -174,9 +177,10 @@ sea_clip_scale(const struct sea_clip *clip, double *scale, struct sea_err *err)
     enum sea_status status;
 
     *scale = 0;
-    if (clip->desc.joint < 1)
-        return sea_fail(err, SEA_E_CONFIG, "this CLIP model has no joint space");
-    status = sea_device_get(clip->device, &theta, clip->head.data + clip->at.scale,
+    if (clip->at.scale < 0)
+        return sea_fail(err, SEA_E_CONFIG, "this %s model has no joint space",
+                        sea_tower_name(clip->desc.tower));
+    status = sea_device_get(clip->device, &theta, sea_params_vector(&clip->head, clip->at.scale),
                             sizeof(theta), err);
     if (!status)
         *scale = fmin(exp((double)theta), SEA_CLIP_SCALE_MAX);

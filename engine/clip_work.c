@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Memory of a CLIP model's work, and the steps that both towers share. */
+/* Memory of a tower's work, and the steps that both towers share. */
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,26 +7,27 @@
 #include "engine/clip_int.h"
 
 enum sea_status
-sea_clip_linear(const struct sea_device *device, const float *weight, const float *bias,
+sea_clip_linear(const struct sea_device *device, struct sea_weight weight, const float *bias,
                 const float *x, float *y, int64_t R, int64_t in, int64_t out, bool add,
                 struct sea_err *err)
 {
     const struct sea_op_gemm gemm = {
-        .a = x, .lda = in, .b = weight, .ldb = in, .trans_b = 1, .c = y, .ldc = out,
-        .bias = bias, .M = R, .N = out, .K = in, .accumulate = add, .alpha = 1,
+        .a = x, .lda = in, .b = weight.data, .b_type = weight.type, .ldb = in, .trans_b = 1,
+        .c = y, .ldc = out, .bias = bias, .M = R, .N = out, .K = in, .accumulate = add,
+        .alpha = 1,
     };
 
     return sea_run(device, err, gemm, &gemm);
 }
 
 enum sea_status
-sea_clip_linear_bwd(const struct sea_device *device, const float *weight, float *dweight,
+sea_clip_linear_bwd(const struct sea_device *device, struct sea_weight weight, float *dweight,
                     const float *x, const float *dy, float *dx, int64_t R, int64_t in,
                     int64_t out, struct sea_err *err)
 {
     const struct sea_op_gemm to_input = {
-        .a = dy, .lda = out, .b = weight, .ldb = in, .c = dx, .ldc = in,
-        .M = R, .N = in, .K = out, .alpha = 1,
+        .a = dy, .lda = out, .b = weight.data, .b_type = weight.type, .ldb = in, .c = dx,
+        .ldc = in, .M = R, .N = in, .K = out, .alpha = 1,
     };
     const struct sea_op_gemm to_weight = {
         .a = dy, .lda = out, .trans_a = 1, .b = x, .ldb = in, .c = dweight, .ldc = in,
@@ -42,15 +43,22 @@ sea_clip_linear_bwd(const struct sea_device *device, const float *weight, float 
 }
 
 enum sea_status
-sea_clip_gather(const struct sea_device *device, const float *inp, const int32_t *idx,
+sea_clip_lookup(const struct sea_device *device, struct sea_weight table, const int32_t *idx,
                 float *out, int64_t R, int64_t C, bool add, struct sea_err *err)
 {
     const struct sea_op_gather gather = {
-        .inp = inp, .idx = idx, .out = out, .R = R, .C = C, .ld_inp = C, .ld_out = C,
-        .add = add,
+        .inp = table.data, .inp_type = table.type, .idx = idx, .out = out, .R = R, .C = C,
+        .ld_inp = C, .ld_out = C, .add = add,
     };
 
     return sea_run(device, err, gather, &gather);
+}
+
+enum sea_status
+sea_clip_gather(const struct sea_device *device, const float *inp, const int32_t *idx,
+                float *out, int64_t R, int64_t C, bool add, struct sea_err *err)
+{
+    return sea_clip_lookup(device, sea_clip_floats(inp), idx, out, R, C, add, err);
 }
 
 enum sea_status
@@ -85,8 +93,8 @@ sea_clip_exit_forward(const struct sea_device *device, const struct sea_clip_exi
 
     status = sea_run(device, err, layernorm, &norm);
     if (!status)
-        status = sea_clip_linear(device, exit->proj, NULL, exit->normed, exit->joint, R,
-                                 exit->D, exit->J, false, err);
+        status = sea_clip_linear(device, exit->proj, exit->proj_bias, exit->normed,
+                                 exit->joint, R, exit->D, exit->J, false, err);
     if (!status)
         status = sea_run(device, err, l2norm, &unit);
     return status;
@@ -167,7 +175,8 @@ lay_out_eye(struct layout *layout, const struct sea_clip *clip, struct sea_clip_
     const struct sea_clip_vision_desc *desc = &clip->desc.vision;
     struct sea_clip_eye *eye = &work->eye;
     int64_t images = work->limits.images, D = desc->D;
-    int64_t M = images * sea_clip_patch_count(&clip->desc), N = M + images;
+    int64_t m = sea_clip_patch_count(&clip->desc), c = sea_clip_class_rows(&clip->desc);
+    int64_t M = images * m, N = images * (m + c), g0 = sea_clip_trained_grid(&clip->desc);
     bool trained = work->limits.trained, joint = clip->desc.joint > 0;
 
     eye->pixels = floats(layout, images, desc->channels * desc->image * desc->image);
@@ -177,6 +186,12 @@ lay_out_eye(struct layout *layout, const struct sea_clip *clip, struct sea_clip_
     eye->x = floats(layout, N, D);
     eye->mean = floats(layout, N, 1);
     eye->rstd = floats(layout, N, 1);
+    if (sea_clip_interpolates(&clip->desc)) {
+        eye->spread = floats(layout, m, g0 * g0);
+        eye->positions = floats(layout, m + c, D);
+        if (trained)
+            eye->dpositions = floats(layout, m + c, D);
+    }
     eye->pos_of = ints(layout, N);
     eye->class_of = ints(layout, N);
     eye->cell_of = ints(layout, N);
@@ -226,13 +241,15 @@ lay_out(struct layout *layout, const struct sea_clip *clip, struct sea_clip_work
 static float *
 grad_at(const struct sea_params *params, int64_t offset)
 {
-    return params->grad ? params->grad + offset : NULL;
+    return params->grad && offset >= 0 ? params->grad + offset : NULL;
 }
 
 static void
 point_exits(const struct sea_clip *clip, struct sea_clip_work *work)
 {
     const struct sea_clip_offsets *at = &clip->at;
+    const struct sea_params *projection = clip->desc.tower == SEA_TOWER_CLIP ? &clip->head
+                                                                             : &clip->text;
     struct sea_clip_exit *eye = &work->eye.exit, *reader = &work->reader.exit;
 
     eye->D = clip->desc.vision.D;
@@ -242,18 +259,21 @@ point_exits(const struct sea_clip *clip, struct sea_clip_work *work)
     reader->eps = clip->desc.text.eps;
     if (clip->desc.joint < 1)
         return;
-    eye->gamma = clip->vision.data + at->post;
-    eye->beta = clip->vision.data + at->post_bias;
-    eye->proj = clip->head.data + at->vision_proj;
+    eye->gamma = sea_params_vector(&clip->vision, at->post);
+    eye->beta = sea_params_vector(&clip->vision, at->post_bias);
+    eye->proj = sea_params_matrix(&clip->head, at->vision_proj);
     eye->dgamma = grad_at(&clip->vision, at->post);
     eye->dbeta = grad_at(&clip->vision, at->post_bias);
     eye->dproj = grad_at(&clip->head, at->vision_proj);
-    reader->gamma = clip->text.data + at->final;
-    reader->beta = clip->text.data + at->final_bias;
-    reader->proj = clip->head.data + at->text_proj;
+    if (clip->desc.text.D < 1)
+        return;
+    reader->gamma = sea_params_vector(&clip->text, at->final);
+    reader->beta = sea_params_vector(&clip->text, at->final_bias);
+    reader->proj = sea_params_matrix(projection, at->text_proj);
+    reader->proj_bias = sea_params_vector(projection, at->text_proj_bias);
     reader->dgamma = grad_at(&clip->text, at->final);
     reader->dbeta = grad_at(&clip->text, at->final_bias);
-    reader->dproj = grad_at(&clip->head, at->text_proj);
+    reader->dproj = grad_at(projection, at->text_proj);
 }
 
 static enum sea_status
@@ -261,7 +281,7 @@ fill_rows(const struct sea_clip *clip, struct sea_clip_work *work, struct sea_er
 {
     struct sea_clip_eye *eye = &work->eye;
     int64_t images = work->limits.images, m = sea_clip_patch_count(&clip->desc);
-    int64_t N = images * (m + 1), M = images * m, row, b;
+    int64_t c = sea_clip_class_rows(&clip->desc), N = images * (m + c), M = images * m, row, b;
     int32_t *host = sea_xcalloc((size_t)(4 * N + images + M), sizeof(*host));
     int32_t *pos = host, *class_of = pos + N, *cell_of = class_of + N;
     int32_t *place = cell_of + N, *class_rows = place + N, *cell_at = class_rows + images;
@@ -278,40 +298,59 @@ fill_rows(const struct sea_clip *clip, struct sea_clip_work *work, struct sea_er
 
     eye->start = sea_xcalloc((size_t)images + 1, sizeof(*eye->start));
     eye->k_len = sea_xcalloc((size_t)images, sizeof(*eye->k_len));
-    for (b = 0; b <= images; b++)
-        eye->start[b] = (int32_t)(b * (m + 1));
+    eye->one_start = sea_xcalloc((size_t)images + 1, sizeof(*eye->one_start));
+    for (b = 0; b <= images; b++) {
+        eye->start[b] = (int32_t)(b * (m + c));
+        eye->one_start[b] = (int32_t)b;
+    }
     for (b = 0; b < images; b++)
-        eye->k_len[b] = (int32_t)(m + 1);
+        eye->k_len[b] = (int32_t)(m + c);
     for (row = 0; row < N; row++) {
-        int64_t p = row % (m + 1);
+        int64_t p = row % (m + c);
+        bool is_class = p < c;
 
-        b = row / (m + 1);
+        b = row / (m + c);
         pos[row] = (int32_t)p;
-        class_of[row] = p == 0 ? 0 : -1;
-        place[row] = p == 0 ? (int32_t)b : -1;
-        cell_of[row] = p == 0 ? -1 : (int32_t)(b * m + p - 1);
-        if (p == 0)
+        class_of[row] = is_class ? 0 : -1;
+        place[row] = is_class ? (int32_t)b : -1;
+        cell_of[row] = is_class ? -1 : (int32_t)(b * m + p - c);
+        if (is_class)
             class_rows[b] = (int32_t)row;
         else
-            cell_at[b * m + p - 1] = (int32_t)row;
+            cell_at[b * m + p - c] = (int32_t)row;
     }
     for (i = 0; !status && i < sizeof(copies) / sizeof(copies[0]); i++)
         status = sea_device_put(clip->device, copies[i].to, copies[i].from,
                                 (size_t)copies[i].count * sizeof(*host), err);
     free(host);
+    if (!status && eye->spread)
+        status = sea_clip_spread_fill(clip, eye, err);
     return status;
+}
+
+static int64_t
+rows_of(const struct sea_clip *clip, int64_t images)
+{
+    return images * (sea_clip_patch_count(&clip->desc) + sea_clip_class_rows(&clip->desc));
 }
 
 static enum sea_status
 check_limits(const struct sea_clip *clip, const struct sea_clip_limits *limits,
              struct sea_err *err)
 {
-    int64_t rows = limits->images * (sea_clip_patch_count(&clip->desc) + 1);
+    int64_t rows = rows_of(clip, limits->images);
+    bool padded = clip->desc.tower == SEA_TOWER_SIGLIP;
 
     if (limits->images > 0 && clip->desc.vision.D < 1)
-        return sea_fail(err, SEA_E_CONFIG, "this CLIP model has no vision tower");
+        return sea_fail(err, SEA_E_CONFIG, "this %s model has no vision tower",
+                        sea_tower_name(clip->desc.tower));
     if (limits->texts > 0 && (clip->desc.text.D < 1 || clip->desc.joint < 1))
-        return sea_fail(err, SEA_E_CONFIG, "this CLIP model has no text tower");
+        return sea_fail(err, SEA_E_CONFIG, "this %s model has no text tower",
+                        sea_tower_name(clip->desc.tower));
+    if (limits->texts > 0 && padded && limits->text_rows < clip->desc.text.positions)
+        return sea_fail(err, SEA_E_CONFIG, "limits of %lld ids cannot be used, a padded text "
+                        "has %lld", (long long)limits->text_rows,
+                        (long long)clip->desc.text.positions);
     if (limits->images < 0 || limits->images > 1 << 20 || rows > INT32_MAX
         || limits->texts < 0 || limits->text_rows < limits->texts
         || limits->text_rows > INT32_MAX)
@@ -326,7 +365,7 @@ sea_clip_work_bytes(const struct sea_clip *clip, const struct sea_clip_limits *l
 {
     struct sea_clip_work work = { .clip = clip, .limits = *limits };
     struct layout layout = { .base = NULL };
-    int64_t rows = limits->images * (sea_clip_patch_count(&clip->desc) + 1);
+    int64_t rows = rows_of(clip, limits->images);
     size_t bytes;
 
     sea_plan_init(&layout.plan);
@@ -357,7 +396,7 @@ create_stacks(struct sea_clip_work *work, struct sea_err *err)
     enum sea_status status = SEA_OK;
 
     if (limits->images > 0) {
-        int64_t rows = limits->images * (sea_clip_patch_count(&clip->desc) + 1);
+        int64_t rows = rows_of(clip, limits->images);
 
         status = sea_stack_work_create(&work->eye.stack, &clip->vision_stack, rows,
                                        limits->trained, err);
@@ -419,6 +458,7 @@ sea_clip_work_destroy(struct sea_clip_work *work)
     sea_stack_work_destroy(work->reader.stack);
     free(work->eye.start);
     free(work->eye.k_len);
+    free(work->eye.one_start);
     free(work->reader.host);
     free(work->reader.sorted);
     free(work->reader.start);

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* generate.c - rounds of prompts, choice of words, end of answers */
+/* generate.c - rounds of prompts, ends of answers */
 #include "engine/generate_int.h"
 
 #include <assert.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -141,6 +140,8 @@ sea_generator_create(struct sea_generator **out, const struct sea_mllm *mllm,
     generator->picked = sea_xcalloc(slots, sizeof(int32_t));
     generator->best = sea_xcalloc(slots * SEA_HEAD_BEST, sizeof(int32_t));
     generator->value = sea_xcalloc(slots * SEA_HEAD_BEST, sizeof(float));
+    generator->random = sea_xcalloc(slots, sizeof(double));
+    generator->words = sea_xcalloc(slots, sizeof(int32_t));
     *out = generator;
     return SEA_OK;
 }
@@ -163,38 +164,9 @@ sea_generator_destroy(struct sea_generator *generator)
     free(generator->picked);
     free(generator->best);
     free(generator->value);
+    free(generator->random);
+    free(generator->words);
     free(generator);
-}
-
-/* ---- choice of a word ---- */
-
-/* From the best words of one row: logits over temperature, cut to top_p, drawn by u. */
-static int32_t
-draw_word(const struct sea_sampling *sampling, const int32_t *index, const float *value,
-          int64_t k, double u)
-{
-    double weight[SEA_HEAD_BEST], total = 0.0, kept = 0.0;
-    int64_t n = 0;
-
-    for (int64_t i = 0; i < k && index[i] >= 0; i++) {
-        weight[i] = exp(((double)value[i] - (double)value[0]) / sampling->temperature);
-        total += weight[i];
-        n = i + 1;
-    }
-    if (sampling->top_p > 0.0 && sampling->top_p < 1.0) {
-        int64_t most = n;
-
-        for (n = 0; n < most && (n == 0 || kept < sampling->top_p * total); n++)
-            kept += weight[n];
-        total = kept;
-    }
-    u *= total;
-    for (int64_t i = 0; i < n; i++) {
-        if (u < weight[i])
-            return index[i];
-        u -= weight[i];
-    }
-    return index[n - 1];
 }
 
 /* ---- answers ---- */
@@ -209,50 +181,58 @@ struct call {
     float *logits;              // (count, V) host: sea_generate_logits only
 };
 
-/* Takes the words that `hidden` leads to in n slots; ended slots become free. */
+/* Where the random number of an answer's next word comes from: its prompt and its place,
+ * whatever runs beside it. */
+static double
+random_of(const struct call *call, int64_t prompt)
+{
+    uint64_t stream = sea_rng_stream("sample", (uint64_t)call->prompts->list[prompt].id, 0);
+
+    return sea_rng_uniform_at(call->sampling->seed, stream,
+                              (uint64_t)call->answers[prompt].count);
+}
+
+/* Adds a word to the answer of a slot, which becomes free when that was the last. */
+static enum sea_status
+take_word(struct call *call, int32_t at, int32_t word, struct sea_err *err)
+{
+    struct sea_generator *generator = call->generator;
+    struct sea_slot *slot = &generator->slots[at];
+    struct sea_answer *answer = &call->answers[slot->prompt];
+    int64_t rows = generator->cache->len[at];
+    enum sea_status status = SEA_OK;
+
+    if (word < 0)
+        return sea_fail(err, SEA_E_INTERNAL, "the logits of prompt %lld are not numbers",
+                        (long long)call->prompts->list[slot->prompt].id);
+    for (int e = 0; e < call->eos_count; e++)
+        answer->ended |= word == call->eos[e];
+    if (!answer->ended) {
+        answer->ids[answer->count++] = word;
+        status = sea_generate_check_stop(call->sampling, answer, err);
+    }
+    slot->last = word;
+    if (answer->ended || answer->stopped || answer->count >= call->sampling->max_new ||
+        rows >= generator->desc.room || rows >= generator->mllm->lm->desc.max_positions)
+        slot->prompt = -1;
+    return status;
+}
+
+/* Takes the words that `hidden` leads to in n slots. */
 static enum sea_status
 take_words(void *arg, const int32_t *slots, int64_t n, struct sea_err *err)
 {
     struct call *call = arg;
     struct sea_generator *generator = call->generator;
-    const struct sea_sampling *sampling = call->sampling;
-    const struct sea_lm *lm = generator->mllm->lm;
-    int64_t k = sampling->temperature > 0.0 ? SEA_HEAD_BEST : 1;
-    struct sea_answer *answer;
-    struct sea_slot *slot;
-    uint64_t stream;
-    int32_t word;
+    enum sea_status status;
 
-    if (k > 1 && sampling->top_k > 0 && sampling->top_k < k)
-        k = sampling->top_k;
-    if (sea_head_best(&generator->head, generator->hidden, sea_lm_matrix(lm), n, k,
-                      generator->best, generator->value, err))
-        return err->status;
-    for (int64_t i = 0; i < n; i++) {
-        slot = &generator->slots[slots[i]];
-        answer = &call->answers[slot->prompt];
-        word = generator->best[i * k];
-        if (word < 0)
-            return sea_fail(err, SEA_E_INTERNAL, "the logits of prompt %lld are not numbers",
-                            (long long)call->prompts->list[slot->prompt].id);
-        if (sampling->temperature > 0.0) {
-            stream = sea_rng_stream("sample",
-                                    (uint64_t)call->prompts->list[slot->prompt].id, 0);
-            word = draw_word(sampling, generator->best + i * k, generator->value + i * k, k,
-                             sea_rng_uniform_at(sampling->seed, stream,
-                                                (uint64_t)answer->count));
-        }
-        for (int e = 0; e < call->eos_count; e++)
-            answer->ended |= word == call->eos[e];
-        if (!answer->ended)
-            answer->ids[answer->count++] = word;
-        slot->last = word;
-        if (answer->ended || answer->count >= sampling->max_new ||
-            generator->cache->len[slots[i]] >= generator->desc.room ||
-            generator->cache->len[slots[i]] >= lm->desc.max_positions)
-            slot->prompt = -1;
-    }
-    return SEA_OK;
+    for (int64_t i = 0; i < n; i++)
+        generator->random[i] = random_of(call, generator->slots[slots[i]].prompt);
+    status = sea_generate_pick(generator, call->sampling, n, generator->random,
+                               generator->words, err);
+    for (int64_t i = 0; i < n && !status; i++)
+        status = take_word(call, slots[i], generator->words[i], err);
+    return status;
 }
 
 /* The last word's logits of n slots, which become free. */
@@ -262,14 +242,15 @@ take_logits(void *arg, const int32_t *slots, int64_t n, struct sea_err *err)
     struct call *call = arg;
     struct sea_generator *generator = call->generator;
     const struct sea_lm *lm = generator->mllm->lm;
+    const struct sea_head_words words = sea_lm_words(lm);
     enum sea_status status = SEA_OK;
 
     for (int64_t i = 0; i < n && !status; i++) {
         struct sea_slot *slot = &generator->slots[slots[i]];
 
         status = sea_head_logits(&generator->head, generator->hidden + i * lm->desc.D,
-                                 sea_lm_matrix(lm), 1,
-                                 call->logits + slot->prompt * lm->desc.vocab, err);
+                                 &words, 1, call->logits + slot->prompt * lm->desc.vocab,
+                                 err);
         slot->prompt = -1;
     }
     return status;
@@ -368,9 +349,10 @@ sea_generate(struct sea_generator *generator, const struct sea_prompt *prompts, 
         .eos_count = sampling->eos ? sampling->eos_count : desc->eos_count,
     };
 
+    assert(!sampling->stop_count || sampling->tokenizer);
     for (int64_t i = 0; i < count; i++) {
         answers[i].count = 0;
-        answers[i].ended = false;
+        answers[i].ended = answers[i].stopped = false;
     }
     if (sampling->max_new < 1)
         return SEA_OK;

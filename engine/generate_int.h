@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * generate_int.h - slots and prefills, shared by generate.c and generate_prefill.c
+ * generate_int.h - slots and prefills, shared by generate*.c
  *
  * A slot is a place in the cache with the sequence that it serves. A round admits prompts
  * into free slots, in the order of their pictures:
@@ -45,6 +45,8 @@ struct sea_generator {
     int32_t *run_slots;         // (slots) which slot each segment continues
     int32_t *best;              // (slots, SEA_HEAD_BEST)
     float *value;               // (slots, SEA_HEAD_BEST)
+    double *random;             // (slots) one number of [0, 1) per word of the step
+    int32_t *words;             // (slots) the words of the step
     int32_t *picked;            // (slots) slots of the round or of the step
 };
 
@@ -77,5 +79,15 @@ sea_decode_run(struct sea_generator *generator, const int32_t *slots, int64_t n,
 SEA_MUST_CHECK enum sea_status
 sea_prompt_check(const struct sea_generator *generator, const struct sea_prompts *prompts,
                  const struct sea_prompt *prompt, struct sea_err *err);
+
+/* The words that the first n rows of generator->hidden lead to, -1 where logits are not
+ * numbers; u: a random number of [0, 1) for each. */
+SEA_MUST_CHECK enum sea_status
+sea_generate_pick(struct sea_generator *generator, const struct sea_sampling *sampling,
+                  int64_t n, const double *u, int32_t *words, struct sea_err *err);
+/* Sets answer->stopped when its words spell a stop text. */
+SEA_MUST_CHECK enum sea_status
+sea_generate_check_stop(const struct sea_sampling *sampling, struct sea_answer *answer,
+                        struct sea_err *err);
 
 #endif

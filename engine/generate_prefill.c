@@ -215,7 +215,8 @@ run_packed(struct sea_generator *generator, const struct packed *packed, struct 
         status = sea_stack_extend(&lm->stack, generator->stack, generator->cache,
                                   generator->run_slots, &segments, generator->x, err);
     if (!status && packed->live)
-        status = sea_lm_norm(lm, generator->x, generator->hidden, NULL, packed->live, err);
+        status = sea_lm_norm(lm, generator->x, generator->hidden, NULL, NULL, packed->live,
+                             err);
     return status;
 }
 

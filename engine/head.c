@@ -81,15 +81,28 @@ sea_head_release(struct sea_head *head)
 
 /* head->logits (R, V) = hidden matrix^T. */
 static enum sea_status
-project(struct sea_head *head, const float *hidden, const float *matrix, int64_t R,
-        struct sea_err *err)
+project(struct sea_head *head, const float *hidden, const struct sea_head_words *words,
+        int64_t R, struct sea_err *err)
 {
     const struct sea_op_gemm gemm = {
-        .a = hidden, .lda = head->D, .b = matrix, .ldb = head->D, .trans_b = 1,
-        .c = head->logits, .ldc = head->V, .M = R, .N = head->V, .K = head->D, .alpha = 1.0f,
+        .a = hidden, .lda = head->D, .b = words->matrix.data, .b_type = words->matrix.type,
+        .ldb = head->D, .trans_b = 1, .c = head->logits, .ldc = head->V, .bias = words->bias,
+        .M = R, .N = head->V, .K = head->D, .alpha = 1.0f,
     };
 
     return sea_run(head->device, err, gemm, &gemm);
+}
+
+/* The soft cap of head->logits where nobody wants a gradient: the loss has its own. */
+static enum sea_status
+cap_logits(struct sea_head *head, const struct sea_head_words *words, int64_t R,
+           struct sea_err *err)
+{
+    const struct sea_op_softcap cap = {
+        .x = head->logits, .R = R, .C = head->V, .ld = head->V, .cap = words->softcap,
+    };
+
+    return words->softcap > 0 ? sea_run(head->device, err, softcap, &cap) : SEA_OK;
 }
 
 static enum sea_status
@@ -101,10 +114,11 @@ chunk_loss(struct sea_head *head, const struct sea_head_rows *rows, int64_t from
     const struct sea_op_xent xent = {
         .logits = head->logits, .target = rows->target + from, .weight = rows->weight + from,
         .loss = head->loss + from, .R = R, .V = head->V, .ld = head->V,
-        .grad = rows->dhidden || rows->dmatrix,
+        .grad = rows->dhidden || rows->dmatrix, .softcap = rows->words.softcap,
     };
     const struct sea_op_gemm dhidden = {
-        .a = head->logits, .lda = head->V, .b = rows->matrix, .ldb = head->D,
+        .a = head->logits, .lda = head->V, .b = rows->words.matrix.data,
+        .b_type = rows->words.matrix.type, .ldb = head->D,
         .c = rows->dhidden ? rows->dhidden + from * head->D : NULL, .ldc = head->D,
         .M = R, .N = head->D, .K = head->V, .alpha = 1.0f,
     };
@@ -114,13 +128,20 @@ chunk_loss(struct sea_head *head, const struct sea_head_rows *rows, int64_t from
         .accumulate = 1, .alpha = 1.0f,
     };
 
-    status = project(head, hidden, rows->matrix, R, err);
+    const struct sea_op_colsum dbias = {
+        .x = head->logits, .out = rows->dbias, .R = R, .C = head->V, .ld = head->V,
+        .accumulate = 1,
+    };
+
+    status = project(head, hidden, &rows->words, R, err);
     if (!status)
         status = sea_run(head->device, err, xent, &xent);
     if (!status && rows->dhidden)
         status = sea_run(head->device, err, gemm, &dhidden);
     if (!status && rows->dmatrix)
         status = sea_run(head->device, err, gemm, &dmatrix);
+    if (!status && rows->dbias)
+        status = sea_run(head->device, err, colsum, &dbias);
     return status;
 }
 
@@ -154,15 +175,17 @@ sea_head_read(struct sea_head *head, double *sum, struct sea_err *err)
 }
 
 enum sea_status
-sea_head_logits(struct sea_head *head, const float *hidden, const float *matrix, int64_t R,
-                float *out_host, struct sea_err *err)
+sea_head_logits(struct sea_head *head, const float *hidden, const struct sea_head_words *words,
+                int64_t R, float *out_host, struct sea_err *err)
 {
     enum sea_status status = SEA_OK;
     int64_t rows;
 
     for (int64_t r = 0; r < R && !status; r += head->chunk) {
         rows = chunk_at(head, r, R);
-        status = project(head, hidden + r * head->D, matrix, rows, err);
+        status = project(head, hidden + r * head->D, words, rows, err);
+        if (!status)
+            status = cap_logits(head, words, rows, err);
         if (!status)
             status = sea_device_get(head->device, out_host + r * head->V, head->logits,
                                     (size_t)(rows * head->V) * sizeof(float), err);
@@ -171,8 +194,8 @@ sea_head_logits(struct sea_head *head, const float *hidden, const float *matrix,
 }
 
 enum sea_status
-sea_head_best(struct sea_head *head, const float *hidden, const float *matrix, int64_t R,
-              int64_t k, int32_t *index, float *value, struct sea_err *err)
+sea_head_best(struct sea_head *head, const float *hidden, const struct sea_head_words *words,
+              int64_t R, int64_t k, int32_t *index, float *value, struct sea_err *err)
 {
     enum sea_status status = SEA_OK;
     struct sea_op_topk topk = {
@@ -185,7 +208,9 @@ sea_head_best(struct sea_head *head, const float *hidden, const float *matrix, i
     for (int64_t r = 0; r < R && !status; r += head->chunk) {
         topk.R = chunk_at(head, r, R);
         cells = (size_t)(topk.R * k);
-        status = project(head, hidden + r * head->D, matrix, topk.R, err);
+        status = project(head, hidden + r * head->D, words, topk.R, err);
+        if (!status)
+            status = cap_logits(head, words, topk.R, err);
         if (!status)
             status = sea_run(head->device, err, topk, &topk);
         if (!status)

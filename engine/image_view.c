@@ -28,6 +28,58 @@ sea_image_view_defaults(int side)
 
 /* ---- preprocessor_config.json ---- */
 
+/* Keys that are read here, or that change nothing about pixels. Any other key that asks for
+ * something (neither null, false nor empty) is refused by name. */
+static const char *const known_keys[] = {
+    "image_processor_type", "feature_extractor_type", "processor_class", "size", "crop_size",
+    "do_resize", "do_center_crop", "do_rescale", "do_normalize", "do_convert_rgb", "do_pad",
+    "resample", "rescale_factor", "image_mean", "image_std", "default_to_square",
+    "data_format", "input_data_format", "return_tensors", "device", "disable_grouping",
+    "image_seq_length", "num_additional_image_tokens", "patch_size", "image_token",
+    "vision_feature_select_strategy", "chat_template", "auto_map", "backend",
+    "transformers_version", "_valid_processor_keys", "_name_or_path", "_commit_hash",
+};
+
+static enum sea_status
+check_keys(const struct sea_node *root, const char *name, struct sea_err *err)
+{
+    const size_t known = sizeof(known_keys) / sizeof(known_keys[0]);
+    const struct sea_node *node;
+    size_t i;
+
+    for (node = root->first; node; node = node->next) {
+        bool asks = node->kind != SEA_NODE_NULL && (node->kind != SEA_NODE_BOOL || node->integer)
+                    && ((node->kind != SEA_NODE_MAP && node->kind != SEA_NODE_LIST)
+                        || node->count);
+
+        for (i = 0; asks && i < known && strcmp(node->key, known_keys[i]); i++)
+            continue;
+        if (!asks || i < known)
+            continue;
+        sea_fail(err, SEA_E_FORMAT, "\"%s\": the option \"%s\" of an image processor is not known",
+                 name, node->key);
+        sea_hint(err, "Take it out when it changes nothing about the pixels of a tower.");
+        return err->status;
+    }
+    return SEA_OK;
+}
+
+/* null is as good as absent. */
+static enum sea_status
+read_flag(const struct sea_node *root, const char *key, const char *name, bool *flag,
+          struct sea_err *err)
+{
+    const struct sea_node *node = sea_node_get(root, key);
+
+    if (!node || node->kind == SEA_NODE_NULL)
+        return SEA_OK;
+    if (node->kind != SEA_NODE_BOOL)
+        return sea_fail(err, SEA_E_FORMAT, "\"%s\": \"%s\" is %s, must be true or false", name,
+                        key, sea_node_kind_name(node->kind));
+    *flag = node->integer != 0;
+    return SEA_OK;
+}
+
 /* What a processor does where its file says nothing. */
 static enum sea_status
 defaults_of(const char *type, const char *name, struct sea_image_view *view, struct sea_err *err)
@@ -106,8 +158,11 @@ read_sizes(const struct sea_node *root, const char *name, struct sea_image_view 
         view->resize_h = h;
         view->resize_w = w;
     }
-    view->do_resize = sea_node_bool(sea_node_get(root, "do_resize"), view->do_resize);
-    view->do_crop = sea_node_bool(sea_node_get(root, "do_center_crop"), view->do_crop);
+    status = read_flag(root, "do_resize", name, &view->do_resize, err);
+    if (!status)
+        status = read_flag(root, "do_center_crop", name, &view->do_crop, err);
+    if (status)
+        return status;
     if (view->do_crop && crop && crop->kind != SEA_NODE_NULL) {
         status = read_size(crop, "crop_size", name, &h, &w, &shortest, err);
         view->crop_h = shortest ? shortest : h;
@@ -144,17 +199,36 @@ read_triple(const struct sea_node *root, const char *key, const char *name, floa
 }
 
 static enum sea_status
-read_numbers(const struct sea_node *root, const char *name, struct sea_image_view *view,
-             struct sea_err *err)
+read_numbers(const struct sea_node *root, const char *name, bool square,
+             struct sea_image_view *view, struct sea_err *err)
 {
-    int64_t resample = sea_node_int(sea_node_get(root, "resample"), view->resample);
+    const struct sea_node *filter = sea_node_get(root, "resample");
+    const struct sea_node *factor = sea_node_get(root, "rescale_factor");
+    int64_t resample = sea_node_int(filter, view->resample);
+    bool pads = false;
     enum sea_status status;
 
-    view->do_rescale = sea_node_bool(sea_node_get(root, "do_rescale"), view->do_rescale);
-    view->do_normalize = sea_node_bool(sea_node_get(root, "do_normalize"), view->do_normalize);
-    view->rescale = sea_node_real(sea_node_get(root, "rescale_factor"), view->rescale);
-    if (sea_node_bool(sea_node_get(root, "do_pad"), false))
+    status = read_flag(root, "do_rescale", name, &view->do_rescale, err);
+    if (!status)
+        status = read_flag(root, "do_normalize", name, &view->do_normalize, err);
+    if (!status)
+        status = read_flag(root, "do_pad", name, &pads, err);
+    if (status)
+        return status;
+    if (pads && !square) {
+        sea_fail(err, SEA_E_FORMAT, "\"%s\": \"do_pad\" of this image processor is not computed",
+                 name);
+        sea_hint(err, "Only LlavaImageProcessor's is: a square of the mean colour.");
+        return err->status;
+    }
+    if (pads)
         view->aspect = SEA_ASPECT_PAD;
+    if (factor && factor->kind != SEA_NODE_NULL && factor->kind != SEA_NODE_REAL &&
+        factor->kind != SEA_NODE_INT)
+        return sea_fail(err, SEA_E_FORMAT, "\"%s\": \"rescale_factor\" must be a number", name);
+    view->rescale = sea_node_real(factor, view->rescale);
+    if (filter && filter->kind != SEA_NODE_NULL && filter->kind != SEA_NODE_INT)
+        resample = -1;
     if (resample < SEA_RESAMPLE_LANCZOS || resample > SEA_RESAMPLE_BICUBIC) {
         sea_fail(err, SEA_E_FORMAT, "\"%s\": \"resample\" is %lld", name, (long long)resample);
         sea_hint(err, "Known are 1 (Lanczos), 2 (bilinear) and 3 (bicubic).");
@@ -195,10 +269,14 @@ sea_image_view_load(struct sea_image_view *view, const char *dir, struct sea_err
     if (!type)
         type = sea_node_text(sea_node_get(root, "feature_extractor_type"), "CLIPImageProcessor");
     status = defaults_of(type, path, view, err);
+    if (!status && root->kind != SEA_NODE_MAP)
+        status = sea_fail(err, SEA_E_FORMAT, "\"%s\" is no map of settings", path);
+    if (!status)
+        status = check_keys(root, path, err);
     if (!status)
         status = read_sizes(root, path, view, err);
     if (!status)
-        status = read_numbers(root, path, view, err);
+        status = read_numbers(root, path, !strncmp(type, "Llava", 5), view, err);
 out:
     sea_arena_destroy(arena);
     return status;

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* lm.c - a language model's tensors; its step is in lm_step.c, its config in lm_desc.c */
+/* lm.c - a language model's tensors; its step is in lm_step.c, the families in lm_desc.c */
 #include "engine/lm_int.h"
 
-#include <math.h>
 #include <string.h>
 
 #include "engine/base/sea_file.h"
@@ -10,61 +9,89 @@
 
 #define CONFIG_BYTES_MAX (1u << 20)
 
-static struct sea_block_desc
-block_desc(const struct sea_lm_desc *desc)
-{
-    bool gemma = desc->family == SEA_LM_GEMMA;
-    const struct sea_block_desc block = {
-        .layers = desc->layers, .D = desc->D, .H = desc->H, .K = desc->K, .E = desc->E,
-        .F = desc->F, .norm = SEA_NORM_RMS, .eps = desc->eps,
-        .norm_add = gemma ? 1.0f : 0.0f,
-        .act = gemma ? SEA_ACT_GELU_TANH : SEA_ACT_SILU, .gated = true,
-        .qkv_bias = desc->family == SEA_LM_QWEN2 || desc->attention_bias,
-        .out_bias = desc->family != SEA_LM_QWEN2 && desc->attention_bias,
-        .ffn_bias = desc->family == SEA_LM_LLAMA && desc->mlp_bias,
-        .causal = true, .rope_theta = desc->rope_theta, .rope_dims = desc->E,
-        .max_positions = desc->max_positions, .init_scale = desc->init_scale,
-    };
-
-    return block;
-}
-
 /* Adds all tensors, in the folder's order. */
 static enum sea_status
 add_tensors(struct sea_lm *lm, struct sea_err *err)
 {
     const struct sea_lm_desc *desc = &lm->desc;
-    const struct sea_block_desc block = block_desc(desc);
+    const struct sea_lm_row *row = sea_lm_row(desc->family);
+    const struct sea_block_desc block = sea_lm_block(desc);
     int64_t shape[2] = { desc->vocab, desc->D };
+    const char *name;
 
     if (desc->vocab < 2 || desc->D < 1)
         return sea_fail(err, SEA_E_CONFIG, "a language model of %lld words and width %lld "
                         "cannot be made", (long long)desc->vocab, (long long)desc->D);
     lm->embed = sea_params_add(&lm->params, "model.embed_tokens.weight", 2, shape,
                                SEA_INIT_NORMAL, desc->init_scale);
-    if (sea_stack_init(&lm->stack, &block, &sea_names_llama, "", &lm->params, err))
+    if (sea_stack_init(&lm->stack, &block, row->names, "", &lm->params, err))
         return err->status;
-    lm->norm = sea_params_add(&lm->params, "model.norm.weight", 1, &shape[1],
+    name = sea_arena_printf(lm->params.arena, "%s.weight", row->final_norm);
+    lm->norm = sea_params_add(&lm->params, name, 1, &shape[1],
                               block.norm_add == 0.0f ? SEA_INIT_ONE : SEA_INIT_ZERO, 0.0f);
+    lm->norm_bias = lm->head_bias = -1;
+    name = sea_arena_printf(lm->params.arena, "%s.bias", row->final_norm);
+    if (row->norm == SEA_NORM_LAYER)
+        lm->norm_bias = sea_params_add(&lm->params, name, 1, &shape[1], SEA_INIT_ZERO, 0.0f);
     lm->head = lm->embed;
     if (!desc->tied)
         lm->head = sea_params_add(&lm->params, "lm_head.weight", 2, shape, SEA_INIT_NORMAL,
                                   desc->init_scale);
+    if (row->options & SEA_LM_EVERY_BIAS)
+        lm->head_bias = sea_params_add(&lm->params, "lm_head.bias", 1, shape, SEA_INIT_ZERO,
+                                       0.0f);
     return SEA_OK;
+}
+
+/* Laid out, without memory; false for a desc that cannot be. The arena is the caller's. */
+static bool
+lay_out(struct sea_lm *lm, const struct sea_lm_desc *desc, struct sea_arena *arena)
+{
+    struct sea_err ignored = { 0 };
+
+    *lm = (struct sea_lm){ .desc = *desc };
+    sea_params_init(&lm->params, arena);
+    return !add_tensors(lm, &ignored);
 }
 
 int64_t
 sea_lm_desc_floats(const struct sea_lm_desc *desc)
 {
-    struct sea_lm lm = { .desc = *desc };
-    struct sea_err ignored = { 0 };
     struct sea_arena *arena = sea_arena_create(NULL, "sizes of a language model");
-    int64_t floats;
+    struct sea_lm lm;
+    int64_t floats = lay_out(&lm, desc, arena) ? lm.params.floats : 0;
 
-    sea_params_init(&lm.params, arena);
-    floats = add_tensors(&lm, &ignored) ? 0 : lm.params.floats;
     sea_arena_destroy(arena);
     return floats;
+}
+
+size_t
+sea_lm_desc_bytes(const struct sea_lm_desc *desc, enum sea_store store, bool trained)
+{
+    struct sea_arena *arena = sea_arena_create(NULL, "sizes of a language model");
+    struct sea_lm lm;
+    size_t bytes = 0;
+
+    if (lay_out(&lm, desc, arena)) {
+        const struct sea_block_desc *block = &lm.stack.desc;
+
+        bytes = sea_params_bytes(&lm.params, store, trained);
+        if (block->rope_theta > 0)
+            bytes += (size_t)(block->max_positions * block->rope_dims) * sizeof(float);
+    }
+    sea_arena_destroy(arena);
+    return bytes;
+}
+
+size_t
+sea_lm_desc_work_bytes(const struct sea_lm_desc *desc, const struct sea_lm_limits *limits)
+{
+    struct sea_arena *arena = sea_arena_create(NULL, "sizes of a language model");
+    struct sea_lm lm;
+    size_t bytes = lay_out(&lm, desc, arena) ? sea_lm_work_bytes(&lm, limits) : 0;
+
+    sea_arena_destroy(arena);
+    return bytes;
 }
 
 /* Reserved, not filled. */
@@ -139,6 +166,22 @@ newer_names(struct sea_lm *lm)
     return params;
 }
 
+static void
+note_not_finite(struct sea_lm *lm, const struct sea_params *params,
+                const struct sea_tensors *tensors, const char *prefix)
+{
+    const struct sea_tensor *tensor;
+    const char *name;
+
+    if (!params->not_finite)
+        return;
+    name = sea_arena_printf(lm->arena, "%s%s", prefix, params->not_finite);
+    tensor = sea_tensors_find(tensors, name);
+    lm->warning = sea_arena_printf(lm->arena, "%s: tensor \"%s\" is the first of those that "
+                                   "hold %lld numbers which are not finite", tensor->path,
+                                   name, (long long)params->not_finite_count);
+}
+
 enum sea_status
 sea_lm_load_tensors(struct sea_lm **out, const struct sea_device *device,
                     const struct sea_lm_desc *desc, const struct sea_tensors *tensors,
@@ -159,6 +202,10 @@ sea_lm_load_tensors(struct sea_lm **out, const struct sea_device *device,
         sea_lm_destroy(lm);
         return status;
     }
+    if (is_newer(tensors, prefix))
+        note_not_finite(lm, &newer, tensors, "");
+    else
+        note_not_finite(lm, &lm->params, tensors, prefix);
     *out = lm;
     return SEA_OK;
 }
@@ -180,6 +227,8 @@ sea_lm_load(struct sea_lm **out, const struct sea_device *device, const char *di
         status = sea_json_load(path, CONFIG_BYTES_MAX, arena, &config, err);
     if (!status)
         status = sea_lm_desc_parse(&desc, config, path, err);
+    if (!status)
+        status = sea_lm_desc_generation(&desc, dir, err);
     if (!status)
         status = sea_tensors_open_dir(&tensors, dir, err);
     if (!status)

@@ -25,7 +25,7 @@ struct sea_lm_work {
     bool trained;
     float *x, *dx;              // (rows, D)
     float *hidden, *dhidden;    // (rows, D) after the final norm
-    float *rstd;                // (rows)
+    float *mean, *rstd;         // (rows) of the final norm
     float *weight;              // (rows), all equal to `weight_now`
     struct indices dev, host;
     int32_t *block_host;        /* the host indices in one piece */
@@ -47,7 +47,7 @@ scale_words(const struct sea_lm *lm, float *x, int64_t R, struct sea_err *err)
         .x = x, .out = x, .n = R * lm->desc.D, .a = sqrtf((float)lm->desc.D),
     };
 
-    if (lm->desc.family != SEA_LM_GEMMA)
+    if (!(sea_lm_row(lm->desc.family)->options & SEA_LM_SCALED_WORDS))
         return SEA_OK;
     return sea_run(lm->device, err, axpby, &scale);
 }
@@ -56,9 +56,10 @@ enum sea_status
 sea_lm_embed(const struct sea_lm *lm, const int32_t *ids, int64_t R, float *x,
              struct sea_err *err)
 {
+    const struct sea_weight table = sea_lm_embeddings(lm);
     const struct sea_op_gather gather = {
-        .inp = sea_lm_embeddings(lm), .idx = ids, .out = x, .R = R, .C = lm->desc.D,
-        .ld_inp = lm->desc.D, .ld_out = lm->desc.D,
+        .inp = table.data, .inp_type = table.type, .idx = ids, .out = x, .R = R,
+        .C = lm->desc.D, .ld_inp = lm->desc.D, .ld_out = lm->desc.D,
     };
 
     if (sea_run(lm->device, err, gather, &gather))
@@ -88,15 +89,10 @@ sea_lm_give(const struct sea_lm *lm, const float *given, const int32_t *from, fl
 }
 
 enum sea_status
-sea_lm_norm(const struct sea_lm *lm, const float *x, float *y, float *rstd, int64_t R,
-            struct sea_err *err)
+sea_lm_norm(const struct sea_lm *lm, const float *x, float *y, float *mean, float *rstd,
+            int64_t R, struct sea_err *err)
 {
-    const struct sea_op_rmsnorm norm = {
-        .x = x, .gamma = lm->params.data + lm->norm, .y = y, .rstd = rstd, .R = R,
-        .C = lm->desc.D, .eps = lm->desc.eps, .gamma_add = lm->stack.desc.norm_add,
-    };
-
-    return sea_run(lm->device, err, rmsnorm, &norm);
+    return sea_stack_norm(&lm->stack, lm->norm, lm->norm_bias, x, y, mean, rstd, R, err);
 }
 
 /* ---- memory ---- */
@@ -112,7 +108,7 @@ point_indices(struct indices *to, int32_t *block, int64_t rows)
 }
 
 struct places {
-    size_t x, dx, hidden, dhidden, rstd, weight, indices;
+    size_t x, dx, hidden, dhidden, mean, rstd, weight, indices;
 };
 
 static void
@@ -125,6 +121,7 @@ plan_work(struct sea_plan *plan, struct places *at, const struct sea_lm *lm,
     memset(at, 0, sizeof(*at));
     at->x = sea_plan_add(plan, wide, sizeof(float));
     at->hidden = sea_plan_add(plan, wide, sizeof(float));
+    at->mean = sea_plan_add(plan, rows, sizeof(float));
     at->rstd = sea_plan_add(plan, rows, sizeof(float));
     at->weight = sea_plan_add(plan, rows, sizeof(float));
     at->indices = sea_plan_add(plan, INDICES * rows, sizeof(int32_t));
@@ -134,11 +131,19 @@ plan_work(struct sea_plan *plan, struct places *at, const struct sea_lm *lm,
     }
 }
 
+static enum sea_keep
+keep_of(const struct sea_lm_limits *limits)
+{
+    if (!limits->trained)
+        return SEA_KEEP_NONE;
+    return limits->recompute ? SEA_KEEP_INPUTS : SEA_KEEP_ALL;
+}
+
 size_t
 sea_lm_work_bytes(const struct sea_lm *lm, const struct sea_lm_limits *limits)
 {
     size_t head = sea_head_bytes(limits->rows, lm->desc.D, lm->desc.vocab);
-    size_t stack = sea_stack_work_bytes(&lm->stack, limits->rows, limits->trained);
+    size_t stack = sea_stack_work_bytes(&lm->stack, limits->rows, keep_of(limits));
     struct sea_plan plan;
     struct places at;
     size_t bytes;
@@ -165,7 +170,7 @@ sea_lm_work_create(struct sea_lm_work **out, const struct sea_lm *lm,
     work->trained = limits->trained;
     plan_work(&work->plan, &at, lm, limits);
     if (sea_plan_reserve(&work->plan, lm->device, err) ||
-        sea_stack_work_create(&work->stack, &lm->stack, limits->rows, limits->trained, err) ||
+        sea_stack_work_create(&work->stack, &lm->stack, limits->rows, keep_of(limits), err) ||
         sea_head_init(&work->head, lm->device, limits->rows, lm->desc.D, lm->desc.vocab,
                       err)) {
         sea_lm_work_destroy(work);
@@ -173,6 +178,7 @@ sea_lm_work_create(struct sea_lm_work **out, const struct sea_lm *lm,
     }
     work->x = sea_plan_at(&work->plan, at.x);
     work->hidden = sea_plan_at(&work->plan, at.hidden);
+    work->mean = sea_plan_at(&work->plan, at.mean);
     work->rstd = sea_plan_at(&work->plan, at.rstd);
     work->weight = sea_plan_at(&work->plan, at.weight);
     if (limits->trained) {
@@ -359,6 +365,7 @@ sea_lm_forward(const struct sea_lm *lm, struct sea_lm_work *work,
                const struct sea_lm_batch *batch, const float *given, float weight,
                bool gradient, struct sea_err *err)
 {
+    bool trained = gradient && lm->params.grad;
     struct sea_head_rows rows;
     enum sea_status status;
 
@@ -368,10 +375,11 @@ sea_lm_forward(const struct sea_lm *lm, struct sea_lm_work *work,
     if (!status)
         status = put_weight(work, weight, err);
     rows = (struct sea_head_rows){
-        .hidden = work->hidden, .matrix = sea_lm_matrix(lm), .target = work->dev.target,
+        .hidden = work->hidden, .words = sea_lm_words(lm), .target = work->dev.target,
         .weight = work->weight, .R = work->supervised,
         .dhidden = gradient ? work->dhidden : NULL,
-        .dmatrix = gradient && lm->params.grad ? lm->params.grad + lm->head : NULL,
+        .dmatrix = trained ? lm->params.grad + lm->head : NULL,
+        .dbias = trained && lm->head_bias >= 0 ? lm->params.grad + lm->head_bias : NULL,
     };
     if (!status && !work->supervised) {
         work->gradient = gradient;
@@ -383,7 +391,8 @@ sea_lm_forward(const struct sea_lm *lm, struct sea_lm_work *work,
     if (!status)
         status = run_stack(lm, work, given, err);
     if (!status)
-        status = sea_lm_norm(lm, work->x, work->hidden, work->rstd, work->supervised, err);
+        status = sea_lm_norm(lm, work->x, work->hidden, work->mean, work->rstd,
+                             work->supervised, err);
     if (!status)
         status = sea_head_loss(&work->head, &rows, err);
     work->gradient = gradient && !status;
@@ -413,11 +422,6 @@ sea_lm_backward(const struct sea_lm *lm, struct sea_lm_work *work, float *dgiven
     int64_t D = lm->desc.D;
     float *grad = lm->params.grad;
     enum sea_status status;
-    const struct sea_op_rmsnorm_bwd norm = {
-        .x = work->x, .dy = work->dhidden, .gamma = lm->params.data + lm->norm,
-        .rstd = work->rstd, .dx = work->dx, .dgamma = grad ? grad + lm->norm : NULL,
-        .R = work->supervised, .C = D, .gamma_add = lm->stack.desc.norm_add,
-    };
     const struct sea_op_gather gather = {
         .inp = work->dx, .idx = work->dev.given, .out = dgiven, .R = work->given, .C = D,
         .ld_inp = D, .ld_out = D,
@@ -431,7 +435,9 @@ sea_lm_backward(const struct sea_lm *lm, struct sea_lm_work *work, float *dgiven
     if (!work->supervised)
         return dgiven ? sea_device_zero(lm->device, dgiven, (size_t)(work->given * D) *
                                         sizeof(float), err) : SEA_OK;
-    status = sea_run(lm->device, err, rmsnorm_bwd, &norm);
+    status = sea_stack_norm_backward(&lm->stack, lm->norm, lm->norm_bias, work->x,
+                                     work->dhidden, work->mean, work->rstd, work->dx, false,
+                                     work->supervised, err);
     if (!status)
         status = sea_stack_backward(&lm->stack, work->stack, &work->segments, 0, work->dx,
                                     err);
@@ -457,6 +463,7 @@ sea_lm_logits(const struct sea_lm *lm, struct sea_lm_work *work,
               const struct sea_lm_batch *batch, const float *given, float *out_host,
               struct sea_err *err)
 {
+    const struct sea_head_words words = sea_lm_words(lm);
     enum sea_status status;
 
     assert(work->lm == lm);
@@ -465,9 +472,9 @@ sea_lm_logits(const struct sea_lm *lm, struct sea_lm_work *work,
     if (!status)
         status = run_stack(lm, work, given, err);
     if (!status)
-        status = sea_lm_norm(lm, work->x, work->hidden, NULL, batch->rows, err);
+        status = sea_lm_norm(lm, work->x, work->hidden, NULL, NULL, batch->rows, err);
     if (!status)
-        status = sea_head_logits(&work->head, work->hidden, sea_lm_matrix(lm), batch->rows,
-                                 out_host, err);
+        status = sea_head_logits(&work->head, work->hidden, &words, batch->rows, out_host,
+                                 err);
     return status;
 }

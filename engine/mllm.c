@@ -30,16 +30,16 @@ size_t
 sea_mllm_work_bytes(const struct sea_mllm *mllm, const struct sea_mllm_limits *limits)
 {
     size_t rows = (size_t)limits->images * (size_t)mllm->patches;
-    size_t text = sea_lm_work_bytes(mllm->lm, &limits->text), bytes;
+    size_t text = sea_lm_work_bytes(mllm->lm, &limits->text), adapter = 0, bytes;
     struct sea_plan plan;
     struct places at;
 
     plan_work(&plan, &at, mllm, limits);
-    if (rows && mllm->adapter->kind == SEA_ADAPTER_MLP2X_GELU)
-        for (int i = 0; i < (limits->text.trained ? 3 : 2); i++)
-            sea_plan_add(&plan, rows * (size_t)mllm->adapter->D, sizeof(float));
-    if (text == SIZE_MAX || plan.bytes == SIZE_MAX ||
-        __builtin_add_overflow(text, plan.bytes, &bytes))
+    if (rows)
+        adapter = sea_adapter_work_bytes(mllm->adapter, (int64_t)rows, limits->text.trained);
+    if (text == SIZE_MAX || adapter == SIZE_MAX || plan.bytes == SIZE_MAX ||
+        __builtin_add_overflow(text, plan.bytes, &bytes) ||
+        __builtin_add_overflow(bytes, adapter, &bytes))
         return SIZE_MAX;
     return bytes;
 }

@@ -1,92 +1,83 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* mllm_files.c - LlavaForConditionalGeneration folders, in and out */
-#include "engine/sea_mllm.h"
+/* mllm_files.c - multimodal folders: both layouts in, LlavaForConditionalGeneration's out */
+#include "engine/mllm_int.h"
 
 #include <string.h>
 
 #include "engine/base/sea_file.h"
+#include "engine/clip_int.h"
 #include "engine/sea_safetensors.h"
 
 #define CONFIG_BYTES_MAX (1u << 20)
 
-struct settings {               /* config.json */
-    struct sea_clip_desc clip;
-    struct sea_lm_desc lm;
-};
+/* Where the tower's names start in this folder; NULL: it has none. */
+static const char *
+tower_prefix(const struct sea_clip_desc *desc, const struct sea_tensors *tensors)
+{
+    static const char *const prefixes[] = {
+        "vision_tower.", "model.vision_tower.", "model.vision_tower.vision_tower.",
+    };
+
+    for (size_t i = 0; i < sizeof(prefixes) / sizeof(prefixes[0]); i++)
+        if (sea_clip_is_at(desc, tensors, prefixes[i]))
+            return prefixes[i];
+    return NULL;
+}
+
+/* The tower of the folder, else (the original layout) of a folder of its own. */
+static enum sea_status
+load_tower(struct sea_mllm_folder *folder, const struct sea_mllm_settings *settings,
+           const struct sea_device *device, const struct sea_tensors *tensors, bool trained,
+           struct sea_err *err)
+{
+    const char *prefix = tower_prefix(&settings->clip, tensors);
+    struct sea_tensors *own = NULL;
+    enum sea_status status = SEA_OK;
+
+    if (!prefix && settings->original) {
+        status = sea_tensors_open_dir(&own, settings->tower, err);
+        tensors = own;
+        prefix = "";
+    }
+    if (!status)
+        status = sea_clip_load_vision(&folder->clip, device, &settings->clip, tensors,
+                                      prefix ? prefix : "vision_tower.", trained, err);
+    if (own)
+        sea_context(err, "while loading the vision tower \"%s\"", settings->tower);
+    sea_tensors_close(own);
+    return status;
+}
 
 static enum sea_status
-parse_features(struct sea_mllm_folder *folder, const struct sea_node *config,
-               const char *path, struct sea_err *err)
+load_adapter(struct sea_mllm_folder *folder, const struct sea_mllm_settings *settings,
+             const struct sea_device *device, const char *dir,
+             const struct sea_tensors *tensors, bool trained, struct sea_err *err)
 {
-    const struct sea_node *layer = sea_node_get(config, "vision_feature_layer");
-    const struct sea_node *token = sea_node_get(config, "image_token_index");
-    const char *act = sea_node_text(sea_node_get(config, "projector_hidden_act"), "gelu");
-    const char *strategy = sea_node_text(sea_node_get(config,
-                                         "vision_feature_select_strategy"), "default");
+    struct sea_err ignored = { 0 };
+    char path[SEA_PATH_MAX];
+    enum sea_status status;
 
-    if (!token)
-        token = sea_node_get(config, "image_token_id");
-    if (layer && layer->kind != SEA_NODE_INT)
-        return sea_fail(err, SEA_E_FORMAT, "%s: \"vision_feature_layer\" is a %s, must be one "
-                        "whole number", path, sea_node_kind_name(layer->kind));
-    folder->layer = sea_node_int(layer, -2);
-    folder->with_class = !strcmp(strategy, "full");
-    if (strcmp(strategy, "full") && strcmp(strategy, "default"))
-        return sea_fail(err, SEA_E_FORMAT, "%s: \"vision_feature_select_strategy\" is \"%s\", "
-                        "must be \"default\" or \"full\"", path, strategy);
-    if (strcmp(act, "gelu"))
-        return sea_fail(err, SEA_E_FORMAT, "%s: \"projector_hidden_act\" \"%s\" is not "
-                        "supported, must be \"gelu\"", path, act);
-    folder->image_token = (int32_t)sea_node_int(token, 32000);
-    if (sea_node_int(token, 32000) < 0 || sea_node_int(token, 32000) > INT32_MAX)
-        return sea_fail(err, SEA_E_FORMAT, "%s: \"image_token_index\" must be a word", path);
+    status = sea_adapter_load_tensors(&folder->adapter, device, tensors,
+                                      settings->clip.vision.D, settings->lm.D, trained, err);
+    if (status) {
+        if (!sea_path_join(path, dir, "mm_projector.bin", &ignored) && sea_file_exists(path))
+            sea_hint(err, "\"mm_projector.bin\" is a Python file and is not read: write its "
+                     "tensors into a safetensors file of the folder.");
+        return status;
+    }
+    folder->adapter->act = settings->act;
+    if (settings->original && settings->kind != folder->adapter->kind)
+        return sea_fail(err, SEA_E_FORMAT, "\"mm_projector_type\" is \"%s\", the folder holds "
+                        "a \"%s\" adapter", sea_adapter_kind_name(settings->kind),
+                        sea_adapter_kind_name(folder->adapter->kind));
     return SEA_OK;
 }
 
 static enum sea_status
-parse_config(struct sea_mllm_folder *folder, struct settings *settings,
-             const struct sea_node *config, const char *path, struct sea_err *err)
-{
-    const char *type = sea_node_text(sea_node_get(config, "model_type"), "");
-    const struct sea_node *text = sea_node_get(config, "text_config");
-    enum sea_status status;
-
-    if (strcmp(type, "llava")) {
-        sea_fail(err, SEA_E_FORMAT, "%s: model_type is \"%s\", must be \"llava\"", path, type);
-        sea_hint(err, "Use a LlavaForConditionalGeneration folder, such as the tune stage's.");
-        return err->status;
-    }
-    if (!text)
-        return sea_fail(err, SEA_E_FORMAT, "%s: there is no \"text_config\"", path);
-    status = parse_features(folder, config, path, err);
-    if (!status)
-        status = sea_clip_desc_parse(&settings->clip, config, path, err);
-    if (!status)
-        status = sea_lm_desc_parse(&settings->lm, text, path, err);
-    if (!status && sea_node_bool(sea_node_get(config, "tie_word_embeddings"), false))
-        settings->lm.tied = true;
-    return status;
-}
-
-/* Where the tower's names start in this folder. */
-static const char *
-tower_prefix(const struct sea_tensors *tensors)
-{
-    static const char *const newer[] = {
-        "model.vision_tower.vision_model.embeddings.class_embedding",
-        "model.vision_tower.embeddings.class_embedding",
-    };
-
-    for (size_t i = 0; i < sizeof(newer) / sizeof(newer[0]); i++)
-        if (sea_tensors_find(tensors, newer[i]))
-            return "model.vision_tower.";
-    return "vision_tower.";
-}
-
-static enum sea_status
-load_parts(struct sea_mllm_folder *folder, const struct settings *settings,
-           const struct sea_device *device, const struct sea_tensors *tensors,
-           struct sea_mllm_trained trained, struct sea_err *err)
+load_parts(struct sea_mllm_folder *folder, const struct sea_mllm_settings *settings,
+           const struct sea_device *device, const char *dir,
+           const struct sea_tensors *tensors, struct sea_mllm_trained trained,
+           struct sea_err *err)
 {
     struct sea_lm_desc lm = settings->lm;
     enum sea_status status;
@@ -95,38 +86,39 @@ load_parts(struct sea_mllm_folder *folder, const struct settings *settings,
     if (lm.tied && (sea_tensors_find(tensors, "language_model.lm_head.weight") ||
                     sea_tensors_find(tensors, "lm_head.weight")))
         lm.tied = false;
-    status = sea_clip_load_vision(&folder->clip, device, &settings->clip, tensors,
-                                  tower_prefix(tensors), trained.clip, err);
+    status = load_tower(folder, settings, device, tensors, trained.clip, err);
     if (!status)
-        status = sea_lm_load_tensors(&folder->lm, device, &lm, tensors, "language_model.",
-                                     trained.lm, err);
+        status = sea_lm_load_tensors(&folder->lm, device, &lm, tensors,
+                                     settings->original ? "" : "language_model.", trained.lm,
+                                     err);
     if (!status)
-        status = sea_adapter_load_tensors(&folder->adapter, device, tensors,
-                                          settings->clip.vision.D, lm.D, trained.adapter, err);
+        status = load_adapter(folder, settings, device, dir, tensors, trained.adapter, err);
     return status;
 }
 
 enum sea_status
-sea_mllm_load(struct sea_mllm_folder *folder, const struct sea_device *device,
-              const char *dir, struct sea_mllm_trained trained, struct sea_err *err)
+sea_mllm_load_tower(struct sea_mllm_folder *folder, const struct sea_device *device,
+                    const char *dir, const char *tower, struct sea_mllm_trained trained,
+                    struct sea_err *err)
 {
-    struct sea_arena *arena = sea_arena_create(NULL, "config of a multimodal model");
     struct sea_tensors *tensors = NULL;
-    struct settings settings;
-    struct sea_node *config;
-    char path[SEA_PATH_MAX];
+    struct sea_mllm_settings settings;
     enum sea_status status;
 
     memset(folder, 0, sizeof(*folder));
-    status = sea_path_join(path, dir, "config.json", err);
-    if (!status)
-        status = sea_json_load(path, CONFIG_BYTES_MAX, arena, &config, err);
-    if (!status)
-        status = parse_config(folder, &settings, config, path, err);
+    if (sea_lora_is_folder(dir))
+        return sea_mllm_load_lora(folder, device, dir, err);
+    status = sea_mllm_settings_load(&settings, dir, tower, err);
     if (!status)
         status = sea_tensors_open_dir(&tensors, dir, err);
     if (!status)
-        status = load_parts(folder, &settings, device, tensors, trained, err);
+        status = load_parts(folder, &settings, device, dir, tensors, trained, err);
+    folder->layer = settings.layer;
+    folder->with_class = settings.with_class;
+    folder->image_token = settings.image_token;
+    folder->pad = settings.pad;
+    if (!status)
+        status = sea_path_join(folder->view, settings.original ? settings.tower : dir, "", err);
     if (!status)
         folder->patches = sea_clip_patch_count(&folder->clip->desc) + folder->with_class;
     if (status) {
@@ -134,13 +126,20 @@ sea_mllm_load(struct sea_mllm_folder *folder, const struct sea_device *device,
         sea_mllm_release(folder);
     }
     sea_tensors_close(tensors);
-    sea_arena_destroy(arena);
     return status;
+}
+
+enum sea_status
+sea_mllm_load(struct sea_mllm_folder *folder, const struct sea_device *device,
+              const char *dir, struct sea_mllm_trained trained, struct sea_err *err)
+{
+    return sea_mllm_load_tower(folder, device, dir, NULL, trained, err);
 }
 
 void
 sea_mllm_release(struct sea_mllm_folder *folder)
 {
+    sea_lora_destroy(folder->lora);
     sea_clip_destroy(folder->clip);
     sea_adapter_destroy(folder->adapter);
     sea_lm_destroy(folder->lm);
@@ -160,15 +159,18 @@ config_node(const struct sea_mllm_folder *folder, struct sea_arena *arena)
     sea_node_put_text(arena, map, "model_type", "llava");
     sea_node_put_int(arena, map, "image_token_index", folder->image_token);
     sea_node_put_int(arena, map, "image_seq_length", folder->patches);
-    sea_node_put_text(arena, map, "projector_hidden_act", "gelu");
-    sea_node_put_bool(arena, map, "multimodal_projector_bias", true);
+    sea_node_put_text(arena, map, "projector_hidden_act",
+                      sea_clip_act_name(folder->adapter->act));
+    sea_node_put_bool(arena, map, "multimodal_projector_bias", folder->adapter->b[0] >= 0);
     sea_node_put_int(arena, map, "vision_feature_layer", folder->layer);
     sea_node_put_text(arena, map, "vision_feature_select_strategy",
-                      folder->with_class ? "full" : "default");
+                      folder->with_class || !sea_clip_class_rows(&vision) ? "full"
+                                                                          : "default");
     sea_node_put_bool(arena, map, "tie_word_embeddings", folder->lm->desc.tied);
     sea_lm_desc_node(&folder->lm->desc, arena, map, "text_config");
     sea_node_put_copy(arena, map, "vision_config", sea_clip_desc_node(&vision, arena));
-    sea_node_put_text(arena, map, "torch_dtype", "float32");
+    sea_node_put_text(arena, map, "torch_dtype",
+                      folder->lm->params.half ? "bfloat16" : "float32");
     return map;
 }
 
@@ -191,6 +193,9 @@ sea_mllm_save(const struct sea_mllm_folder *folder, const char *dir, struct sea_
                           sea_adapter_kind_name(folder->adapter->kind));
         sea_hint(err, "Set model.adapter to mlp2x_gelu.");
     }
+    if (!status && folder->image_token < 0)
+        status = sea_fail(err, SEA_E_CONFIG, "a Llava folder needs a word for pictures, %d is "
+                          "none", (int)folder->image_token);
     if (!status)
         status = sea_dir_create(dir, err);
     if (!status)

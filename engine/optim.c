@@ -293,7 +293,7 @@ update_part(struct sea_adamw *adamw, int64_t i, struct sea_err *err)
         status = sea_run(adamw->device, err, adamw, &op);
         from = end;
     }
-    return status;
+    return status ? status : sea_params_cast(part->given.params, err);
 }
 
 enum sea_status

@@ -2,6 +2,7 @@
 #include "engine/sea_params.h"
 
 #include <assert.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,6 +11,8 @@
 
 #define GRAIN 16                /* floats: (1) */
 #define PIECE (1 << 20)         /* floats that pass through the host at a time */
+#define FILLERS 4               /* threads that draw first values */
+#define FILL_ALONE (1 << 16)    /* floats below which one thread does it */
 
 void
 sea_params_init(struct sea_params *params, struct sea_arena *arena)
@@ -24,6 +27,8 @@ sea_params_release(struct sea_params *params)
     if (params->device) {
         sea_device_free(params->device, params->data);
         sea_device_free(params->device, params->grad);
+        sea_device_free(params->device, params->half);
+        sea_device_free(params->device, params->vectors);
     }
     memset(params, 0, sizeof(*params));
 }
@@ -34,7 +39,7 @@ add_at(struct sea_params *params, const char *name, int rank, const int64_t *sha
 {
     struct sea_param *param, *list;
 
-    assert(rank >= 1 && rank <= 4 && !params->data);
+    assert(rank >= 1 && rank <= 4 && !sea_params_is_reserved(params));
     if (params->count == params->room) {
         params->room = params->room ? 2 * params->room : 32;
         list = sea_arena_alloc(params->arena, (size_t)params->room, sizeof(*list));
@@ -56,6 +61,7 @@ add_at(struct sea_params *params, const char *name, int rank, const int64_t *sha
     param->init = init;
     param->scale = scale;
     param->decay = rank > 1;
+    param->exact = rank == 1;
     params->floats = (offset + param->count + GRAIN - 1) / GRAIN * GRAIN;
     return param->offset;
 }
@@ -77,26 +83,228 @@ sea_params_join(struct sea_params *params, const char *name, int rank, const int
     return add_at(params, name, rank, shape, init, scale, last->offset + last->count);
 }
 
+void
+sea_params_mark_exact(struct sea_params *params)
+{
+    assert(params->count && !sea_params_is_reserved(params));
+    params->list[params->count - 1].exact = true;
+}
+
+/* Floats of the exact tensors, each at a multiple of GRAIN. */
+static int64_t
+place_exact(struct sea_params *params)
+{
+    int64_t floats = 0;
+
+    for (int64_t t = 0; t < params->count; t++) {
+        struct sea_param *param = &params->list[t];
+        bool joined = t && param->offset == param[-1].offset + param[-1].count;
+
+        if (!param->exact)
+            continue;
+        if (!joined || !param[-1].exact)
+            floats = (floats + GRAIN - 1) / GRAIN * GRAIN;
+        param->place = floats;
+        floats += param->count;
+    }
+    return (floats + GRAIN - 1) / GRAIN * GRAIN;
+}
+
+static bool
+has_matrix(const struct sea_params *params)
+{
+    for (int64_t t = 0; t < params->count; t++)
+        if (!params->list[t].exact)
+            return true;
+    return false;
+}
+
+static int64_t
+exact_floats(const struct sea_params *params)
+{
+    struct sea_params copy = *params;
+    int64_t floats;
+
+    copy.list = sea_xcalloc((size_t)params->count + 1, sizeof(*copy.list));
+    memcpy(copy.list, params->list, (size_t)params->count * sizeof(*copy.list));
+    floats = place_exact(&copy);
+    free(copy.list);
+    return floats;
+}
+
+size_t
+sea_params_bytes(const struct sea_params *params, enum sea_store store, bool trained)
+{
+    size_t floats = (size_t)params->floats;
+
+    if (store == SEA_STORE_F32 || !has_matrix(params))
+        return floats * sizeof(float) * (trained ? 2 : 1);
+    if (trained)
+        return floats * (2 * sizeof(float) + sizeof(uint16_t));
+    return floats * sizeof(uint16_t) + (size_t)exact_floats(params) * sizeof(float);
+}
+
 enum sea_status
 sea_params_reserve(struct sea_params *params, const struct sea_device *device, bool trained,
                    struct sea_err *err)
 {
-    size_t bytes = (size_t)params->floats * sizeof(float);
-    enum sea_status status;
-    void *mem;
+    bool half = device->store == SEA_STORE_BF16 && has_matrix(params);
+    size_t floats = (size_t)params->floats, exact = (size_t)place_exact(params);
+    enum sea_status status = SEA_OK;
+    void *mem = NULL;
 
-    assert(!params->data);
+    assert(!sea_params_is_reserved(params));
     params->device = device;
-    status = sea_device_alloc(device, bytes, &mem, err);
-    params->data = mem;
+    params->store = half ? SEA_STORE_BF16 : SEA_STORE_F32;
+    if (!half || trained) {
+        status = sea_device_alloc(device, floats * sizeof(float), &mem, err);
+        params->data = mem;
+    }
+    if (!status && half) {
+        status = sea_device_alloc(device, floats * sizeof(uint16_t), &mem, err);
+        params->half = mem;
+    }
+    if (!status && half && !trained && exact) {
+        status = sea_device_alloc(device, exact * sizeof(float), &mem, err);
+        params->vectors = mem;
+    }
     if (!status && trained) {
-        status = sea_device_alloc(device, bytes, &mem, err);
+        status = sea_device_alloc(device, floats * sizeof(float), &mem, err);
         params->grad = mem;
     }
     if (status)
         sea_context(err, "while reserving %lld weights", (long long)params->floats);
     return status;
 }
+
+void
+sea_params_alias(struct sea_params *names, const struct sea_params *params)
+{
+    assert(names->count == params->count && names->floats == params->floats);
+    names->store = params->store;
+    names->data = params->data;
+    names->half = params->half;
+    names->vectors = params->vectors;
+    names->device = params->device;
+    for (int64_t t = 0; t < names->count; t++) {
+        assert(names->list[t].offset == params->list[t].offset);
+        names->list[t].exact = params->list[t].exact;
+        names->list[t].place = params->list[t].place;
+    }
+}
+
+/* ---- access ---- */
+
+const struct sea_param *
+sea_params_at(const struct sea_params *params, int64_t offset)
+{
+    int64_t low = 0, high = params->count;
+
+    while (high - low > 1) {
+        int64_t mid = low + (high - low) / 2;
+
+        if (params->list[mid].offset <= offset)
+            low = mid;
+        else
+            high = mid;
+    }
+    return &params->list[low];
+}
+
+const float *
+sea_params_exact(const struct sea_params *params, int64_t offset)
+{
+    const struct sea_param *param = sea_params_at(params, offset);
+
+    assert(param->exact && params->vectors);
+    return params->vectors + param->place + (offset - param->offset);
+}
+
+/* Where number `from` of a tensor lies, and in which form. */
+static void *
+address(const struct sea_params *params, const struct sea_param *param, int64_t from,
+        enum sea_store *type)
+{
+    *type = SEA_STORE_F32;
+    if (params->data)
+        return params->data + param->offset + from;
+    if (param->exact)
+        return params->vectors + param->place + from;
+    *type = SEA_STORE_BF16;
+    return params->half + param->offset + from;
+}
+
+enum sea_status
+sea_params_get(const struct sea_params *params, const struct sea_param *param, int64_t from,
+               int64_t n, float *host, struct sea_err *err)
+{
+    const struct sea_device *device = params->device;
+    enum sea_store type;
+    const void *at = address(params, param, from, &type);
+    uint16_t *half = (uint16_t *)(void *)host;
+    enum sea_status status;
+
+    if (type == SEA_STORE_F32)
+        return sea_device_get(device, host, at, (size_t)n * sizeof(*host), err);
+    status = sea_device_get(device, half, at, (size_t)n * sizeof(*half), err);
+    /* Widened in place, from the end: 2 i <= 4 i. */
+    for (int64_t i = n - 1; i >= 0 && !status; i--) {
+        uint16_t bits;
+
+        memcpy(&bits, (const char *)host + 2 * i, sizeof(bits));
+        host[i] = sea_bf16_to_f32(bits);
+    }
+    return status;
+}
+
+static enum sea_status
+put_half(struct sea_params *params, const struct sea_param *param, int64_t from, int64_t n,
+         const float *host, struct sea_err *err)
+{
+    uint16_t *half = sea_xcalloc(PIECE, sizeof(*half));
+    enum sea_status status = SEA_OK;
+    int64_t at, m;
+
+    for (at = 0; at < n && !status; at += m) {
+        m = n - at < PIECE ? n - at : PIECE;
+        for (int64_t i = 0; i < m; i++)
+            half[i] = sea_bf16_from_f32(host[at + i]);
+        status = sea_device_put(params->device, params->half + param->offset + from + at, half,
+                                (size_t)m * sizeof(*half), err);
+    }
+    free(half);
+    return status;
+}
+
+enum sea_status
+sea_params_put(struct sea_params *params, const struct sea_param *param, int64_t from,
+               int64_t n, const float *host, struct sea_err *err)
+{
+    enum sea_store type;
+    void *at = address(params, param, from, &type);
+    enum sea_status status = SEA_OK;
+
+    if (type == SEA_STORE_F32)
+        status = sea_device_put(params->device, at, host, (size_t)n * sizeof(*host), err);
+    if (!status && params->half)
+        status = put_half(params, param, from, n, host, err);
+    return status;
+}
+
+enum sea_status
+sea_params_cast(struct sea_params *params, struct sea_err *err)
+{
+    const struct sea_op_cast cast = {
+        .inp = params->data, .inp_type = SEA_STORE_F32, .out = params->half,
+        .out_type = SEA_STORE_BF16, .n = params->floats,
+    };
+
+    if (!params->half || !params->data)
+        return SEA_OK;
+    return sea_run(params->device, err, cast, &cast);
+}
+
+/* ---- first values ---- */
 
 static float
 first_value(const struct sea_param *param, uint64_t seed, uint64_t stream, int64_t i)
@@ -115,25 +323,67 @@ first_value(const struct sea_param *param, uint64_t seed, uint64_t stream, int64
     return 0.0f;
 }
 
+/* A share of one piece: first values are pure functions, so that threads may share them. */
+struct filling {
+    const struct sea_param *param;
+    uint64_t seed, stream;
+    float *host;
+    int64_t first, n;           /* number of host[0] in the tensor */
+    pthread_t thread;
+    bool started;
+};
+
+static void *
+fill_share(void *arg)
+{
+    const struct filling *f = arg;
+
+    for (int64_t i = 0; i < f->n; i++)
+        f->host[i] = first_value(f->param, f->seed, f->stream, f->first + i);
+    return NULL;
+}
+
+static void
+fill_piece_of(const struct sea_param *param, uint64_t seed, uint64_t stream, int64_t first,
+              int64_t n, float *host)
+{
+    struct filling shares[FILLERS];
+    int64_t each = (n + FILLERS - 1) / FILLERS, at = 0;
+
+    if (n < FILL_ALONE || param->init == SEA_INIT_ZERO || param->init == SEA_INIT_ONE)
+        each = n;
+    for (int i = 0; i < FILLERS; i++, at += each) {
+        shares[i] = (struct filling){ .param = param, .seed = seed, .stream = stream,
+                                      .host = host + (at < n ? at : n), .first = first + at };
+        shares[i].n = n - at < each ? (n > at ? n - at : 0) : each;
+        shares[i].started = i && shares[i].n &&
+                            !pthread_create(&shares[i].thread, NULL, fill_share, &shares[i]);
+        if (i && !shares[i].started)
+            fill_share(&shares[i]);
+    }
+    fill_share(&shares[0]);
+    for (int i = 1; i < FILLERS; i++)
+        if (shares[i].started)
+            pthread_join(shares[i].thread, NULL);
+}
+
 enum sea_status
 sea_params_fill(struct sea_params *params, uint64_t seed, const char *part, struct sea_err *err)
 {
     enum sea_status status = SEA_OK;
     const struct sea_param *param;
     uint64_t stream, part_id = sea_rng_stream(part, 0, 0);
-    int64_t most = 0;
-    float *host;
+    float *host = sea_xcalloc(PIECE, sizeof(*host));
+    int64_t n;
 
-    for (int64_t t = 0; t < params->count; t++)
-        most = params->list[t].count > most ? params->list[t].count : most;
-    host = sea_xcalloc((size_t)most + 1, sizeof(*host));
     for (int64_t t = 0; t < params->count && !status; t++) {
         param = &params->list[t];
         stream = sea_rng_stream(param->name, part_id, 0);
-        for (int64_t i = 0; i < param->count; i++)
-            host[i] = first_value(param, seed, stream, i);
-        status = sea_device_put(params->device, params->data + param->offset, host,
-                                (size_t)param->count * sizeof(*host), err);
+        for (int64_t at = 0; at < param->count && !status; at += n) {
+            n = param->count - at < PIECE ? param->count - at : PIECE;
+            fill_piece_of(param, seed, stream, at, n, host);
+            status = sea_params_put(params, param, at, n, host, err);
+        }
     }
     free(host);
     return status;
@@ -157,21 +407,83 @@ sea_params_find(const struct sea_params *params, const char *name)
     return NULL;
 }
 
-/* Reads one tensor through the host, a piece at a time. */
+/* ---- files ---- */
+
+/* NaN and infinity: all bits of the exponent. */
+static int64_t
+count_not_finite(const float *host, int64_t n)
+{
+    int64_t count = 0;
+
+    for (int64_t i = 0; i < n; i++) {
+        uint32_t bits;
+
+        memcpy(&bits, &host[i], sizeof(bits));
+        count += (bits & 0x7F800000u) == 0x7F800000u;
+    }
+    return count;
+}
+
+static int64_t
+count_not_finite_half(const uint16_t *half, int64_t n)
+{
+    int64_t count = 0;
+
+    for (int64_t i = 0; i < n; i++)
+        count += (half[i] & 0x7F80u) == 0x7F80u;
+    return count;
+}
+
+static bool
+is_aligned(const void *at, size_t size)
+{
+    return (uintptr_t)at % size == 0;
+}
+
+/* One piece of a tensor. Numbers that lie in the file as they are stored here go straight
+ * to the device. */
+static enum sea_status
+load_piece(struct sea_params *params, const struct sea_param *param,
+           const struct sea_tensor *tensor, int64_t from, int64_t n, float *host,
+           int64_t *not_finite, struct sea_err *err)
+{
+    enum sea_store type;
+    void *at = address(params, param, from, &type);
+    const void *raw = sea_tensor_raw(tensor, type == SEA_STORE_BF16 ? SEA_BF16 : SEA_F32, from,
+                                     n);
+    enum sea_status status;
+
+    if (raw && type == SEA_STORE_BF16 && is_aligned(raw, sizeof(uint16_t))) {
+        *not_finite += count_not_finite_half(raw, n);
+        return sea_device_put(params->device, at, raw, (size_t)n * sizeof(uint16_t), err);
+    }
+    if (raw && !params->half && is_aligned(raw, sizeof(float))) {
+        *not_finite += count_not_finite(raw, n);
+        return sea_device_put(params->device, at, raw, (size_t)n * sizeof(float), err);
+    }
+    status = sea_tensor_read_f32(tensor, from, n, host, err);
+    if (status)
+        return status;
+    *not_finite += count_not_finite(host, n);
+    return sea_params_put(params, param, from, n, host, err);
+}
+
+/* Reads one tensor a piece at a time; the file's pages leave memory behind it. */
 static enum sea_status
 load_one(struct sea_params *params, const struct sea_param *param,
          const struct sea_tensor *tensor, float *host, struct sea_err *err)
 {
     enum sea_status status = SEA_OK;
-    int64_t n;
+    int64_t n, not_finite = 0;
 
     for (int64_t i = 0; i < param->count && !status; i += n) {
         n = param->count - i < PIECE ? param->count - i : PIECE;
-        status = sea_tensor_read_f32(tensor, i, n, host, err);
-        if (!status)
-            status = sea_device_put(params->device, params->data + param->offset + i, host,
-                                    (size_t)n * sizeof(*host), err);
+        status = load_piece(params, param, tensor, i, n, host, &not_finite, err);
+        sea_tensor_forget(tensor, i, n);
     }
+    if (not_finite && !params->not_finite)
+        params->not_finite = param->name;
+    params->not_finite_count += not_finite;
     return status;
 }
 
@@ -204,14 +516,24 @@ struct source {
     const struct sea_param *param;
 };
 
+static bool
+saves_half(const struct sea_params *params, const struct sea_param *param)
+{
+    return params->half && !param->exact;
+}
+
 static enum sea_status
 fill_piece(void *arg, size_t at, void *out, size_t n, struct sea_err *err)
 {
     const struct source *source = arg;
+    const struct sea_params *params = source->params;
+    const struct sea_param *param = source->param;
 
-    return sea_device_get(source->params->device, out,
-                          source->params->data + source->param->offset + at / sizeof(float),
-                          n, err);
+    if (saves_half(params, param))
+        return sea_device_get(params->device, out,
+                              params->half + param->offset + at / sizeof(uint16_t), n, err);
+    return sea_params_get(params, param, (int64_t)(at / sizeof(float)),
+                          (int64_t)(n / sizeof(float)), out, err);
 }
 
 enum sea_status
@@ -236,7 +558,7 @@ sea_params_save(const char *path, const struct sea_params_part *parts, size_t co
             sources[at].params = parts[i].params;
             sources[at].param = param;
             items[at].name = sea_arena_printf(arena, "%s%s", parts[i].prefix, param->name);
-            items[at].dtype = SEA_F32;
+            items[at].dtype = saves_half(parts[i].params, param) ? SEA_BF16 : SEA_F32;
             items[at].rank = param->rank;
             memcpy(items[at].shape, param->shape, sizeof(param->shape));
             items[at].fill = fill_piece;

@@ -4,6 +4,8 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "engine/base/sea_arena.h"
 #include "engine/base/sea_file.h"
@@ -498,6 +500,21 @@ sea_tensors_need(const struct sea_tensors *tensors, const char *name, int rank,
                         name, sea_shape_text(has, tensor->rank, tensor->shape), needs);
     *out = tensor;
     return SEA_OK;
+}
+
+void
+sea_tensor_forget(const struct sea_tensor *tensor, int64_t from, int64_t count)
+{
+    size_t each = sea_dtype_bytes(tensor->dtype), page = (size_t)sysconf(_SC_PAGESIZE);
+    uintptr_t begin, end;
+
+    if (from < 0 || count <= 0 || from > tensor->count || count > tensor->count - from)
+        return;
+    begin = (uintptr_t)tensor->data + (size_t)from * each;
+    end = (begin + (size_t)count * each + page - 1) / page * page;
+    begin = begin / page * page;
+    /* Only advice: a system that does not take it keeps the pages. */
+    (void)madvise((void *)begin, end - begin, MADV_DONTNEED);
 }
 
 const char *

@@ -164,6 +164,16 @@ sea_tensor_read_f32(const struct sea_tensor *tensor, int64_t from, int64_t count
     }
 }
 
+const void *
+sea_tensor_raw(const struct sea_tensor *tensor, enum sea_dtype dtype, int64_t from,
+               int64_t count)
+{
+    if (tensor->dtype != dtype || from < 0 || count < 0 || from > tensor->count ||
+        count > tensor->count - from)
+        return NULL;
+    return tensor->data + (size_t)from * sea_dtype_bytes(dtype);
+}
+
 static bool
 read_int(enum sea_dtype dtype, const unsigned char *data, int64_t *out)
 {

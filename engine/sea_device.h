@@ -19,6 +19,8 @@ struct sea_device {
     const struct sea_ops *ops;
     void *dev;
     char name[32];              /* "cpu", "cuda:0" */
+    enum sea_store store;       /* of the matrices of parts that are reserved from now on
+                                   (sea_params.h): float32 unless the opener sets it */
 };
 
 /* name: "cpu", "cpu:N" (N threads), "cuda:N", or "auto" (the first CUDA device, else the

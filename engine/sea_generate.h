@@ -8,14 +8,17 @@
  *
  * Invariants: (1) an answer's bits do not depend on the other prompts, their order, the
  *                 number of slots, nor on whether beginnings are shared;
- *             (2) greedy ties go to the lowest word; sampled words are a function of (seed,
- *                 prompt id, position);
+ *             (2) ties go to the lowest word; sampled words are a function of (seed, prompt
+ *                 id, position) and the logits;
  *             (3) after create nothing allocates device memory.
  */
 #ifndef SEA_GENERATE_H
 #define SEA_GENERATE_H
 
 #include "engine/sea_mllm.h"
+
+struct sea_buf;                 /* engine/base/sea_buf.h */
+struct sea_tokenizer;           /* engine/sea_tokenizer.h */
 
 struct sea_prompt {             /* host arrays, borrowed during the call */
     const int32_t *ids;         // (count) words; SEA_LM_GIVEN once for a whole picture
@@ -28,6 +31,7 @@ struct sea_answer {
     int32_t *ids;               /* room for max_new words; caller's memory */
     int64_t count;              /* words, the end word not included */
     bool ended;                 /* an end word was reached */
+    bool stopped;               /* a stop text was reached: the last words spell it */
 };
 
 struct sea_generate_desc {
@@ -41,10 +45,17 @@ struct sea_sampling {
     int64_t max_new;
     const int32_t *eos;         /* NULL: those of the model's config */
     int eos_count;
+    /* Sampling: logits over temperature, then the top_k best words, then the best of these
+     * until top_p of their weight is reached; among these one is drawn. */
     double temperature;         /* 0: greedy */
-    int64_t top_k;              /* 0: 64 when sampling; at most 64 */
-    double top_p;               /* 0 or 1: no limit */
+    int64_t top_k;              /* 0: all words */
+    double top_p;               /* 0 or 1: all of them */
     uint64_t seed;
+    /* Texts that end an answer, looked for in what all its words spell together: a stop may
+     * begin and end within words. Empty ones are not looked for. */
+    const char *const *stop;
+    int stop_count;             /* 0: none; else tokenizer is needed */
+    const struct sea_tokenizer *tokenizer;
 };
 
 struct sea_generator;
@@ -70,5 +81,11 @@ SEA_MUST_CHECK enum sea_status
 sea_generate_logits(struct sea_generator *generator, const struct sea_prompt *prompts,
                     int64_t count, const float *features, int64_t images, float *out,
                     struct sea_err *err);
+
+/* Appends the text of an answer: without special words, and up to its stop text. */
+SEA_MUST_CHECK enum sea_status
+sea_answer_text(const struct sea_answer *answer, const struct sea_sampling *sampling,
+                const struct sea_tokenizer *tokenizer, struct sea_buf *out,
+                struct sea_err *err);
 
 #endif

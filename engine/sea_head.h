@@ -13,6 +13,7 @@
 #ifndef SEA_HEAD_H
 #define SEA_HEAD_H
 
+#include "engine/sea_params.h"
 #include "engine/sea_plan.h"
 
 #define SEA_HEAD_BEST 64        /* words per row at most in sea_head_best */
@@ -36,13 +37,20 @@ sea_head_init(struct sea_head *head, const struct sea_device *device, int64_t ro
 void sea_head_release(struct sea_head *head);   /* accepts all-zero */
 size_t sea_head_bytes(int64_t rows, int64_t D, int64_t V);
 
+struct sea_head_words {         /* what turns hidden rows into words */
+    struct sea_weight matrix;   // (V, D)
+    const float *bias;          // (V), NULL: none
+    float softcap;              /* > 0: logits are cap * tanh(logit / cap); 0: none */
+};
+
 struct sea_head_rows {          /* all device memory */
     const float *hidden;        // (R, D) after the final norm
-    const float *matrix;        // (V, D)
+    struct sea_head_words words;
     const int32_t *target;      // (R) words
     const float *weight;        // (R) of each row's loss, 1/supervised in training
     float *dhidden;             // (R, D), overwritten; NULL: loss only
     float *dmatrix;             // (V, D), added to; NULL: frozen
+    float *dbias;               // (V), added to; NULL: frozen or none
     int64_t R;
 };
 /* Cross-entropy and, when wanted, its gradients. */
@@ -54,12 +62,12 @@ sea_head_read(struct sea_head *head, double *sum, struct sea_err *err);
 
 /* logits (R, V) to the host. */
 SEA_MUST_CHECK enum sea_status
-sea_head_logits(struct sea_head *head, const float *hidden, const float *matrix, int64_t R,
-                float *out_host, struct sea_err *err);
+sea_head_logits(struct sea_head *head, const float *hidden, const struct sea_head_words *words,
+                int64_t R, float *out_host, struct sea_err *err);
 /* The k best words of each row to the host, best first, ties to the lowest word:
  * index (R, k), value (R, k) or NULL. */
 SEA_MUST_CHECK enum sea_status
-sea_head_best(struct sea_head *head, const float *hidden, const float *matrix, int64_t R,
-              int64_t k, int32_t *index, float *value, struct sea_err *err);
+sea_head_best(struct sea_head *head, const float *hidden, const struct sea_head_words *words,
+              int64_t R, int64_t k, int32_t *index, float *value, struct sea_err *err);
 
 #endif

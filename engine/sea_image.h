@@ -73,7 +73,7 @@ struct sea_image_view {
 struct sea_image_view sea_image_view_defaults(int side);
 /* Reads DIR/preprocessor_config.json, or "image_processor" of DIR/processor_config.json, in
  * the layouts of CLIPImageProcessor, SiglipImageProcessor, BitImageProcessor and
- * LlavaImageProcessor. aspect is PAD when the file says do_pad, else SQUARE; the experiment
+ * LlavaImageProcessor. aspect is PAD when Llava's says do_pad, else SQUARE; the experiment
  * may set it. Options that we do not compute are SEA_E_FORMAT and named. */
 SEA_MUST_CHECK enum sea_status
 sea_image_view_load(struct sea_image_view *view, const char *dir, struct sea_err *err);

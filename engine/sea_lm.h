@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * sea_lm.h - a Llama-class language model: Hugging Face folders in and out, a training step
+ * sea_lm.h - language models of the Llama class: Hugging Face folders in and out, a
+ * training step
  *
- * Families: "llama", "qwen2" (q, k, v biases) and "gemma" (1 + gamma, tanh GELU, words
- * enter times sqrt(D); given rows enter as they are, as transformers 5 has it: releases
- * before it multiplied them, too). Options that we do not compute (sliding windows, scaled
- * rotation, other activations) are refused by name. Tokenizer files are the caller's
- * business.
+ * Families are rows of one table (lm_desc.c); docs/models.md lists them with their options.
+ * What we do not compute (other architectures, activations, kinds of rotation) is refused by
+ * name. Dropout rates in a config are read past: nothing is dropped. In the Gemma families
+ * words enter times sqrt(D), and given rows as they are, as transformers 5 has it: releases
+ * before it multiplied them, too. Tokenizer files are the caller's business.
  *
  * A batch is packed: segments one after another without padding, each with positions from 0
  * and its own causal attention. A row is a word (its id >= 0) or given from outside
@@ -42,28 +43,45 @@ struct sea_tensors;             /* engine/sea_safetensors.h */
 #define SEA_LM_IGNORE (-100)    /* a label: not supervised (SEA_LABEL_NONE) */
 #define SEA_LM_EOS 8            /* end words at most */
 
-enum sea_lm_family { SEA_LM_LLAMA, SEA_LM_QWEN2, SEA_LM_GEMMA };
+enum sea_lm_family {
+    SEA_LM_LLAMA, SEA_LM_QWEN2, SEA_LM_GEMMA, SEA_LM_GEMMA2, SEA_LM_MISTRAL, SEA_LM_PHI,
+    SEA_LM_PHI3, SEA_LM_QWEN3, SEA_LM_STABLELM, SEA_LM_FAMILIES
+};
 
 struct sea_lm_desc {
     enum sea_lm_family family;
     int64_t vocab, D, F, layers, H, K, E;
     int64_t max_positions;
     double rope_theta;
+    struct sea_rope_scaling rope_scaling;
+    double rotary;              /* part of each head that is rotated; 0: the family's usual */
+    struct sea_windows windows;
+    double query_scalar;        /* gemma2: scores count 1/sqrt of it; 0: of E */
+    float score_cap, final_cap; /* gemma2: soft caps of attention and logits; 0: none */
+    bool parallel;              /* stablelm: "use_parallel_residual" */
     float eps;
     float init_scale;           /* "initializer_range" */
     bool tied;                  /* the head is the embedding table */
-    bool attention_bias, mlp_bias;      /* llama; qwen2 has its own rule */
+    bool attention_bias;        /* q, k, v, o: llama, gemma, gemma2, qwen3; q, k, v: stablelm */
+    bool mlp_bias;              /* llama */
     int32_t bos, pad;           /* -1: none */
     int32_t eos[SEA_LM_EOS];
     int eos_count;
 };
 /* llama, rope_theta 10000, eps 1e-6, init 0.02, tied, 2048 positions, no words. */
 struct sea_lm_desc sea_lm_defaults(void);
+/* "llama", .. as in "model_type"; and back, -1 when it is none of ours. */
+const char *sea_lm_family_name(enum sea_lm_family family);
+int sea_lm_family_find(const char *name);
 /* Reads config.json (or a text_config in it: pass that map). name is the file in messages;
  * what cannot be used is SEA_E_FORMAT and names the key. */
 SEA_MUST_CHECK enum sea_status
 sea_lm_desc_parse(struct sea_lm_desc *desc, const struct sea_node *config, const char *name,
                   struct sea_err *err);
+/* Takes the end words of DIR/generation_config.json where there are some: a chat model has
+ * more of them there than in its config. */
+SEA_MUST_CHECK enum sea_status
+sea_lm_desc_generation(struct sea_lm_desc *desc, const char *dir, struct sea_err *err);
 /* The same as a tree, for config.json and for text_config. */
 struct sea_node *sea_lm_desc_node(const struct sea_lm_desc *desc, struct sea_arena *arena,
                                   struct sea_node *parent, const char *key);
@@ -75,7 +93,9 @@ struct sea_lm {                 /* read freely */
     const struct sea_device *device;
     struct sea_params params;   /* names as in the folder: "model.embed_tokens.weight" ... */
     struct sea_stack stack;
-    int64_t embed, norm, head;  /* offsets of (V, D), (D), (V, D); head = embed when tied */
+    int64_t embed, head;        /* offsets of (V, D), (V, D); head = embed when tied */
+    int64_t norm, norm_bias, head_bias; /* of (D), (D), (V); -1: none */
+    const char *warning;        /* what loading found and a caller should tell, or NULL */
     struct sea_arena *arena;
 };
 
@@ -98,17 +118,20 @@ void sea_lm_destroy(struct sea_lm *lm);         /* accepts NULL */
 SEA_MUST_CHECK enum sea_status
 sea_lm_save(const struct sea_lm *lm, const char *dir, struct sea_err *err);
 
-/* The embedding table (V, D) and the head matrix (V, D) on the device. */
-static inline const float *
+/* The embedding table (V, D), and what turns hidden rows into words. */
+static inline struct sea_weight
 sea_lm_embeddings(const struct sea_lm *lm)
 {
-    return lm->params.data + lm->embed;
+    return sea_params_matrix(&lm->params, lm->embed);
 }
 
-static inline const float *
-sea_lm_matrix(const struct sea_lm *lm)
+static inline struct sea_head_words
+sea_lm_words(const struct sea_lm *lm)
 {
-    return lm->params.data + lm->head;
+    return (struct sea_head_words){
+        .matrix = sea_params_matrix(&lm->params, lm->head),
+        .bias = sea_params_vector(&lm->params, lm->head_bias), .softcap = lm->desc.final_cap,
+    };
 }
 
 struct sea_lm_batch {           /* host arrays, borrowed until the call returns */
@@ -123,6 +146,7 @@ int64_t sea_lm_supervised(const struct sea_lm_batch *batch);
 struct sea_lm_limits {          /* of one batch */
     int64_t rows;               /* also bounds segments */
     bool trained;               /* a backward will be asked for */
+    bool recompute;             /* trained: keep the inputs of blocks only (SEA_KEEP_INPUTS) */
 };
 struct sea_lm_work;
 SEA_MUST_CHECK enum sea_status
@@ -131,6 +155,11 @@ sea_lm_work_create(struct sea_lm_work **out, const struct sea_lm *lm,
 void sea_lm_work_destroy(struct sea_lm_work *work);     /* accepts NULL */
 /* Device bytes that create takes; SIZE_MAX when too large. */
 size_t sea_lm_work_bytes(const struct sea_lm *lm, const struct sea_lm_limits *limits);
+/* The same for a model that is not there, and the bytes of its weights (and gradients, and
+ * rotations) in a storage. Nothing is allocated. */
+size_t sea_lm_desc_work_bytes(const struct sea_lm_desc *desc,
+                              const struct sea_lm_limits *limits);
+size_t sea_lm_desc_bytes(const struct sea_lm_desc *desc, enum sea_store store, bool trained);
 
 /* Loss of a batch. given (device) holds one row per SEA_LM_GIVEN id, NULL without any;
  * gradient: prepare the backward (work must be trained). A batch beyond the limits, an id

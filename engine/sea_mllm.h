@@ -10,7 +10,8 @@
  *     sea_align_add(align, pairs, .., work x, work dx, ..)      SEA's loss, sea_align.h
  *     sea_mllm_backward_adapter(mllm, work, NULL, err)          adapter gradients from dx
  *
- * Folders: LlavaForConditionalGeneration's layout, in and out. Names are written as
+ * Folders: LlavaForConditionalGeneration's layout, in and out, with any tower of sea_clip.h,
+ * and LLaVA-1.5's original one, in. Names are written as
  * "language_model.model...", "language_model.lm_head.weight", "vision_tower...." and
  * "multi_modal_projector....", which every release of transformers reads; the newer
  * "model.language_model..." names are read, too.
@@ -18,9 +19,11 @@
 #ifndef SEA_MLLM_H
 #define SEA_MLLM_H
 
+#include "engine/base/sea_file.h"
 #include "engine/sea_adapter.h"
 #include "engine/sea_clip.h"
 #include "engine/sea_lm.h"
+#include "engine/sea_lora.h"
 
 struct sea_mllm {               /* all borrowed unless made by sea_mllm_load */
     struct sea_lm *lm;
@@ -87,19 +90,42 @@ struct sea_mllm_folder {        /* a whole model; fields NULL when not there */
     struct sea_adapter *adapter;
     struct sea_lm *lm;
     int64_t layer;              /* vision_feature_layer, -2 */
-    bool with_class;            /* vision_feature_select_strategy "full" */
-    int32_t image_token;        /* id of "<image>" in prompts */
+    bool with_class;            /* strategy "full" of a tower with a class row */
+    int32_t image_token;        /* id of "<image>" in prompts; SEA_LM_GIVEN in the original
+                                   layout, where there is no such word */
+    bool pad;                   /* the folder says that pictures are padded to squares */
+    char view[SEA_PATH_MAX];    /* the folder of preprocessor_config.json, read only */
     int64_t patches;            /* rows per picture */
+    struct sea_lora *lora;      /* adapters attached to lm, see sea_mllm_add_lora */
 };
 struct sea_mllm_trained { bool clip, adapter, lm; };    /* which parts get gradients */
-/* A LlavaForConditionalGeneration folder. */
+/* A LlavaForConditionalGeneration folder, one of LLaVA-1.5's original layout, or a PEFT folder whose base model is one (nothing
+ * is trained then). */
 SEA_MUST_CHECK enum sea_status
 sea_mllm_load(struct sea_mllm_folder *folder, const struct sea_device *device,
               const char *dir, struct sea_mllm_trained trained, struct sea_err *err);
+/* The same with the vision tower of another folder: for the original layout, whose config
+ * only names one ("mm_vision_tower": a folder, absolute or below dir). NULL: as named. */
+SEA_MUST_CHECK enum sea_status
+sea_mllm_load_tower(struct sea_mllm_folder *folder, const struct sea_device *device,
+                    const char *dir, const char *tower, struct sea_mllm_trained trained,
+                    struct sea_err *err);
+/* The language model's settings of a config in the original layout, with a model_type that
+ * sea_lm_desc_parse knows; NULL when config is not in that layout. */
+struct sea_node *
+sea_mllm_original_language(const struct sea_node *config, struct sea_arena *arena);
 void sea_mllm_release(struct sea_mllm_folder *folder);  /* destroys the parts; all-zero ok */
+/* Adds the adapters of a PEFT folder to a loaded language model: merged into float32
+ * weights, attached to those of bfloat16. */
+SEA_MUST_CHECK enum sea_status
+sea_mllm_add_lora(struct sea_mllm_folder *folder, const char *dir, struct sea_err *err);
+/* A PEFT folder and its base model: what sea_mllm_load does with one. */
+SEA_MUST_CHECK enum sea_status
+sea_mllm_load_lora(struct sea_mllm_folder *folder, const struct sea_device *device,
+                   const char *dir, struct sea_err *err);
 /* Writes config.json and model.safetensors into dir, which is made when absent; tokenizer
- * and preprocessor files are copied by the caller. Parts are borrowed. A linear adapter
- * has no place in this layout: SEA_E_CONFIG. */
+ * and preprocessor files are copied by the caller. Parts are borrowed. An adapter of other
+ * than two layers has no place in this layout: SEA_E_CONFIG. */
 SEA_MUST_CHECK enum sea_status
 sea_mllm_save(const struct sea_mllm_folder *folder, const char *dir, struct sea_err *err);
 

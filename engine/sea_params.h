@@ -8,9 +8,18 @@
  * separate names.
  * Gradients and optimiser state are flat pieces of the same layout (same offsets).
  *
+ * Storage: on a device that says so (sea_device.h, `store`), matrices are bfloat16. A frozen
+ * part then has them in that form only (2 bytes per weight, the file's bytes go straight
+ * there); a trained part has float32 masters, which the optimiser moves, and a bfloat16
+ * copy, which the operators read and sea_params_cast renews. Vectors, gradients and
+ * optimiser state are float32 always. Engine code reads weights through sea_params_matrix
+ * and sea_params_vector, which give the right piece.
+ *
  * Invariants: (1) offsets are multiples of 16 floats, but for joined tensors; padding
  *                 between tensors is 0 and stays 0 (its gradient is 0);
- *             (2) tensors keep their order: it is part of checkpoints' and init's meaning.
+ *             (2) tensors keep their order: it is part of checkpoints' and init's meaning;
+ *             (3) the bfloat16 copy is the masters rounded to nearest, ties to even, after
+ *                 every function of this header and every step of the optimiser.
  */
 #ifndef SEA_PARAMS_H
 #define SEA_PARAMS_H
@@ -31,14 +40,23 @@ struct sea_param {
     enum sea_init init;
     float scale;                /* NORMAL: deviation; UNIFORM: half-width */
     bool decay;                 /* weight decay applies (matrices, not norms or biases) */
+    bool exact;                 /* float32 in every storage: vectors, and what is marked */
+    int64_t place;              /* in floats of `vectors`, for exact tensors */
 };
 
 struct sea_params {             /* read freely */
     struct sea_param *list;
     int64_t count, room;
     int64_t floats;             /* of the flat piece, padding included */
-    float *data;                /* (floats) device, NULL before reserve */
+    enum sea_store store;       /* of matrices: the device's at reserve */
+    float *data;                /* (floats) device; NULL before reserve, and in a frozen part
+                                   of bfloat16 */
     float *grad;                /* (floats) device, NULL when frozen */
+    uint16_t *half;             /* (floats) device: bfloat16 matrices at the same offsets,
+                                   NULL in float32 storage */
+    float *vectors;             /* device: exact tensors of a frozen part of bfloat16 */
+    const char *not_finite;     /* first tensor that load found NaN or infinity in, or NULL */
+    int64_t not_finite_count;   /* such numbers in all */
     const struct sea_device *device;
     struct sea_arena *arena;    /* holds list and names */
 };
@@ -57,7 +75,11 @@ int64_t sea_params_add(struct sea_params *params, const char *name, int rank,
 int64_t sea_params_join(struct sea_params *params, const char *name, int rank,
                         const int64_t *shape, enum sea_init init, float scale);
 
-/* Allocates data (zeroed), and grad when trained. */
+/* The tensor added last is float32 in every storage, although it is a matrix: for operators
+ * that read no other (a table of positions that is added). Read it with sea_params_vector. */
+void sea_params_mark_exact(struct sea_params *params);
+
+/* Allocates the weights (zeroed) in the device's storage, and grad when trained. */
 SEA_MUST_CHECK enum sea_status
 sea_params_reserve(struct sea_params *params, const struct sea_device *device, bool trained,
                    struct sea_err *err);
@@ -72,7 +94,9 @@ SEA_MUST_CHECK enum sea_status
 sea_params_load(struct sea_params *params, const struct sea_tensors *tensors,
                 const char *prefix, struct sea_err *err);
 SEA_MUST_CHECK enum sea_status sea_params_zero_grad(struct sea_params *params, struct sea_err *err);
-/* Weights as operators take them, at an offset that sea_params_add gave; negative: NULL. */
+
+/* Weights as operators take them, at an offset that sea_params_add gave (or within that
+ * tensor); negative: NULL. */
 struct sea_weight {
     const void *data;           /* device */
     enum sea_store type;
@@ -80,19 +104,51 @@ struct sea_weight {
 static inline struct sea_weight
 sea_params_matrix(const struct sea_params *params, int64_t offset)
 {
-    return (struct sea_weight){ offset < 0 ? NULL : params->data + offset, SEA_STORE_F32 };
+    if (offset < 0)
+        return (struct sea_weight){ NULL, SEA_STORE_F32 };
+    if (params->half)
+        return (struct sea_weight){ params->half + offset, SEA_STORE_BF16 };
+    return (struct sea_weight){ params->data + offset, SEA_STORE_F32 };
 }
 
 /* Vectors (norms, biases, gains) are float32 whatever the matrices are. */
+const float *sea_params_exact(const struct sea_params *params, int64_t offset);
 static inline const float *
 sea_params_vector(const struct sea_params *params, int64_t offset)
 {
-    return offset < 0 ? NULL : params->data + offset;
+    if (offset < 0)
+        return NULL;
+    return params->data ? params->data + offset : sea_params_exact(params, offset);
 }
+
+static inline bool
+sea_params_is_reserved(const struct sea_params *params)
+{
+    return params->data || params->half;
+}
+
+/* The tensor that an offset lies in. */
+const struct sea_param *sea_params_at(const struct sea_params *params, int64_t offset);
+/* Numbers from .. from + n - 1 of a tensor, to and from the host, as float32 whatever the
+ * storage is. */
+SEA_MUST_CHECK enum sea_status
+sea_params_get(const struct sea_params *params, const struct sea_param *param, int64_t from,
+               int64_t n, float *host, struct sea_err *err);
+SEA_MUST_CHECK enum sea_status
+sea_params_put(struct sea_params *params, const struct sea_param *param, int64_t from,
+               int64_t n, const float *host, struct sea_err *err);
+/* After masters were written by other means: renews the bfloat16 copy, where there is one. */
+SEA_MUST_CHECK enum sea_status sea_params_cast(struct sea_params *params, struct sea_err *err);
+/* Bytes that reserve takes on a device of that storage. */
+size_t sea_params_bytes(const struct sea_params *params, enum sea_store store, bool trained);
+/* names has the tensors of params, in the same order, under other names: it reads and writes
+ * params' memory from now on, and must not be released. */
+void sea_params_alias(struct sea_params *names, const struct sea_params *params);
 
 const struct sea_param *sea_params_find(const struct sea_params *params, const char *name);
 
-/* Several parts written into one safetensors file, each with its prefix. */
+/* Several parts written into one safetensors file, each with its prefix. Matrices of a part
+ * of bfloat16 storage are written as BF16, all else as F32. */
 struct sea_params_part {
     const struct sea_params *params;
     const char *prefix;

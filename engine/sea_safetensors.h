@@ -83,6 +83,12 @@ const char *sea_tensors_metadata(const struct sea_tensors *tensors, const char *
 SEA_MUST_CHECK enum sea_status
 sea_tensor_read_f32(const struct sea_tensor *tensor, int64_t from, int64_t count, float *out,
                     struct sea_err *err);
+/* Elements as they lie in the file, without a copy; NULL when they are of another dtype. */
+const void *sea_tensor_raw(const struct sea_tensor *tensor, enum sea_dtype dtype, int64_t from,
+                           int64_t count);
+/* The elements have been read for now: their pages may leave memory, so that a large file
+ * does not count twice. Reading them again brings them back from the file. */
+void sea_tensor_forget(const struct sea_tensor *tensor, int64_t from, int64_t count);
 /* Elements as int64: all integer dtypes and BOOL. */
 SEA_MUST_CHECK enum sea_status
 sea_tensor_read_i64(const struct sea_tensor *tensor, int64_t from, int64_t count, int64_t *out,

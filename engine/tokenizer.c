@@ -41,6 +41,9 @@ sea_tokenizer_destroy(struct sea_tokenizer *tokenizer)
     if (!tokenizer)
         return;
     sea_bpe_release(&tokenizer->bpe);
+    sea_unigram_release(&tokenizer->unigram);
+    sea_trie_release(&tokenizer->spm.users);
+    sea_seen_destroy(tokenizer->words);
     sea_vocab_release(&tokenizer->vocab);
     sea_ids_release(&tokenizer->prefix);
     sea_ids_release(&tokenizer->suffix);
@@ -123,6 +126,29 @@ struct encoding {
     struct sea_err *err;
 };
 
+/* One word. A long one (a whole text, where no pre-tokenizer cuts) in the parts that cannot
+ * be merged with each other. */
+static enum sea_status
+encode_word(struct encoding *encoding, const char *word, size_t len)
+{
+    struct sea_tokenizer *tokenizer = encoding->tokenizer;
+    enum sea_status status = SEA_OK;
+    size_t from = 0, at = 3;
+
+    if (!tokenizer->bpe.cuts_at_mark || tokenizer->bpe.ignore_merges)
+        at = len;
+    for (; at + 3 <= len && !status; at++) {
+        if (word[at] != SEA_SPM_MARK[0] || memcmp(word + at, SEA_SPM_MARK, 3) != 0 ||
+            (at >= from + 3 && memcmp(word + at - 3, SEA_SPM_MARK, 3) == 0))
+            continue;
+        status = sea_word_encode(tokenizer, word + from, at - from, encoding->ids, encoding->err);
+        from = at;
+        at += 2;
+    }
+    return status ? status : sea_word_encode(tokenizer, word + from, len - from, encoding->ids,
+                                             encoding->err);
+}
+
 /* Normalized text between added words, which lies in work.text. */
 static enum sea_status
 encode_words(struct encoding *encoding, enum sea_piece piece)
@@ -138,8 +164,8 @@ encode_words(struct encoding *encoding, enum sea_piece piece)
     for (size_t i = 0; i < work->words.count && !status; i++) {
         struct sea_span word = work->words.list[i];
 
-        sea_bpe_encode(&encoding->tokenizer->bpe, work->text.data + word.at, word.end - word.at,
-                       encoding->ids);
+        if (word.end > word.at)
+            status = encode_word(encoding, work->text.data + word.at, word.end - word.at);
     }
     return status;
 }
@@ -150,24 +176,31 @@ encode_normal(struct encoding *encoding, enum sea_piece piece)
 {
     const struct sea_added_set *set = &encoding->tokenizer->normal;
     struct sea_work *work = &encoding->work;
-    const struct sea_added *added;
+    struct sea_added_scan scan = { 0 };
+    const struct sea_added *added = NULL;
     enum sea_status status = SEA_OK;
     struct sea_span span;
     struct sea_buf text;
+    size_t from = 0;
 
-    if (!set->count || !sea_added_next(set, work->text.data, work->text.len, 0, &span))
+    if (set->count)
+        added = sea_added_next(set, work->text.data, work->text.len, &scan, &span);
+    if (!added)
         return encode_words(encoding, piece);
     sea_buf_init(&text, work->text.max);
     sea_buf_add(&text, work->text.data, work->text.len);
-    for (size_t from = 0; from < text.len && !status; from = span.end) {
-        added = sea_added_next(set, text.data, text.len, from, &span);
-        if (!added)
-            span = (struct sea_span){ text.len, text.len };
+    while (!status) {
+        size_t end = added ? span.at : text.len;
+
         sea_buf_clear(&work->text);
-        sea_buf_add(&work->text, text.data + from, span.at - from);
+        if (end > from)
+            sea_buf_add(&work->text, text.data + from, end - from);
         status = encode_words(encoding, from ? SEA_PIECE_AFTER_SPECIAL : piece);
-        if (added && !status)
-            sea_ids_add(encoding->ids, added->id);
+        if (!added || status)
+            break;
+        sea_ids_add(encoding->ids, added->id);
+        from = scan.done;
+        added = sea_added_next(set, text.data, text.len, &scan, &span);
     }
     sea_buf_release(&text);
     return status;
@@ -177,23 +210,25 @@ static enum sea_status
 encode_text(struct encoding *encoding, const char *text, size_t len, enum sea_piece piece)
 {
     struct sea_tokenizer *tokenizer = encoding->tokenizer;
+    struct sea_added_scan scan = { 0 };
     const struct sea_added *added;
     enum sea_status status = SEA_OK;
     struct sea_span span;
 
-    for (size_t from = 0; from < len && !status; from = span.end) {
+    for (size_t from = 0; !status; from = scan.done) {
         enum sea_piece here = from ? SEA_PIECE_AFTER_SPECIAL : piece;
+        size_t end;
 
-        added = sea_added_next(&tokenizer->raw, text, len, from, &span);
-        if (!added)
-            span = (struct sea_span){ len, len };
-        if (span.at > from)
-            status = sea_text_normalize(tokenizer, text + from, span.at - from, here,
-                                        &encoding->work, encoding->err);
-        if (!status && span.at > from)
+        added = sea_added_next(&tokenizer->raw, text, len, &scan, &span);
+        end = added ? span.at : len;
+        if (end > from)
+            status = sea_text_normalize(tokenizer, text + from, end - from, here, &encoding->work,
+                                        encoding->err);
+        if (!status && end > from)
             status = encode_normal(encoding, here);
-        if (added && !status)
-            sea_ids_add(encoding->ids, added->id);
+        if (!added || status)
+            break;
+        sea_ids_add(encoding->ids, added->id);
     }
     return status;
 }

@@ -59,10 +59,9 @@ has_word_around(const char *text, size_t len, struct sea_span span)
     return sea_unicode_is_word(code);
 }
 
-/* Takes the blanks beside the span into it, but none before `from`. */
+/* Takes the blanks beside the span into it. */
 static void
-take_blanks(const struct sea_added *added, const char *text, size_t len, size_t from,
-            struct sea_span *span)
+take_blanks(const struct sea_added *added, const char *text, size_t len, struct sea_span *span)
 {
     uint32_t code;
     size_t at, n;
@@ -73,8 +72,8 @@ take_blanks(const struct sea_added *added, const char *text, size_t len, size_t 
             break;
         span->end += n;
     }
-    while (added->lstrip && span->at > from) {
-        for (at = span->at - 1; at > from && ((unsigned char)text[at] & 0xC0) == 0x80;)
+    while (added->lstrip && span->at) {
+        for (at = span->at - 1; at && ((unsigned char)text[at] & 0xC0) == 0x80;)
             at--;
         sea_utf8_next(text + at, len - at, &code);
         if (!sea_unicode_is_space(code))
@@ -83,25 +82,40 @@ take_blanks(const struct sea_added *added, const char *text, size_t len, size_t 
     }
 }
 
-const struct sea_added *
-sea_added_next(const struct sea_added_set *set, const char *text, size_t len, size_t from,
-               struct sea_span *out)
+/* The longest word that stands at a place, NULL: none. */
+static const struct sea_added *
+word_at(const struct sea_added_set *set, const char *text, size_t left)
 {
-    for (size_t at = from; set->count && at < len; at++) {
-        unsigned char byte = (unsigned char)text[at];
+    unsigned char byte = (unsigned char)*text;
 
-        for (size_t i = set->first[byte]; i < set->first[byte + 1u]; i++) {
-            const struct sea_added *added = set->list[i];
+    for (size_t i = set->first[byte]; i < set->first[byte + 1u]; i++)
+        if (set->list[i]->match_len <= left &&
+            memcmp(text, set->list[i]->match, set->list[i]->match_len) == 0)
+            return set->list[i];
+    return NULL;
+}
 
-            if (added->match_len > len - at ||
-                memcmp(text + at, added->match, added->match_len) != 0)
-                continue;
-            *out = (struct sea_span){ at, at + added->match_len };
-            if (added->single_word && has_word_around(text, len, *out))
-                continue;
-            take_blanks(added, text, len, from, out);
-            return added;
+const struct sea_added *
+sea_added_next(const struct sea_added_set *set, const char *text, size_t len,
+               struct sea_added_scan *scan, struct sea_span *out)
+{
+    for (size_t at = scan->search; set->count && at < len; at++) {
+        const struct sea_added *added = word_at(set, text + at, len - at);
+
+        if (!added)
+            continue;
+        *out = (struct sea_span){ at, at + added->match_len };
+        if (added->single_word && has_word_around(text, len, *out)) {
+            at += added->match_len - 1; /* what begins inside it is not tried */
+            continue;
         }
+        scan->search = out->end;
+        take_blanks(added, text, len, out);
+        if (out->at < scan->done)
+            out->at = scan->done;       /* an earlier word has taken these blanks */
+        scan->done = out->end;
+        return added;
     }
+    scan->search = len;
     return NULL;
 }

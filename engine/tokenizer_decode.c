@@ -94,21 +94,14 @@ byte_level(struct words *words, struct sea_buf *buf)
     words->count = words->count ? 1 : 0;
 }
 
-static int
-hex_digit(char c)
-{
-    return c >= '0' && c <= '9' ? c - '0' : c >= 'A' && c <= 'F' ? c - 'A' + 10 :
-           c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* The byte of "<0xNN>", -1: another word. */
 static int
 fallback_byte(struct word word)
 {
     if (word.len != 6 || memcmp(word.text, "<0x", 3) != 0 || word.text[5] != '>' ||
-        hex_digit(word.text[3]) < 0 || hex_digit(word.text[4]) < 0)
+        sea_hex_digit(word.text[3]) < 0 || sea_hex_digit(word.text[4]) < 0)
         return -1;
-    return hex_digit(word.text[3]) * 16 + hex_digit(word.text[4]);
+    return sea_hex_digit(word.text[3]) * 16 + sea_hex_digit(word.text[4]);
 }
 
 /* Runs of byte words become one word: their characters, or as many U+FFFD as bytes. */
@@ -227,6 +220,54 @@ suffix(const struct sea_dec *dec, struct words *words, struct sea_buf *buf)
 }
 
 static void
+replace_all(struct sea_buf *text, const char *what, const char *by, struct sea_buf *buf)
+{
+    size_t n = strlen(what);
+    struct sea_buf other;
+
+    for (size_t at = 0; at < text->len;) {
+        bool hit = text->len - at >= n && memcmp(text->data + at, what, n) == 0;
+
+        if (hit)
+            sea_buf_puts(buf, by);
+        else
+            sea_buf_add(buf, text->data + at, 1);
+        at += hit ? n : 1;
+    }
+    other = *text;
+    *text = *buf;
+    *buf = other;
+    sea_buf_clear(buf);
+}
+
+/* A prefix joins a word to the one before, a blank goes before others; then, when asked for,
+ * there is none before marks and short forms. */
+static void
+wordpiece(const struct sea_dec *dec, struct words *words, struct sea_buf *buf)
+{
+    static const char *const pairs[][2] = {
+        { " .", "." }, { " ?", "?" }, { " !", "!" }, { " ,", "," }, { " ' ", "'" },
+        { " n't", "n't" }, { " 'm", "'m" }, { " do not", " don't" }, { " 's", "'s" },
+        { " 've", "'ve" }, { " 're", "'re" },
+    };
+    struct sea_buf text;
+
+    sea_buf_init(&text, SIZE_MAX / 2);
+    for (size_t i = 0; i < words->count; i++) {
+        struct word word = words->list[i];
+        bool joins = word.len >= dec->len && memcmp(word.text, dec->text, dec->len) == 0;
+
+        sea_buf_puts(&text, i && !joins ? " " : "");
+        sea_buf_add(&text, word.text + (i && joins ? dec->len : 0),
+                    word.len - (i && joins ? dec->len : 0));
+        for (size_t p = 0; dec->cleans && p < sizeof(pairs) / sizeof(pairs[0]); p++)
+            replace_all(&text, pairs[p][0], pairs[p][1], buf);
+        words->list[i] = keep(words->arena, &text);
+    }
+    sea_buf_release(&text);
+}
+
+static void
 fuse(struct words *words, struct sea_buf *buf)
 {
     for (size_t i = 0; i < words->count; i++)
@@ -258,6 +299,9 @@ apply(const struct sea_dec *dec, struct words *words, struct sea_buf *buf, struc
         break;
     case SEA_DEC_SUFFIX:
         suffix(dec, words, buf);
+        break;
+    case SEA_DEC_WORDPIECE:
+        wordpiece(dec, words, buf);
         break;
     }
     return SEA_OK;
@@ -292,24 +336,39 @@ without_marks(const char *mark, struct word word, struct sea_arena *arena, struc
     return word;
 }
 
+/* Special is what is shown as a special word is spelled, whatever its id: so `tokenizers`. */
+static bool
+is_shown(const struct sea_tokenizer *tokenizer, int32_t id, bool skip_special)
+{
+    const struct sea_text *text;
+
+    if (id < 0 || id >= tokenizer->vocab.count || !tokenizer->vocab.words[id])
+        return false;
+    text = &tokenizer->shown[id];
+    if (skip_special && text->text != tokenizer->vocab.words[id])
+        id = sea_vocab_find(&tokenizer->vocab, text->text, text->len);
+    return !(skip_special && id >= 0 && tokenizer->special[id]);
+}
+
 enum sea_status
 sea_tokenizer_decode(const struct sea_tokenizer *tokenizer, const int32_t *ids, size_t count,
                      bool skip_special, struct sea_buf *out, struct sea_err *err)
 {
-    struct words words = { .arena = sea_arena_create(NULL, "decoding") };
-    const struct sea_vocab *vocab = &tokenizer->vocab;
+    struct words words = { 0 };
     enum sea_status status = SEA_OK;
     bool has_marks = tokenizer->bpe.suffix[0] && tokenizer->dec_count &&
                      tokenizer->decs[0].kind == SEA_DEC_BYTE_LEVEL;
     struct sea_buf buf;
 
+    if (tokenizer->is_spm)
+        return sea_spm_decode(tokenizer, ids, count, skip_special, out, err);
+    words.arena = sea_arena_create(NULL, "decoding");
     sea_buf_init(&buf, SIZE_MAX / 2);
     words.list = sea_arena_alloc(words.arena, count + 1, sizeof(*words.list));
     for (size_t i = 0; i < count; i++)
-        if (ids[i] >= 0 && ids[i] < vocab->count && vocab->words[ids[i]] &&
-            !(skip_special && tokenizer->special[ids[i]]))
-            words.list[words.count++] = (struct word){ vocab->words[ids[i]],
-                                                       vocab->lens[ids[i]] };
+        if (is_shown(tokenizer, ids[i], skip_special))
+            words.list[words.count++] = (struct word){ tokenizer->shown[ids[i]].text,
+                                                       tokenizer->shown[ids[i]].len };
     for (size_t i = 0; i < tokenizer->dec_count && !status; i++)
         status = apply(&tokenizer->decs[i], &words, &buf, err);
     for (size_t i = 0; i < words.count && !status; i++) {

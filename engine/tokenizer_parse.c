@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* tokenizer.json: model, added words and template; tokenizer_config.json and
- * special_tokens_map.json: which words begin, end and fill a text. */
+/* tokenizer.json: added words and template; tokenizer_config.json and special_tokens_map.json:
+ * which words begin, end and fill a text. */
 #include "engine/tokenizer_int.h"
 
 #include <stdlib.h>
@@ -25,159 +25,6 @@ is_absent(const struct sea_node *node)
     return !node || node->kind == SEA_NODE_NULL;
 }
 
-/* ---- the model ---- */
-
-static enum sea_status
-read_vocab(struct reader *reader, const struct sea_node *node)
-{
-    struct sea_tokenizer *tokenizer = reader->tokenizer;
-    const struct sea_node *item;
-    size_t len;
-
-    if (!node || node->kind != SEA_NODE_MAP || !node->count)
-        return BAD(reader, "\"%s\": the model has no \"vocab\"", reader->path);
-    for (item = node->first; item; item = item->next) {
-        if (item->kind != SEA_NODE_INT || item->integer < 0 || item->integer >= VOCAB_MAX)
-            return BAD(reader, "\"%s\": word \"%.100s\" needs an id in 0 .. %lld", reader->path,
-                       item->key, (long long)VOCAB_MAX - 1);
-        len = strlen(item->key);
-        if (!sea_vocab_add(&tokenizer->vocab, sea_arena_strndup(tokenizer->arena, item->key, len),
-                           len, (int32_t)item->integer))
-            return BAD(reader, "\"%s\": id %lld belongs to two words, one is \"%.100s\"",
-                       reader->path, (long long)item->integer, item->key);
-    }
-    return SEA_OK;
-}
-
-struct piece {
-    const char *text;
-    size_t len;
-};
-
-/* "LEFT RIGHT" or ["LEFT", "RIGHT"] */
-static bool
-split_merge(const struct sea_node *item, struct piece *left, struct piece *right)
-{
-    const char *space;
-
-    if (item->kind == SEA_NODE_LIST && item->count == 2 &&
-        item->first->kind == SEA_NODE_STRING && item->last->kind == SEA_NODE_STRING) {
-        *left = (struct piece){ item->first->text, item->first->text_len };
-        *right = (struct piece){ item->last->text, item->last->text_len };
-        return true;
-    }
-    if (item->kind != SEA_NODE_STRING || !(space = memchr(item->text, ' ', item->text_len)))
-        return false;
-    *left = (struct piece){ item->text, (size_t)(space - item->text) };
-    *right = (struct piece){ space + 1, item->text_len - left->len - 1 };
-    return !memchr(right->text, ' ', right->len);
-}
-
-static enum sea_status
-read_merges(struct reader *reader, const struct sea_node *list)
-{
-    struct sea_tokenizer *tokenizer = reader->tokenizer;
-    const struct sea_vocab *vocab = &tokenizer->vocab;
-    struct piece left = { 0 }, right = { 0 };
-    const struct sea_node *item;
-    struct sea_buf whole;
-    uint32_t rank = 0;
-    int32_t ids[3];
-
-    if (!list || list->kind != SEA_NODE_LIST)
-        return BAD(reader, "\"%s\": the model has no list \"merges\"", reader->path);
-    sea_bpe_reserve(&tokenizer->bpe, list->count);
-    sea_buf_init(&whole, SIZE_MAX / 2);
-    for (item = list->first; item; item = item->next, rank++) {
-        if (!split_merge(item, &left, &right)) {
-            BAD(reader, "\"%s\": merge %u is no pair of words", reader->path, rank);
-            break;
-        }
-        sea_buf_clear(&whole);
-        sea_buf_add(&whole, left.text, left.len);
-        sea_buf_add(&whole, right.text, right.len);
-        ids[0] = sea_vocab_find(vocab, left.text, left.len);
-        ids[1] = sea_vocab_find(vocab, right.text, right.len);
-        ids[2] = sea_vocab_find(vocab, whole.data, whole.len);
-        if (ids[0] < 0 || ids[1] < 0 || ids[2] < 0) {
-            BAD(reader, "\"%s\": merge %u, \"%.80s\" with \"%.80s\", names a word that is not in "
-                        "the vocabulary", reader->path, rank, left.text, right.text);
-            break;
-        }
-        sea_bpe_add(&tokenizer->bpe, ids[0], ids[1], ids[2], rank);
-    }
-    sea_buf_release(&whole);
-    return item ? reader->err->status : SEA_OK;
-}
-
-static enum sea_status
-read_options(struct reader *reader, const struct sea_node *model)
-{
-    struct sea_tokenizer *tokenizer = reader->tokenizer;
-    const char *type = sea_node_text(sea_node_get(model, "type"), "BPE");
-    const char *prefix = sea_node_text(sea_node_get(model, "continuing_subword_prefix"), "");
-    const char *suffix = sea_node_text(sea_node_get(model, "end_of_word_suffix"), "");
-    const char *unk = sea_node_text(sea_node_get(model, "unk_token"), NULL);
-
-    if (strcmp(type, "BPE") != 0) {
-        BAD(reader, "\"%s\": tokenizer model \"%s\" is not supported, need BPE", reader->path,
-            type);
-        sea_hint(reader->err, "Use a model with a BPE tokenizer, such as those of the Llama, Qwen, "
-                              "Gemma and CLIP families.");
-        return reader->err->status;
-    }
-    if (*prefix)
-        return BAD(reader, "\"%s\": continuing_subword_prefix \"%s\" is not supported",
-                   reader->path, prefix);
-    if (strlen(suffix) > 32)
-        return BAD(reader, "\"%s\": end_of_word_suffix is longer than 32 bytes", reader->path);
-    if (sea_node_real(sea_node_get(model, "dropout"), 0) > 0)
-        return BAD(reader, "\"%s\": BPE with \"dropout\" is not supported", reader->path);
-    tokenizer->bpe.suffix = sea_arena_strdup(tokenizer->arena, suffix);
-    tokenizer->bpe.fuse_unk = sea_node_bool(sea_node_get(model, "fuse_unk"), false);
-    tokenizer->bpe.byte_fallback = sea_node_bool(sea_node_get(model, "byte_fallback"), false);
-    tokenizer->bpe.ignore_merges = sea_node_bool(sea_node_get(model, "ignore_merges"), false);
-    tokenizer->bpe.unk = unk ? sea_vocab_find(&tokenizer->vocab, unk, strlen(unk)) : -1;
-    return SEA_OK;
-}
-
-static void
-find_bytes(struct sea_tokenizer *tokenizer)
-{
-    char name[8];
-    size_t n;
-
-    for (unsigned int b = 0; b < 256; b++) {
-        if (tokenizer->bpe.byte_level)
-            n = sea_utf8_put(name, sea_byte_char((unsigned char)b));
-        else
-            n = (size_t)snprintf(name, sizeof(name), "<0x%02X>", b);
-        tokenizer->bpe.bytes[b] = sea_vocab_find(&tokenizer->vocab, name, n);
-    }
-}
-
-static enum sea_status
-read_model(struct reader *reader, const struct sea_node *model)
-{
-    enum sea_status status;
-
-    if (!model || model->kind != SEA_NODE_MAP)
-        return BAD(reader, "\"%s\" has no \"model\"", reader->path);
-    reader->tokenizer->bpe.vocab = &reader->tokenizer->vocab;
-    reader->tokenizer->bpe.suffix = "";
-    if (!strcmp(sea_node_text(sea_node_get(model, "type"), "BPE"), "BPE")) {
-        status = read_vocab(reader, sea_node_get(model, "vocab"));
-        if (status)
-            return status;
-    }
-    status = read_options(reader, model);
-    if (!status)
-        status = read_merges(reader, sea_node_get(model, "merges"));
-    if (!status)
-        find_bytes(reader->tokenizer);
-    return status;
-}
-
 /* ---- added words ---- */
 
 static enum sea_status
@@ -200,6 +47,11 @@ read_added_one(struct reader *reader, const struct sea_node *item, struct sea_ad
     added->lstrip = sea_node_bool(sea_node_get(item, "lstrip"), false);
     added->rstrip = sea_node_bool(sea_node_get(item, "rstrip"), false);
     added->single_word = sea_node_bool(sea_node_get(item, "single_word"), false);
+    if (added->id < tokenizer->bpe.own_count && !tokenizer->vocab.words[added->id]) {
+        if (!tokenizer->bpe.hidden)
+            tokenizer->bpe.hidden = sea_xcalloc((size_t)tokenizer->bpe.own_count, 1);
+        tokenizer->bpe.hidden[added->id] = true;
+    }
     if (!sea_vocab_add(&tokenizer->vocab, added->content, content->text_len, added->id))
         return BAD(reader, "\"%s\": added word \"%.100s\" has id %lld, the vocabulary says otherwise",
                    reader->path, added->content, (long long)id);
@@ -220,8 +72,15 @@ normalize_added(struct reader *reader, struct sea_work *work)
             continue;
         status = sea_text_normalize(tokenizer, added->content, added->match_len, SEA_PIECE_FIRST,
                                     work, reader->err);
+        if (status)
+            break;
         added->match = sea_arena_strndup(tokenizer->arena, work->text.data, work->text.len);
         added->match_len = work->text.len;
+        if (!added->match_len) {
+            status = BAD(reader, "\"%s\": the normalizer makes nothing of added word \"%.60s\"",
+                         reader->path, added->content);
+            sea_hint(reader->err, "Set \"normalized\" of this word to false.");
+        }
     }
     return status;
 }
@@ -251,6 +110,14 @@ read_added(struct reader *reader, const struct sea_node *list)
                                          sizeof(*tokenizer->special));
     for (size_t i = 0; i < tokenizer->added_count; i++)
         tokenizer->special[tokenizer->added[i].id] = tokenizer->added[i].special;
+    tokenizer->shown = sea_arena_alloc(tokenizer->arena, (size_t)tokenizer->vocab.count + 1,
+                                       sizeof(*tokenizer->shown));
+    for (int32_t id = 0; id < tokenizer->vocab.count; id++)
+        tokenizer->shown[id] = (struct sea_text){ tokenizer->vocab.words[id],
+                                                  tokenizer->vocab.lens[id] };
+    for (size_t i = 0; i < tokenizer->added_count; i++)
+        tokenizer->shown[tokenizer->added[i].id] =
+            (struct sea_text){ tokenizer->added[i].match, tokenizer->added[i].match_len };
     return status;
 }
 
@@ -359,7 +226,8 @@ read_special_ids(struct sea_tokenizer *tokenizer, const struct sea_node *root)
     ids->pad = ids->pad < 0 ? special_id(tokenizer, root, "pad_token") : ids->pad;
 }
 
-/* transformers builds the template of these classes from two switches. */
+/* transformers builds the template of these classes from two switches; SentencePiece's file
+ * says nothing about it, and what the class does without switches is known for these. */
 static void
 apply_switches(struct sea_tokenizer *tokenizer, const struct sea_node *root)
 {
@@ -367,17 +235,19 @@ apply_switches(struct sea_tokenizer *tokenizer, const struct sea_node *root)
     const struct sea_node *bos = sea_node_get(root, "add_bos_token");
     const struct sea_node *eos = sea_node_get(root, "add_eos_token");
     const struct sea_tokenizer_special *ids = &tokenizer->ids;
+    bool ends = !strncmp(class, "T5", 2) || !strncmp(class, "Siglip", 6);
 
-    if (strncmp(class, "Llama", 5) != 0 && strncmp(class, "Gemma", 5) != 0)
+    tokenizer->spm.is_legacy = sea_node_bool(sea_node_get(root, "legacy"), true);
+    if (strncmp(class, "Llama", 5) != 0 && strncmp(class, "Gemma", 5) != 0 && !tokenizer->is_spm)
         return;
-    if (!is_absent(bos)) {
+    if (!is_absent(bos) || (tokenizer->is_spm && ends)) {
         sea_ids_clear(&tokenizer->prefix);
         if (sea_node_bool(bos, false) && ids->bos >= 0)
             sea_ids_add(&tokenizer->prefix, ids->bos);
     }
-    if (!is_absent(eos)) {
+    if (!is_absent(eos) || (tokenizer->is_spm && ends)) {
         sea_ids_clear(&tokenizer->suffix);
-        if (sea_node_bool(eos, false) && ids->eos >= 0)
+        if (sea_node_bool(eos, ends) && ids->eos >= 0)
             sea_ids_add(&tokenizer->suffix, ids->eos);
     }
 }
@@ -388,11 +258,12 @@ read_configs(struct reader *reader, const char *dir, struct sea_arena *arena)
     static const char *const names[] = { "tokenizer_config.json", "special_tokens_map.json" };
     struct sea_tokenizer *tokenizer = reader->tokenizer;
     struct sea_tokenizer_special *ids = &tokenizer->ids;
+    int32_t eos = ids->eos;     /* of tokenizer.model */
     enum sea_status status = SEA_OK;
     char path[SEA_PATH_MAX];
     struct sea_node *root;
 
-    *ids = (struct sea_tokenizer_special){ .bos = -1, .eos = -1, .unk = -1, .pad = -1 };
+    ids->eos = -1;
     for (size_t i = 0; dir && i < 2 && !status; i++) {
         status = sea_path_join(path, dir, names[i], reader->err);
         if (status || !sea_file_exists(path))
@@ -401,6 +272,8 @@ read_configs(struct reader *reader, const char *dir, struct sea_arena *arena)
         if (status)
             continue;
         read_special_ids(tokenizer, root);
+        if (ids->eos < 0 && tokenizer->is_spm)
+            ids->eos = eos;
         if (i == 0)
             apply_switches(tokenizer, root);
     }
@@ -408,12 +281,17 @@ read_configs(struct reader *reader, const char *dir, struct sea_arena *arena)
         ids->bos = tokenizer->prefix.data[0];
     if (ids->eos < 0 && tokenizer->suffix.len)
         ids->eos = tokenizer->suffix.data[tokenizer->suffix.len - 1];
+    if (ids->eos < 0)
+        ids->eos = eos;
     if (ids->unk < 0)
-        ids->unk = tokenizer->bpe.unk;
+        ids->unk = tokenizer->kind == SEA_MODEL_UNIGRAM ? tokenizer->unigram.unk
+                                                        : tokenizer->bpe.unk;
     ids->adds_bos = tokenizer->prefix.len > 0;
     ids->adds_eos = tokenizer->suffix.len > 0;
     for (size_t i = 0; i < tokenizer->norm_count; i++)
         ids->marks_start |= tokenizer->norms[i].kind == SEA_NORM_PREPEND;
+    ids->marks_start |= tokenizer->is_spm && tokenizer->spm.add_prefix &&
+                        !tokenizer->spm.suffix_mode;
     for (size_t i = 0; i < tokenizer->pre_count; i++)
         ids->marks_start |= tokenizer->pres[i].prepend != SEA_PREPEND_NEVER;
     return status;
@@ -430,14 +308,14 @@ sea_tokenizer_parse(struct sea_tokenizer *tokenizer, const char *path, const cha
     struct sea_node *root = NULL;
     enum sea_status status;
 
+    tokenizer->words = sea_seen_create();
+    tokenizer->ids = (struct sea_tokenizer_special){ .bos = -1, .eos = -1, .unk = -1, .pad = -1 };
     status = is_spm ? sea_spm_read(tokenizer, path, dir, arena, &root, err)
                     : sea_json_load(path, FILE_BYTES_MAX, arena, &root, err);
     if (!status)
         status = sea_steps_parse(tokenizer, root, path, err);
-    if (!status && is_spm)
-        find_bytes(tokenizer);
-    else if (!status)
-        status = read_model(&reader, sea_node_get(root, "model"));
+    if (!status && !is_spm)
+        status = sea_model_parse(tokenizer, sea_node_get(root, "model"), path, err);
     if (!status)
         status = read_added(&reader, sea_node_get(root, "added_tokens"));
     if (!status)

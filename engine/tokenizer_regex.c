@@ -14,6 +14,7 @@ struct sea_regex {
     pcre2_code *code;
     size_t plain_len;           /* a literal pattern needs no engine */
     char *plain;
+    enum sea_hand hand;         /* nor does one that is split by hand */
 };
 
 void
@@ -26,29 +27,118 @@ sea_regex_destroy(struct sea_regex *regex)
     free(regex);
 }
 
-/* PCRE2's \s holds U+180E, which is no blank any more: \s and \S are spelled out. */
+/* What is in a category beside what the library knows. */
 static void
+put_newer(const char *name, size_t len, struct sea_buf *out)
+{
+    for (size_t i = 0; i < sea_new_categories_count; i++)
+        if (len && len <= 2 && !memcmp(sea_new_categories[i].name, name, len))
+            sea_buf_addf(out, "\\x{%x}-\\x{%x}", sea_new_categories[i].first,
+                         sea_new_categories[i].last);
+}
+
+/* \p{NAME} at pattern, as members of a class; the bytes it takes, 0: it is something else. */
+static size_t
+spell_category(const char *pattern, size_t len, struct sea_buf *out)
+{
+    const char *end = len > 3 && pattern[2] == '{' ? memchr(pattern, '}', len) : NULL;
+    size_t n = end ? (size_t)(end - pattern) + 1 : 3;
+
+    if (len < 3 || (pattern[2] == '{' && (!end || pattern[3] == '^')))
+        return 0;
+    sea_buf_add(out, pattern, n);
+    if (end)
+        put_newer(pattern + 3, n - 4, out);
+    else
+        put_newer(pattern + 2, 1, out);
+    return n;
+}
+
+#define WORD_SET "\\p{L}\\p{M}\\p{Nd}\\p{Nl}\\p{Pc}\\x{B2}\\x{B3}\\x{B9}\\x{BC}-\\x{BE}" \
+                 "\\x{24B6}-\\x{24E9}\\x{1F130}-\\x{1F149}\\x{1F150}-\\x{1F169}\\x{1F170}-\\x{1F189}"
+
+static void
+put_word_set(struct sea_buf *out)
+{
+    sea_buf_puts(out, WORD_SET);
+    put_newer("L", 1, out);
+    put_newer("M", 1, out);
+    put_newer("Nd", 2, out);
+    put_newer("Nl", 2, out);
+    put_newer("Pc", 2, out);
+}
+
+/* One escape of the pattern, as members of a class; its bytes, 0: it stays as it is. */
+static size_t
+spell_escape(const char *pattern, size_t len, struct sea_buf *out)
+{
+    switch (pattern[1]) {
+    case 's': case 'S':
+        sea_buf_puts(out, SPACE_SET);
+        return 2;
+    case 'w': case 'W':
+        put_word_set(out);
+        return 2;
+    case 'd': case 'D':
+        sea_buf_puts(out, "\\p{Nd}");
+        put_newer("Nd", 2, out);
+        return 2;
+    case 'p': case 'P':
+        return spell_category(pattern, len, out);
+    default:
+        return 0;
+    }
+}
+
+/* Classes of characters, in the words of PCRE2: its own are of an older Unicode, and some mean
+ * other things than those of the engine in `tokenizers` (Oniguruma, with Ruby's syntax). NULL,
+ * or what cannot be said. */
+static const char *
 spell_out(const char *pattern, size_t len, struct sea_buf *out)
 {
+    struct sea_buf set;
     bool in_class = false;
+    const char *why = NULL;
+    size_t n;
 
-    for (size_t i = 0; i < len; i++) {
+    sea_buf_init(&set, SIZE_MAX / 2);
+    for (size_t i = 0; i < len && !why; i += n) {
         char c = pattern[i], next = i + 1 < len ? pattern[i + 1] : 0;
+        bool negated = c == '\\' && next && strchr("SWDP", next);
 
-        if (c == '\\' && next == 's') {
-            sea_buf_puts(out, in_class ? SPACE_SET : "[" SPACE_SET "]");
-            i++;
-        } else if (c == '\\' && next == 'S' && !in_class) {
-            sea_buf_puts(out, "[^" SPACE_SET "]");
-            i++;
-        } else if (c == '\\' && i + 1 < len) {
-            sea_buf_add(out, pattern + i, 2);
-            i++;
+        n = c == '\\' && next ? 2 : 1;
+        sea_buf_clear(&set);
+        if (n == 2 && strchr("hHRXKGyY", next)) {
+            why = "an escape with another meaning in Ruby";
+        } else if (n == 2 && !(in_class && negated)) {
+            size_t used = spell_escape(pattern + i, len - i, &set);
+
+            if (used && negated && (next == 'P'))
+                set.data[1] = 'p';
+            if (!used)
+                sea_buf_add(out, pattern + i, n);
+            else
+                sea_buf_addf(out, "%s%s%s", in_class ? "" : negated ? "[^" : "[", set.data,
+                             in_class ? "" : "]");
+            n = used ? used : n;
+        } else if (in_class && (c == '[' || (c == '&' && next == '&'))) {
+            why = next == ':' ? "a class in [: :]" : "a set inside a set";
+        } else if (!in_class && c == '(' && !strncmp(pattern + i, "(?m", len - i < 3 ? len - i : 3)
+                   && len - i >= 3) {
+            why = "the option (?m";
         } else {
-            in_class = c == '[' || (in_class && c != ']');
-            sea_buf_add(out, &c, 1);
+            if (!in_class && c == '[') {
+                in_class = true;
+                n = next == '^' ? 2 : 1;
+                n += i + n < len && pattern[i + n] == ']';      /* a first ] is a member */
+            } else if (c == ']') {
+                in_class = false;
+            }
+            sea_buf_add(out, pattern + i, n);
         }
     }
+    sea_buf_release(&set);
+    return why;
 }
 
 enum sea_status
@@ -57,6 +147,7 @@ sea_regex_create(struct sea_regex **out, const char *pattern, size_t len, bool l
 {
     struct sea_regex *regex = sea_xcalloc(1, sizeof(*regex));
     struct sea_buf spelled;
+    const char *why;
     PCRE2_UCHAR words[128];
     PCRE2_SIZE at;
     int code;
@@ -68,9 +159,20 @@ sea_regex_create(struct sea_regex **out, const char *pattern, size_t len, bool l
         regex->plain_len = len;
         return SEA_OK;
     }
+    regex->hand = sea_hand_of(pattern, len);
+    if (regex->hand)
+        return SEA_OK;
     sea_buf_init(&spelled, SIZE_MAX / 2);
-    spell_out(pattern, len, &spelled);
-    regex->code = pcre2_compile((PCRE2_SPTR)spelled.data, spelled.len, PCRE2_UTF | PCRE2_UCP,
+    why = spell_out(pattern, len, &spelled);
+    if (why) {
+        sea_fail(err, SEA_E_FORMAT, "cannot use pattern \"%.200s\": it has %s", pattern, why);
+        sea_buf_release(&spelled);
+        sea_regex_destroy(regex);
+        *out = NULL;
+        return err->status;
+    }
+    regex->code = pcre2_compile((PCRE2_SPTR)spelled.data, spelled.len,
+                                PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE | PCRE2_NEVER_BACKSLASH_C,
                                 &code, &at, NULL);
     sea_buf_release(&spelled);
     if (regex->code) {
@@ -83,6 +185,15 @@ sea_regex_create(struct sea_regex **out, const char *pattern, size_t len, bool l
     sea_regex_destroy(regex);
     *out = NULL;
     return err->status;
+}
+
+struct sea_regex *
+sea_regex_by_hand(enum sea_hand hand)
+{
+    struct sea_regex *regex = sea_xcalloc(1, sizeof(*regex));
+
+    regex->hand = hand;
+    return regex;
 }
 
 static void
@@ -117,6 +228,10 @@ sea_regex_find(const struct sea_regex *regex, const char *text, size_t len,
 
     if (regex->plain) {
         find_plain(regex, text, len, out);
+        return SEA_OK;
+    }
+    if (regex->hand) {
+        sea_hand_find(regex->hand, text, len, out);
         return SEA_OK;
     }
     match = pcre2_match_data_create_from_pattern(regex->code, NULL);

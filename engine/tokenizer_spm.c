@@ -3,17 +3,19 @@
  * tokenizer.model: the SentencePiece file that older Llama folders (Vicuna) have instead of
  * tokenizer.json. It is a protocol buffer, of which these fields are read:
  *
- *   1  piece, repeated: 1 text, 2 score (float), 3 kind (1 normal, 2 unknown, 3 control,
- *      4 user-defined, 5 unused, 6 byte)
- *   2  trainer: 3 model (2 is BPE), 35 byte_fallback, 40 unk_id, 41 bos_id, 42 eos_id
- *   3  normalizer: 2 table of characters, 3 add_dummy_prefix, 4 remove_extra_whitespaces
+ *   1  piece, repeated: 1 text, 2 score (float), 3 kind (enum sea_word_kind)
+ *   2  trainer: 3 model (1 unigram, 2 BPE), 24 treat_whitespace_as_suffix, 35 byte_fallback,
+ *      40 unk_id, 41 bos_id, 42 eos_id, 44 unk_surface
+ *   3  normalizer: 2 table of characters, 3 add_dummy_prefix, 4 remove_extra_whitespaces,
+ *      5 escape_whitespaces
+ *   5  denormalizer: 2 table of characters (refused)
  *
  * Its BPE merges the pair whose union has the highest score. That is the same as merges in
- * order of score, one for each way to make a piece out of two, so that the rest of the
- * tokenizer is that of a tokenizer.json with byte fallback.
+ * order of score, one for each way to make a piece out of two.
  */
 #include "engine/tokenizer_int.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,6 +23,7 @@
 
 #define MODEL_BYTES_MAX ((size_t)64 << 20)
 #define PIECES_MAX ((size_t)1 << 22)
+#define PIECE_BYTES_MAX ((size_t)2048)  /* a trainer makes 512 characters at most */
 
 /* A part of the file that is read field by field. */
 struct proto {
@@ -77,13 +80,11 @@ next_field(struct proto *proto, struct field *field)
     return true;
 }
 
-enum kind { KIND_NORMAL = 1, KIND_UNKNOWN, KIND_CONTROL, KIND_USER, KIND_UNUSED, KIND_BYTE };
-
 struct piece {
     const char *text;           /* in the tokenizer's arena */
     size_t len;
     float score;
-    enum kind kind;
+    enum sea_word_kind kind;
     int32_t id;
 };
 
@@ -92,14 +93,45 @@ struct model {
     const char *path;
     struct piece *pieces;
     size_t count, room;
-    int64_t type, bos, unk;
-    bool byte_fallback, add_prefix, strips, has_table;
+    int64_t type, bos, eos, unk;
+    bool byte_fallback;
+    struct sea_spm_text text;
+    struct proto table;         /* of characters */
+    bool has_normalizer, has_denormalizer;
+    const char *unk_surface;
 };
+
+/* "<0xNN>" */
+static bool
+is_byte_text(const char *text, size_t len)
+{
+    return len == 6 && !memcmp(text, "<0x", 3) && text[5] == '>' && sea_hex_digit(text[3]) >= 0 &&
+           sea_hex_digit(text[4]) >= 0;
+}
+
+static enum sea_status
+check_piece(const struct model *model, const struct piece *piece, struct sea_err *err)
+{
+    const char *why = !piece->text || !piece->len ? "it has no text"
+                      : piece->len > PIECE_BYTES_MAX ? "its text is too long"
+                      : sea_utf8_check(piece->text, piece->len) != piece->len ? "its text is no UTF-8"
+                      : memchr(piece->text, 0, piece->len) ? "its text holds a 0 byte"
+                      : !isfinite(piece->score) ? "its score is no number"
+                      : piece->kind < SEA_WORD_NORMAL || piece->kind > SEA_WORD_BYTE
+                          ? "its kind is unknown"
+                      : piece->kind == SEA_WORD_BYTE && !is_byte_text(piece->text, piece->len)
+                          ? "it is a byte, but not spelled <0xNN>"
+                      : model->count == PIECES_MAX ? "there are too many" : NULL;
+
+    return why ? sea_fail(err, SEA_E_FORMAT, "\"%s\": piece %zu is damaged: %s", model->path,
+                          model->count, why)
+               : SEA_OK;
+}
 
 static enum sea_status
 add_piece(struct model *model, struct proto proto, struct sea_err *err)
 {
-    struct piece piece = { .kind = KIND_NORMAL, .id = (int32_t)model->count };
+    struct piece piece = { .kind = SEA_WORD_NORMAL, .id = (int32_t)model->count };
     struct field field;
     uint32_t bits;
 
@@ -112,19 +144,15 @@ add_piece(struct model *model, struct proto proto, struct sea_err *err)
             bits = (uint32_t)field.value;
             memcpy(&piece.score, &bits, sizeof(bits));
         } else if (field.number == 3) {
-            piece.kind = (enum kind)field.value;
+            piece.kind = field.value > SEA_WORD_BYTE ? (enum sea_word_kind)0
+                                                     : (enum sea_word_kind)field.value;
         }
     }
-    if (proto.is_bad || !piece.text || sea_utf8_check(piece.text, piece.len) != piece.len ||
-        model->count == PIECES_MAX)
-        return sea_fail(err, SEA_E_FORMAT, "\"%s\": piece %zu is damaged", model->path,
+    if (proto.is_bad)
+        return sea_fail(err, SEA_E_FORMAT, "\"%s\": piece %zu is cut off", model->path,
                         model->count);
-    if (piece.kind == KIND_USER) {
-        sea_fail(err, SEA_E_FORMAT, "\"%s\": user-defined piece \"%.60s\" is not supported",
-                 model->path, piece.text);
-        sea_hint(err, "Save the tokenizer with transformers, which writes tokenizer.json.");
+    if (check_piece(model, &piece, err))
         return err->status;
-    }
     if (!sea_vocab_add(&model->tokenizer->vocab, piece.text, piece.len, piece.id))
         return sea_fail(err, SEA_E_FORMAT, "\"%s\": piece \"%.60s\" is there twice", model->path,
                         piece.text);
@@ -144,12 +172,18 @@ read_trainer(struct model *model, struct proto proto)
     while (next_field(&proto, &field)) {
         if (field.number == 3)
             model->type = (int64_t)field.value;
+        else if (field.number == 24)
+            model->text.suffix_mode = field.value != 0;
         else if (field.number == 35)
             model->byte_fallback = field.value != 0;
-        else if (field.number == 40)
-            model->unk = (int32_t)field.value;
         else if (field.number == 41)
             model->bos = (int32_t)field.value;
+        else if (field.number == 42)
+            model->eos = (int32_t)field.value;
+        else if (field.number == 44 && field.wire == 2)
+            model->unk_surface = sea_arena_strndup(model->tokenizer->arena,
+                                                   (const char *)field.bytes.at,
+                                                   (size_t)(field.bytes.end - field.bytes.at));
     }
 }
 
@@ -158,14 +192,27 @@ read_normalizer(struct model *model, struct proto proto)
 {
     struct field field;
 
+    model->has_normalizer = true;
     while (next_field(&proto, &field)) {
-        if (field.number == 2)
-            model->has_table = field.bytes.at != field.bytes.end;
+        if (field.number == 2 && field.wire == 2)
+            model->table = field.bytes;
         else if (field.number == 3)
-            model->add_prefix = field.value != 0;
+            model->text.add_prefix = field.value != 0;
         else if (field.number == 4)
-            model->strips = field.value != 0;
+            model->text.strips = field.value != 0;
+        else if (field.number == 5)
+            model->text.escapes = field.value != 0;
     }
+}
+
+static void
+read_denormalizer(struct model *model, struct proto proto)
+{
+    struct field field;
+
+    while (next_field(&proto, &field))
+        if (field.number == 2 && field.wire == 2 && field.bytes.end > field.bytes.at)
+            model->has_denormalizer = true;
 }
 
 static enum sea_status
@@ -181,19 +228,29 @@ read_model(struct model *model, struct proto proto, struct sea_err *err)
             read_trainer(model, field.bytes);
         else if (field.number == 3 && field.wire == 2)
             read_normalizer(model, field.bytes);
+        else if (field.number == 5 && field.wire == 2)
+            read_denormalizer(model, field.bytes);
     }
     if (status)
         return status;
-    if (proto.is_bad || !model->count)
+    if (proto.is_bad || !model->count || !model->has_normalizer)        /* stands last */
         return sea_fail(err, SEA_E_FORMAT, "\"%s\" is no SentencePiece model, or is cut off",
                         model->path);
-    if (model->type != 2 || model->has_table || model->strips) {
+    model->unk = -1;
+    for (size_t i = 0; i < model->count && model->unk < 0; i++)
+        if (model->pieces[i].kind == SEA_WORD_UNKNOWN)
+            model->unk = (int64_t)i;
+    if ((model->type != 1 && model->type != 2) || model->has_denormalizer) {
         sea_fail(err, SEA_E_FORMAT, "\"%s\" is a SentencePiece model with %s, which is not supported",
-                 model->path, model->type != 2 ? "another algorithm than BPE"
-                              : model->has_table ? "a table of characters" : "blanks removed");
-        sea_hint(err, "Save the tokenizer with transformers, which writes tokenizer.json.");
+                 model->path, model->has_denormalizer ? "a table for decoding"
+                              : model->type == 3 ? "the algorithm \"word\""
+                              : model->type == 4 ? "the algorithm \"char\""
+                                                 : "an unknown algorithm");
+        sea_hint(err, "Supported are the algorithms unigram and BPE.");
         return err->status;
     }
+    if (model->unk < 0)
+        return sea_fail(err, SEA_E_FORMAT, "\"%s\": there is no piece for unknown words", model->path);
     return SEA_OK;
 }
 
@@ -209,20 +266,86 @@ by_score(const void *a, const void *b)
     return (x->id > y->id) - (x->id < y->id);
 }
 
+static bool
+is_mergeable(enum sea_word_kind kind)
+{
+    return kind == SEA_WORD_NORMAL || kind == SEA_WORD_UNUSED;
+}
+
+/* A symbol behind the vocabulary. */
+static void
+add_symbol(struct sea_bpe *bpe, struct sea_trie *trie, size_t *count, struct sea_bpe_symbol symbol)
+{
+    int32_t id;
+
+    if (sea_trie_longest(trie, symbol.text, symbol.len, &id) == symbol.len)
+        return;
+    if (*count % 1024 == 0)
+        bpe->symbols = sea_xrealloc(bpe->symbols, *count + 1024, sizeof(*bpe->symbols));
+    bpe->symbols[*count] = symbol;
+    sea_trie_add(trie, symbol.text, symbol.len, bpe->own_count + (int32_t)(*count)++);
+}
+
+/* The symbols that a text begins as: users' pieces, and all characters of pieces; those that
+ * are pieces go by their id. */
+static void
+make_symbols(struct model *model)
+{
+    struct sea_bpe *bpe = &model->tokenizer->bpe;
+    size_t count = 0, n;
+    uint32_t code;
+
+    bpe->own_count = (int32_t)model->count;
+    bpe->symbols = sea_xcalloc(1, sizeof(*bpe->symbols));
+    bpe->unused = sea_xcalloc(model->count, sizeof(*bpe->unused));
+    for (size_t i = 0; i < model->count; i++) {
+        const struct piece *piece = &model->pieces[i];
+
+        bpe->unused[i] = piece->kind == SEA_WORD_UNUSED;
+        if (piece->kind == SEA_WORD_USER)
+            add_symbol(bpe, &bpe->users, &count,
+                       (struct sea_bpe_symbol){ piece->text, piece->len, piece->id });
+        if (sea_utf8_next(piece->text, piece->len, &code) == piece->len)
+            sea_trie_add(&bpe->characters, piece->text, piece->len, piece->id);
+    }
+    for (size_t i = 0; i < model->count; i++) {
+        const struct piece *piece = &model->pieces[i];
+
+        for (size_t at = 0; is_mergeable(piece->kind) && at < piece->len; at += n) {
+            n = sea_utf8_next(piece->text + at, piece->len - at, &code);
+            add_symbol(bpe, &bpe->characters, &count,
+                       (struct sea_bpe_symbol){ piece->text + at, n, -1 });
+        }
+    }
+}
+
+/* The symbol that this part of a piece can be, -1: none. */
+static int32_t
+part_id(const struct model *model, const char *text, size_t len)
+{
+    const struct sea_bpe *bpe = &model->tokenizer->bpe;
+    int32_t id;
+    uint32_t code;
+
+    if (sea_utf8_next(text, len, &code) == len)
+        return sea_trie_longest(&bpe->characters, text, len, &id) == len ? id : -1;
+    id = sea_vocab_find(bpe->vocab, text, len);
+    return id >= 0 && is_mergeable(model->pieces[id].kind) ? id : -1;
+}
+
 /* Adds the merges that make a piece, or with rank < 0 only counts them. */
 static size_t
 merges_of(struct model *model, const struct piece *piece, int64_t rank)
 {
-    const struct sea_vocab *vocab = &model->tokenizer->vocab;
     size_t count = 0, at = 0;
     int32_t left, right;
     uint32_t code;
 
-    while (piece->kind == KIND_NORMAL &&
+    while (is_mergeable(piece->kind) &&
            (at += sea_utf8_next(piece->text + at, piece->len - at, &code)) < piece->len) {
-        left = sea_vocab_find(vocab, piece->text, at);
-        right = sea_vocab_find(vocab, piece->text + at, piece->len - at);
-        if (left < 0 || right < 0)
+        left = part_id(model, piece->text, at);
+        right = left < 0 ? -1 : part_id(model, piece->text + at, piece->len - at);
+        if (right < 0)
             continue;
         count++;
         if (rank >= 0)
@@ -234,15 +357,20 @@ merges_of(struct model *model, const struct piece *piece, int64_t rank)
 static void
 make_merges(struct model *model)
 {
+    struct piece *sorted = sea_xcalloc(model->count, sizeof(*sorted));
+    int64_t rank = 0;
     size_t count = 0;
 
-    qsort(model->pieces, model->count, sizeof(*model->pieces), by_score);
+    memcpy(sorted, model->pieces, model->count * sizeof(*sorted));
+    qsort(sorted, model->count, sizeof(*sorted), by_score);
     for (size_t i = 0; i < model->count; i++)
-        count += model->pieces[i].len ? merges_of(model, &model->pieces[i], -1) : 0;
+        count += merges_of(model, &sorted[i], -1);
     sea_bpe_reserve(&model->tokenizer->bpe, count);
-    for (size_t i = 0; i < model->count; i++)
-        if (model->pieces[i].len)
-            merges_of(model, &model->pieces[i], (int64_t)i);
+    for (size_t i = 0; i < model->count; i++) {
+        rank += i && sorted[i].score != sorted[i - 1].score;    /* equals: the leftmost first */
+        merges_of(model, &sorted[i], rank);
+    }
+    free(sorted);
 }
 
 /* ---- the rest, as tokenizer.json would say it ---- */
@@ -278,43 +406,96 @@ put_more(struct model *model, const char *dir, struct sea_arena *arena, struct s
     return status;
 }
 
-static const char steps_json[] =
-    "{\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":[%s{\"type\":\"Replace\",\"pattern\":"
-    "{\"String\":\" \"},\"content\":\"\xE2\x96\x81\"}]},\"decoder\":{\"type\":\"Sequence\","
-    "\"decoders\":[{\"type\":\"Replace\",\"pattern\":{\"String\":\"\xE2\x96\x81\"},\"content\":\" \"},"
-    "{\"type\":\"ByteFallback\"},{\"type\":\"Fuse\"}%s]}}";
-
+/* The words that are looked for in a text before anything else: transformers does so, for
+ * SentencePiece itself "<s>" is plain text. */
 static enum sea_status
 describe(struct model *model, const char *dir, struct sea_arena *arena, struct sea_node **out,
          struct sea_err *err)
 {
-    const char *text = sea_arena_printf(
-        arena, steps_json,
-        model->add_prefix ? "{\"type\":\"Prepend\",\"prepend\":\"\xE2\x96\x81\"}," : "",
-        model->add_prefix ? ",{\"type\":\"Strip\",\"content\":\" \",\"start\":1,\"stop\":0}" : "");
-    enum sea_status status = sea_json_parse(text, strlen(text), model->path, arena, out, err);
     struct sea_node *list;
 
-    if (status)
-        return status;
+    *out = sea_node_put(arena, NULL, NULL, SEA_NODE_MAP);
     list = sea_node_put(arena, *out, "added_tokens", SEA_NODE_LIST);
     for (size_t i = 0; i < model->count; i++)
-        if (model->pieces[i].len && (model->pieces[i].kind == KIND_CONTROL ||
-                                     model->pieces[i].kind == KIND_UNKNOWN))
+        if (model->pieces[i].kind == SEA_WORD_CONTROL || model->pieces[i].kind == SEA_WORD_UNKNOWN)
             put_added(arena, list, model->pieces[i].text, model->pieces[i].id);
     return put_more(model, dir, arena, list, err);
+}
+
+/* ---- the tokenizer ---- */
+
+static enum sea_status
+make_text(struct model *model, struct sea_err *err)
+{
+    struct sea_tokenizer *tokenizer = model->tokenizer;
+    struct sea_spm_text *spm = &tokenizer->spm;
+    size_t table = (size_t)(model->table.end - model->table.at);
+    unsigned char *kinds = sea_arena_alloc(tokenizer->arena, model->count, 1);
+
+    *spm = model->text;
+    spm->is_legacy = true;
+    spm->unk = (int32_t)model->unk;
+    spm->unk_surface = model->unk_surface ? model->unk_surface : " \xE2\x81\x87 ";
+    spm->kinds = kinds;
+    spm->count = (int32_t)model->count;
+    for (size_t i = 0; i < model->count; i++) {
+        kinds[i] = (unsigned char)model->pieces[i].kind;
+        if (model->pieces[i].kind == SEA_WORD_USER)
+            sea_trie_add(&spm->users, model->pieces[i].text, model->pieces[i].len, (int32_t)i);
+    }
+    tokenizer->is_spm = true;
+    tokenizer->norms[0] = (struct sea_norm){ .kind = SEA_NORM_SPM };
+    tokenizer->norm_count = 1;
+    return table ? sea_charsmap_read(&spm->map, model->table.at, table, tokenizer->arena,
+                                     model->path, err)
+                 : SEA_OK;
+}
+
+static enum sea_status
+make_model(struct model *model, struct sea_err *err)
+{
+    struct sea_tokenizer *tokenizer = model->tokenizer;
+    struct sea_unigram *unigram = &tokenizer->unigram;
+    struct sea_bpe *bpe = &tokenizer->bpe;
+
+    tokenizer->kind = model->type == 2 ? SEA_MODEL_BPE : SEA_MODEL_UNIGRAM;
+    bpe->vocab = unigram->vocab = &tokenizer->vocab;
+    bpe->suffix = "";
+    bpe->unk = unigram->unk = (int32_t)model->unk;
+    bpe->byte_fallback = unigram->byte_fallback = model->byte_fallback;
+    sea_model_find_bytes(&tokenizer->vocab, false, bpe->bytes);
+    for (int b = 0; b < 256 && model->byte_fallback; b++)
+        if (bpe->bytes[b] < 0)
+            return sea_fail(err, SEA_E_FORMAT, "\"%s\": byte_fallback is set, the piece <0x%02X> is "
+                                               "missing", model->path, (unsigned int)b);
+    if (model->type == 2) {
+        make_symbols(model);
+        make_merges(model);
+        return SEA_OK;
+    }
+    memcpy(unigram->bytes, bpe->bytes, sizeof(bpe->bytes));
+    unigram->count = (int32_t)model->count;
+    unigram->is_float = true;
+    unigram->scores = sea_xcalloc(model->count, sizeof(*unigram->scores));
+    unigram->kinds = sea_xcalloc(model->count, 1);
+    for (size_t i = 0; i < model->count; i++) {
+        unigram->scores[i] = (double)model->pieces[i].score;
+        unigram->kinds[i] = (unsigned char)model->pieces[i].kind;
+    }
+    sea_unigram_ready(unigram);
+    return SEA_OK;
 }
 
 enum sea_status
 sea_spm_read(struct sea_tokenizer *tokenizer, const char *path, const char *dir,
              struct sea_arena *arena, struct sea_node **out, struct sea_err *err)
 {
-    struct model model = { .tokenizer = tokenizer, .path = path, .type = 1, .bos = 1,
-                           .add_prefix = true, .strips = true };
+    struct model model = { .tokenizer = tokenizer, .path = path, .type = 1, .bos = 1, .eos = 2 };
     enum sea_status status;
     struct sea_buf bytes;
     struct proto proto;
 
+    model.text = (struct sea_spm_text){ .add_prefix = true, .strips = true, .escapes = true };
     sea_buf_init(&bytes, MODEL_BYTES_MAX);
     status = sea_file_read(path, &bytes, err);
     if (status)
@@ -322,18 +503,16 @@ sea_spm_read(struct sea_tokenizer *tokenizer, const char *path, const char *dir,
     proto = (struct proto){ .at = (const unsigned char *)bytes.data };
     proto.end = proto.at + bytes.len;
     status = read_model(&model, proto, err);
-    if (status)
-        goto out;
-    tokenizer->bpe.vocab = &tokenizer->vocab;
-    tokenizer->bpe.suffix = "";
-    tokenizer->bpe.fuse_unk = true;
-    tokenizer->bpe.byte_fallback = model.byte_fallback;
-    tokenizer->bpe.unk = model.unk >= 0 && model.unk < (int64_t)model.count ? (int32_t)model.unk
-                                                                            : -1;
-    make_merges(&model);
-    status = describe(&model, dir, arena, out, err);
+    if (!status)
+        status = make_text(&model, err);
+    if (!status)
+        status = make_model(&model, err);
+    if (!status)
+        status = describe(&model, dir, arena, out, err);
     if (!status && model.bos >= 0 && model.bos < (int64_t)model.count)
         sea_ids_add(&tokenizer->prefix, (int32_t)model.bos);
+    if (!status && model.eos >= 0 && model.eos < (int64_t)model.count)
+        tokenizer->ids.eos = (int32_t)model.eos;
 out:
     free(model.pieces);
     sea_buf_release(&bytes);

@@ -17,8 +17,8 @@ refuse(struct reader *reader, const char *what, const char *name)
 {
     sea_fail(reader->err, SEA_E_FORMAT, "\"%s\": %s \"%s\" is not supported", reader->path, what,
              name);
-    sea_hint(reader->err, "Supported are byte-level BPE (GPT-2, Llama 3, Qwen, CLIP) and BPE with "
-                          "byte fallback (Llama 2, Gemma).");
+    sea_hint(reader->err, "Supported is what byte-level BPE (GPT-2, Llama 3, Qwen, CLIP), BPE with "
+                          "byte fallback (Llama 2, Gemma) and Unigram (T5, SigLIP) need.");
     return reader->err->status;
 }
 
@@ -85,6 +85,25 @@ read_list(struct reader *reader, const struct sea_node *node, const char *key,
 /* ---- normalizers ---- */
 
 static enum sea_status
+read_charsmap(struct reader *reader, const struct sea_node *node, struct sea_norm *norm)
+{
+    const struct sea_node *text = sea_node_get(node, "precompiled_charsmap");
+    unsigned char *bytes;
+    size_t len;
+
+    if (!text || text->kind != SEA_NODE_STRING)
+        return sea_fail(reader->err, SEA_E_FORMAT, "\"%s\": the normalizer \"Precompiled\" has no "
+                                                   "\"precompiled_charsmap\"", reader->path);
+    bytes = sea_arena_alloc(reader->tokenizer->arena, text->text_len + 4, 1);
+    if (!sea_base64_read(text->text, text->text_len, bytes, &len))
+        return sea_fail(reader->err, SEA_E_FORMAT, "\"%s\": \"precompiled_charsmap\" is no base64",
+                        reader->path);
+    norm->kind = SEA_NORM_CHARSMAP;
+    return sea_charsmap_read(&norm->map, bytes, len, reader->tokenizer->arena, reader->path,
+                             reader->err);
+}
+
+static enum sea_status
 read_norm(struct reader *reader, const struct sea_node *node)
 {
     static const char *const forms[] = { [SEA_FORM_NFC] = "NFC", [SEA_FORM_NFD] = "NFD",
@@ -110,6 +129,13 @@ read_norm(struct reader *reader, const struct sea_node *node)
         norm.kind = SEA_NORM_REPLACE;
         norm.text = keep_text(reader, sea_node_get(node, "content"), "", &norm.len);
         if (read_pattern(reader, sea_node_get(node, "pattern"), &norm.regex))
+            return reader->err->status;
+    } else if (!strcmp(type, "StripAccents")) {
+        norm.kind = SEA_NORM_ACCENTS;
+    } else if (!strcmp(type, "Nmt")) {
+        norm.kind = SEA_NORM_NMT;
+    } else if (!strcmp(type, "Precompiled")) {
+        if (read_charsmap(reader, node, &norm))
             return reader->err->status;
     } else {
         norm.kind = SEA_NORM_FORM;
@@ -148,24 +174,52 @@ add_split(struct reader *reader, const char *pattern, bool literal,
 }
 
 static enum sea_status
-read_split(struct reader *reader, const struct sea_node *node)
+add_hand(struct reader *reader, enum sea_hand hand, enum sea_split_behavior behavior, bool invert)
+{
+    struct sea_pre pre = { .kind = SEA_PRE_SPLIT, .behavior = behavior, .invert = invert };
+
+    pre.regex = sea_regex_by_hand(hand);
+    sea_arena_on_reset(reader->tokenizer->arena, drop_regex, pre.regex);
+    return add_pre(reader, pre);
+}
+
+static enum sea_status
+read_behavior(struct reader *reader, const struct sea_node *node, const char *fallback,
+              enum sea_split_behavior *out)
 {
     static const char *const names[] = {
         [SEA_SPLIT_REMOVED] = "Removed", [SEA_SPLIT_ISOLATED] = "Isolated",
         [SEA_SPLIT_WITH_PREVIOUS] = "MergedWithPrevious",
         [SEA_SPLIT_WITH_NEXT] = "MergedWithNext", [SEA_SPLIT_CONTIGUOUS] = "Contiguous",
     };
-    const char *behavior = sea_node_text(sea_node_get(node, "behavior"), "(none)");
+    const char *behavior = sea_node_text(sea_node_get(node, "behavior"), fallback);
+    int at = 0;
+
+    while (at <= SEA_SPLIT_CONTIGUOUS && strcmp(behavior, names[at]) != 0)
+        at++;
+    *out = (enum sea_split_behavior)at;
+    return at > SEA_SPLIT_CONTIGUOUS ? refuse(reader, "behavior of Split,", behavior) : SEA_OK;
+}
+
+static enum sea_status
+read_split(struct reader *reader, const struct sea_node *node)
+{
     struct sea_pre pre = { .kind = SEA_PRE_SPLIT };
-    enum sea_status status;
+    enum sea_status status = read_behavior(reader, node, "(none)", &pre.behavior);
 
     pre.invert = sea_node_bool(sea_node_get(node, "invert"), false);
-    while (pre.behavior <= SEA_SPLIT_CONTIGUOUS && strcmp(behavior, names[pre.behavior]) != 0)
-        pre.behavior++;
-    if (pre.behavior > SEA_SPLIT_CONTIGUOUS)
-        return refuse(reader, "behavior of Split,", behavior);
-    status = read_pattern(reader, sea_node_get(node, "pattern"), &pre.regex);
+    if (!status)
+        status = read_pattern(reader, sea_node_get(node, "pattern"), &pre.regex);
     return status ? status : add_pre(reader, pre);
+}
+
+static enum sea_status
+read_punctuation(struct reader *reader, const struct sea_node *node)
+{
+    enum sea_split_behavior behavior;
+    enum sea_status status = read_behavior(reader, node, "Isolated", &behavior);
+
+    return status ? status : add_hand(reader, SEA_HAND_PUNCTUATION, behavior, false);
 }
 
 static enum sea_status
@@ -232,13 +286,19 @@ read_pre(struct reader *reader, const struct sea_node *node)
     if (!strcmp(type, "Split"))
         return read_split(reader, node);
     if (!strcmp(type, "Digits"))
-        return add_split(reader, "\\p{N}", false,
-                         sea_node_bool(sea_node_get(node, "individual_digits"), false)
-                             ? SEA_SPLIT_ISOLATED : SEA_SPLIT_CONTIGUOUS, false);
+        return add_hand(reader, SEA_HAND_DIGIT,
+                        sea_node_bool(sea_node_get(node, "individual_digits"), false)
+                            ? SEA_SPLIT_ISOLATED : SEA_SPLIT_CONTIGUOUS, false);
     if (!strcmp(type, "Whitespace"))
-        return add_split(reader, "\\w+|[^\\w\\s]+", false, SEA_SPLIT_REMOVED, true);
+        return add_hand(reader, SEA_HAND_WORDS, SEA_SPLIT_REMOVED, true);
     if (!strcmp(type, "WhitespaceSplit"))
-        return add_split(reader, "\\s", false, SEA_SPLIT_REMOVED, false);
+        return add_hand(reader, SEA_HAND_SPACE, SEA_SPLIT_REMOVED, false);
+    if (!strcmp(type, "Punctuation"))
+        return read_punctuation(reader, node);
+    if (!strcmp(type, "CharDelimiterSplit") &&
+        *sea_node_text(sea_node_get(node, "delimiter"), ""))
+        return add_split(reader, sea_node_text(sea_node_get(node, "delimiter"), ""), true,
+                         SEA_SPLIT_REMOVED, false);
     return refuse(reader, "pre-tokenizer", type);
 }
 
@@ -280,6 +340,10 @@ read_dec(struct reader *reader, const struct sea_node *node)
     } else if (!strcmp(type, "BPEDecoder")) {
         dec.kind = SEA_DEC_SUFFIX;
         dec.text = keep_text(reader, sea_node_get(node, "suffix"), "</w>", &dec.len);
+    } else if (!strcmp(type, "WordPiece")) {
+        dec.kind = SEA_DEC_WORDPIECE;
+        dec.text = keep_text(reader, sea_node_get(node, "prefix"), "##", &dec.len);
+        dec.cleans = sea_node_bool(sea_node_get(node, "cleanup"), true);
     } else {
         return refuse(reader, "decoder", type);
     }

@@ -60,6 +60,14 @@ swap_words(struct sea_work *work)
 
 /* ---- normalizers: work->text to work->other ---- */
 
+static size_t
+first_len(const struct sea_buf *text)
+{
+    uint32_t code;
+
+    return text->len ? sea_utf8_next(text->data, text->len, &code) : 0;
+}
+
 static enum sea_status
 replace(const struct sea_norm *norm, struct sea_work *work, struct sea_err *err)
 {
@@ -69,6 +77,8 @@ replace(const struct sea_norm *norm, struct sea_work *work, struct sea_err *err)
 
     work->matches.count = 0;
     status = sea_regex_find(norm->regex, text->data, text->len, &work->matches, err);
+    if (work->matches.count && !work->matches.list[0].at)
+        work->lost_front |= !norm->len || work->matches.list[0].end > first_len(text);
     for (size_t i = 0; i < work->matches.count && !status; i++) {
         struct sea_span span = work->matches.list[i];
 
@@ -103,18 +113,56 @@ strip(const struct sea_norm *norm, struct sea_work *work, struct sea_err *err)
     if (!begun && (norm->left || norm->right))
         return SEA_OK;
     from = norm->left ? from : 0;
+    work->lost_front |= from > 0;
     end = norm->right ? end : text->len;
     return sea_buf_append(&work->other, text->data + from, end - from, err);
 }
 
+/* Characters that are left out (StripAccents, Nmt) or become a blank (Nmt). */
 static enum sea_status
-apply(const struct sea_norm *norm, enum sea_piece piece, struct sea_work *work,
-      struct sea_err *err)
+filter(const struct sea_norm *norm, struct sea_work *work, struct sea_err *err)
+{
+    const struct sea_buf *text = &work->text;
+    enum sea_status status = SEA_OK;
+    uint32_t code;
+
+    for (size_t at = 0, n; at < text->len && !status; at += n) {
+        bool blank = false, drop;
+
+        n = sea_utf8_next(text->data + at, text->len - at, &code);
+        if (norm->kind == SEA_NORM_ACCENTS) {
+            drop = sea_unicode_is_accent(code);
+        } else {
+            drop = (code >= 1 && code <= 8) || code == 0xB || (code >= 0xE && code <= 0x1F) ||
+                   code == 0x7F || code == 0x8F || code == 0x9F;
+            blank = (code >= 9 && code <= 0xD) || code == 0x1680 ||
+                    (code >= 0x200B && code <= 0x200F) || code == 0x2028 || code == 0x2029 ||
+                    code == 0x2581 || code == 0xFEFF || code == 0xFFFD;
+        }
+        work->lost_front |= drop && !at;
+        if (!drop)
+            status = blank ? sea_buf_append(&work->other, " ", 1, err)
+                           : sea_buf_append(&work->other, text->data + at, n, err);
+    }
+    return status;
+}
+
+static enum sea_status
+apply(const struct sea_tokenizer *tokenizer, const struct sea_norm *norm, enum sea_piece piece,
+      struct sea_work *work, struct sea_err *err)
 {
     const struct sea_buf *text = &work->text;
     enum sea_status status = SEA_OK;
 
     switch (norm->kind) {
+    case SEA_NORM_SPM:
+        return sea_spm_normalize(&tokenizer->spm, text->data, text->len, piece, &work->other, err);
+    case SEA_NORM_CHARSMAP:
+        return sea_charsmap_apply(norm->map, text->data, text->len, &work->other,
+                                  err);
+    case SEA_NORM_ACCENTS:
+    case SEA_NORM_NMT:
+        return filter(norm, work, err);
     case SEA_NORM_FORM:
         return sea_unicode_normalize(norm->form, text->data, text->len, &work->other, err);
     case SEA_NORM_LOWER:
@@ -138,10 +186,11 @@ sea_text_normalize(const struct sea_tokenizer *tokenizer, const char *text, size
     enum sea_status status;
 
     sea_buf_clear(&work->text);
+    work->lost_front = false;
     status = sea_buf_append(&work->text, text, len, err);
     for (size_t i = 0; i < tokenizer->norm_count && !status; i++) {
         sea_buf_clear(&work->other);
-        status = apply(&tokenizer->norms[i], piece, work, err);
+        status = apply(tokenizer, &tokenizer->norms[i], piece, work, err);
         swap_text(work);
     }
     return status;
@@ -268,7 +317,9 @@ rewrite_words(const struct sea_pre *pre, struct sea_work *work, enum sea_piece p
     sea_buf_clear(&work->other);
     for (size_t i = 0; i < work->words.count && !status; i++) {
         at = work->other.len;
-        if (wants_front(pre, work->text.data, work->words.list[i], i == 0, piece))
+        if (wants_front(pre, work->text.data, work->words.list[i], i == 0,
+                        work->lost_front && piece == SEA_PIECE_FIRST ? SEA_PIECE_AFTER_SPECIAL
+                                                                     : piece))
             status = sea_buf_append(&work->other, front, strlen(front), err);
         if (!status)
             status = copy_word(pre, work->words.list[i], work, err);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* utf8proc stays inside this file. */
+/* UTF-8 and classes of characters: utf8proc's (Unicode 15), and what is newer than that in
+ * tokenizer_tables.c. */
 #include "engine/tokenizer_int.h"
 
 #include <stdlib.h>
@@ -48,79 +49,109 @@ sea_utf8_check(const char *text, size_t len)
     return len;
 }
 
+/* ---- classes ---- */
+
+bool
+sea_codes_hold(const struct sea_codes *list, size_t count, uint32_t code)
+{
+    size_t low = 0, high = count;
+
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+
+        if (code > list[middle].last)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < count && code >= list[low].first;
+}
+
+const char *
+sea_unicode_category(uint32_t code)
+{
+    size_t low = 0, high = sea_new_categories_count;
+
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+
+        if (code > sea_new_categories[middle].last)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    if (low < sea_new_categories_count && code >= sea_new_categories[low].first)
+        return sea_new_categories[low].name;
+    return utf8proc_category_string((utf8proc_int32_t)code);
+}
+
 bool
 sea_unicode_is_space(uint32_t code)
 {
-    utf8proc_category_t category;
-
     if (code < 0x80)
         return (code >= 9 && code <= 13) || code == ' ';
-    category = utf8proc_category((utf8proc_int32_t)code);
-    return code == 0x85 || category == UTF8PROC_CATEGORY_ZS ||
-           category == UTF8PROC_CATEGORY_ZL || category == UTF8PROC_CATEGORY_ZP;
+    return code == 0x85 || (code >= 0xA0 && sea_unicode_category(code)[0] == 'Z');
 }
 
 bool
 sea_unicode_is_word(uint32_t code)
 {
-    switch (utf8proc_category((utf8proc_int32_t)code)) {
-    case UTF8PROC_CATEGORY_LU: case UTF8PROC_CATEGORY_LL: case UTF8PROC_CATEGORY_LT:
-    case UTF8PROC_CATEGORY_LM: case UTF8PROC_CATEGORY_LO: case UTF8PROC_CATEGORY_MN:
-    case UTF8PROC_CATEGORY_MC: case UTF8PROC_CATEGORY_ME: case UTF8PROC_CATEGORY_ND:
-    case UTF8PROC_CATEGORY_NL: case UTF8PROC_CATEGORY_PC:
+    const char *category = sea_unicode_category(code);
+
+    if (*category == 'L' || *category == 'M' || !strcmp(category, "Nd") ||
+        !strcmp(category, "Nl") || !strcmp(category, "Pc"))
         return true;
-    default:
+    return code == 0x200C || code == 0x200D || (code >= 0x24B6 && code <= 0x24E9) ||
+           (code >= 0x1F130 && code <= 0x1F149) || (code >= 0x1F150 && code <= 0x1F169) ||
+           (code >= 0x1F170 && code <= 0x1F189);
+}
+
+bool
+sea_unicode_is_punctuation(uint32_t code)
+{
+    if (code < 0x80)
+        return code > ' ' && code < 0x7F && !((code | 32) >= 'a' && (code | 32) <= 'z') &&
+               !(code >= '0' && code <= '9');
+    if (code == 0x166D || code == 0x111C9)
+        return true;
+    return utf8proc_category_string((utf8proc_int32_t)code)[0] == 'P' &&
+           !sea_codes_hold(sea_no_punctuation, sea_no_punctuation_count, code);
+}
+
+bool
+sea_unicode_is_accent(uint32_t code)
+{
+    if (code < 0x300)
         return false;
-    }
+    return (utf8proc_category_string((utf8proc_int32_t)code)[0] == 'M' || code == 0x1CF2 ||
+            code == 0x1CF3) && !sea_codes_hold(sea_no_accent, sea_no_accent_count, code);
 }
 
-enum sea_status
-sea_unicode_normalize(enum sea_unicode_form form, const char *text, size_t len,
-                      struct sea_buf *out, struct sea_err *err)
+/* ---- classes of the two patterns that are split by hand ---- */
+
+static unsigned char classes[SEA_CLASS_CODES];
+static pthread_once_t classes_once = PTHREAD_ONCE_INIT;
+
+static void
+make_classes(void)
 {
-    static const utf8proc_option_t options[] = {
-        [SEA_FORM_NFC] = UTF8PROC_STABLE | UTF8PROC_COMPOSE,
-        [SEA_FORM_NFD] = UTF8PROC_STABLE | UTF8PROC_DECOMPOSE,
-        [SEA_FORM_NFKC] = UTF8PROC_STABLE | UTF8PROC_COMPOSE | UTF8PROC_COMPAT,
-        [SEA_FORM_NFKD] = UTF8PROC_STABLE | UTF8PROC_DECOMPOSE | UTF8PROC_COMPAT,
-    };
-    utf8proc_uint8_t *mapped = NULL;
-    enum sea_status status;
-    utf8proc_ssize_t n;
-    size_t plain = 0;
+    for (uint32_t code = 0; code < SEA_CLASS_CODES; code++) {
+        char first = sea_unicode_category(code)[0];
 
-    while (plain < len && (unsigned char)text[plain] < 0x80)
-        plain++;
-    if (plain == len)           /* ASCII is its own normal form */
-        return sea_buf_append(out, text, len, err);
-    n = utf8proc_map((const utf8proc_uint8_t *)text, (utf8proc_ssize_t)len, &mapped,
-                     options[form]);
-    if (n < 0)
-        return sea_fail(err, SEA_E_FORMAT, "could not normalise text: %s", utf8proc_errmsg(n));
-    status = sea_buf_append(out, mapped, (size_t)n, err);
-    free(mapped);
-    return status;
-}
-
-enum sea_status
-sea_unicode_lower(const char *text, size_t len, struct sea_buf *out, struct sea_err *err)
-{
-    enum sea_status status = SEA_OK;
-    size_t at = 0, n;
-    uint32_t code;
-    char put[4];
-
-    while (at < len && !status) {
-        at += sea_utf8_next(text + at, len - at, &code);
-        if (code == 0x130) {    /* the one character that becomes two */
-            status = sea_buf_append(out, "i\xCC\x87", 3, err);
-            continue;
-        }
-        n = sea_utf8_put(put, (uint32_t)utf8proc_tolower((utf8proc_int32_t)code));
-        status = sea_buf_append(out, put, n, err);
+        classes[code] = first == 'L' ? SEA_CLASS_LETTER : first == 'N' ? SEA_CLASS_NUMBER :
+                        sea_unicode_is_space(code) ? SEA_CLASS_SPACE : SEA_CLASS_OTHER;
     }
-    return status;
+    classes['\r'] = classes['\n'] = SEA_CLASS_LINE;
 }
+
+const unsigned char *
+sea_unicode_classes(void)
+{
+    pthread_once(&classes_once, make_classes);
+    return classes;
+}
+
+/* ---- GPT-2's bytes ---- */
 
 static bool
 is_visible(unsigned int byte)
@@ -151,4 +182,11 @@ sea_byte_of_char(uint32_t code)
     if (code <= 0x142)          /* 127 .. 160 */
         return (int)(code - 0x121 + 127);
     return code == 0x143 ? 173 : -1;
+}
+
+int
+sea_hex_digit(char c)
+{
+    return c >= '0' && c <= '9' ? c - '0' : c >= 'A' && c <= 'F' ? c - 'A' + 10 :
+           c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }

@@ -3,33 +3,36 @@
 
 #include <math.h>
 
+#include "engine/sea_lora.h"
+
 enum sea_status
 sea_linear(const struct sea_stack *stack, int64_t weight, int64_t bias, const float *x,
            float *y, int64_t R, int64_t in, int64_t out, bool add, struct sea_err *err)
 {
+    const struct sea_weight matrix = sea_params_matrix(stack->params, weight);
     const struct sea_op_gemm gemm = {
-        .a = x, .lda = in,
-        .b = sea_weight_at(stack, weight), .ldb = in, .trans_b = 1,
-        .c = y, .ldc = out, .bias = sea_weight_at(stack, bias),
+        .a = x, .lda = in, .b = matrix.data, .b_type = matrix.type, .ldb = in, .trans_b = 1,
+        .c = y, .ldc = out, .bias = sea_params_vector(stack->params, bias),
         .M = R, .N = out, .K = in, .accumulate = add, .alpha = 1.0f,
     };
+    enum sea_status status = sea_run(stack->params->device, err, gemm, &gemm);
 
-    return sea_run(stack->params->device, err, gemm, &gemm);
+    if (!status && stack->lora)
+        status = sea_lora_forward(stack->lora, weight, x, y, R, in, out, err);
+    return status;
 }
 
 enum sea_status
-sea_block_norm(const struct sea_stack *stack, int64_t layer, int which, const float *x,
+sea_stack_norm(const struct sea_stack *stack, int64_t weight, int64_t bias, const float *x,
                float *y, float *mean, float *rstd, int64_t R, struct sea_err *err)
 {
     const struct sea_block_desc *desc = &stack->desc;
-    const struct sea_block_offsets *at = &stack->blocks[layer];
-    const float *gamma = sea_weight_at(stack, which == 1 ? at->norm1 : at->norm2);
+    const float *gamma = sea_params_vector(stack->params, weight);
 
     if (desc->norm == SEA_NORM_LAYER) {
         const struct sea_op_layernorm norm = {
-            .x = x, .gamma = gamma, .y = y, .mean = mean, .rstd = rstd,
-            .beta = sea_weight_at(stack, which == 1 ? at->norm1_bias : at->norm2_bias),
-            .R = R, .C = desc->D, .eps = desc->eps,
+            .x = x, .gamma = gamma, .beta = sea_params_vector(stack->params, bias), .y = y,
+            .mean = mean, .rstd = rstd, .R = R, .C = desc->D, .eps = desc->eps,
         };
 
         return sea_run(stack->params->device, err, layernorm, &norm);
@@ -40,6 +43,63 @@ sea_block_norm(const struct sea_stack *stack, int64_t layer, int which, const fl
     };
 
     return sea_run(stack->params->device, err, rmsnorm, &norm);
+}
+
+enum sea_status
+sea_block_norm(const struct sea_stack *stack, int64_t layer, enum sea_block_norm which,
+               const float *x, float *y, struct sea_kept *kept, int64_t R,
+               struct sea_err *err)
+{
+    int64_t weight, bias;
+
+    sea_block_norm_at(&stack->blocks[layer], which, &weight, &bias);
+    return sea_stack_norm(stack, weight, bias, x, y, kept ? kept->mean[which] : NULL,
+                          kept ? kept->rstd[which] : NULL, R, err);
+}
+
+struct sea_op_attention
+sea_block_attention(const struct sea_stack *stack, int64_t layer)
+{
+    const struct sea_block_desc *desc = &stack->desc;
+
+    return (struct sea_op_attention){
+        .H = desc->H, .K = desc->K, .E = desc->E, .ld_q = sea_block_qkv(desc),
+        .ld_kv = sea_block_qkv(desc), .ld_out = sea_block_heads(desc),
+        .scale = desc->score_scale > 0 ? desc->score_scale : 1.0f / sqrtf((float)desc->E),
+        .causal = desc->causal, .window = sea_windows_at(&desc->windows, layer),
+        .softcap = desc->score_cap,
+    };
+}
+
+/* q and k in place; kept->raw gets what they were. */
+static enum sea_status
+norm_heads(const struct sea_stack *stack, const struct sea_block_offsets *at,
+           const struct sea_kept *kept, int64_t R, struct sea_err *err)
+{
+    const struct sea_block_desc *desc = &stack->desc;
+    const struct sea_device *device = stack->params->device;
+    int64_t qkv = sea_block_qkv(desc);
+    float *k = kept->qkv + sea_block_heads(desc);
+    enum sea_status status = SEA_OK;
+    const struct sea_op_rmsnorm q_norm = {
+        .x = kept->qkv, .y = kept->qkv, .gamma = sea_params_vector(stack->params, at->q_norm),
+        .rstd = kept->q_rstd, .R = R * desc->H, .C = desc->E, .eps = desc->eps,
+        .gamma_add = desc->norm_add, .heads = desc->H, .ld = qkv,
+    };
+    const struct sea_op_rmsnorm k_norm = {
+        .x = k, .y = k, .gamma = sea_params_vector(stack->params, at->k_norm),
+        .rstd = kept->k_rstd, .R = R * desc->K, .C = desc->E, .eps = desc->eps,
+        .gamma_add = desc->norm_add, .heads = desc->K, .ld = qkv,
+    };
+
+    if (kept->raw)
+        status = sea_device_status(device, device->ops->copy(device->dev, kept->raw, kept->qkv,
+                                   (size_t)(R * qkv) * sizeof(float)), "copy", err);
+    if (!status)
+        status = sea_run(device, err, rmsnorm, &q_norm);
+    if (!status)
+        status = sea_run(device, err, rmsnorm, &k_norm);
+    return status;
 }
 
 enum sea_status
@@ -56,12 +116,92 @@ sea_block_start(const struct sea_stack *stack, struct sea_stack_work *work, int6
         .ld = sea_block_qkv(desc),
     };
 
-    status = sea_block_norm(stack, layer, 1, x, work->norm, kept->mean1, kept->rstd1, R, err);
+    status = sea_block_norm(stack, layer, SEA_NORM1, x, work->norm, kept, R, err);
     if (!status)
         status = sea_linear(stack, at->qkv, at->qkv_bias, work->norm, kept->qkv, R, desc->D,
                             sea_block_qkv(desc), false, err);
+    if (!status && desc->head_norms)
+        status = norm_heads(stack, at, kept, R, err);
     if (!status && stack->cos_sin)
         status = sea_run(stack->params->device, err, rope, &rope);
+    return status;
+}
+
+/* x += what is in `part` (R, D), through its norm (SEA_POST1, SEA_POST2) or gain. */
+static enum sea_status
+add_part(const struct sea_stack *stack, struct sea_stack_work *work, int64_t layer,
+         enum sea_block_norm which, float *x, int64_t R, struct sea_err *err)
+{
+    const struct sea_device *device = stack->params->device;
+    const struct sea_block_offsets *at = &stack->blocks[layer];
+    struct sea_kept *kept = &work->kept[layer];
+    const float *part = which == SEA_POST1 ? kept->part1 : kept->part2;
+    enum sea_status status;
+    const struct sea_op_axpby add = {
+        .x = x, .y = work->norm, .out = x, .n = R * stack->desc.D, .a = 1.0f, .b = 1.0f,
+    };
+    const struct sea_op_colscale gain = {
+        .x = part, .base = x, .out = x, .R = R, .C = stack->desc.D,
+        .gain = sea_params_vector(stack->params, which == SEA_POST1 ? at->gain1 : at->gain2),
+    };
+
+    if (stack->desc.gains)
+        return sea_run(device, err, colscale, &gain);
+    status = sea_block_norm(stack, layer, which, part, work->norm, kept, R, err);
+    return status ? status : sea_run(device, err, axpby, &add);
+}
+
+/* Up to the activation. */
+static enum sea_status
+finish_first(const struct sea_stack *stack, struct sea_stack_work *work, int64_t layer,
+             const float *att, float *x, int64_t R, struct sea_err *err)
+{
+    const struct sea_block_desc *desc = &stack->desc;
+    const struct sea_block_offsets *at = &stack->blocks[layer];
+    const struct sea_device *device = stack->params->device;
+    struct sea_kept *kept = &work->kept[layer];
+    bool parts = desc->post_norms || desc->gains;
+    enum sea_status status = SEA_OK;
+    const struct sea_op_act act = {
+        .x = kept->pre, .y = work->act, .R = R, .C = desc->F, .act = desc->act,
+        .gated = desc->gated,
+    };
+
+    /* Packing used work->norm; x is still the block's input. */
+    if (desc->parallel && att == work->att_live)
+        status = sea_block_norm(stack, layer, SEA_NORM1, x, work->norm, NULL, R, err);
+    if (!status)
+        status = sea_linear(stack, at->o, at->o_bias, att, parts ? kept->part1 : x, R,
+                            sea_block_heads(desc), desc->D, !parts, err);
+    if (!status && parts)
+        status = add_part(stack, work, layer, SEA_POST1, x, R, err);
+    if (!status && kept->h)
+        status = sea_device_status(device, device->ops->copy(device->dev, kept->h, x,
+                                   (size_t)(R * desc->D) * sizeof(float)), "copy", err);
+    if (!status && !desc->parallel)
+        status = sea_block_norm(stack, layer, SEA_NORM2, x, work->norm, kept, R, err);
+    if (!status)
+        status = sea_linear(stack, at->up, at->up_bias, work->norm, kept->pre, R, desc->D,
+                            sea_block_up(desc), false, err);
+    if (!status)
+        status = sea_run(device, err, act, &act);
+    return status;
+}
+
+/* The product down, and what follows it. */
+static enum sea_status
+finish_last(const struct sea_stack *stack, struct sea_stack_work *work, int64_t layer,
+            float *x, int64_t R, struct sea_err *err)
+{
+    const struct sea_block_desc *desc = &stack->desc;
+    const struct sea_block_offsets *at = &stack->blocks[layer];
+    bool parts = desc->post_norms || desc->gains;
+    enum sea_status status;
+
+    status = sea_linear(stack, at->down, at->down_bias, work->act,
+                        parts ? work->kept[layer].part2 : x, R, desc->F, desc->D, !parts, err);
+    if (!status && parts)
+        status = add_part(stack, work, layer, SEA_POST2, x, R, err);
     return status;
 }
 
@@ -69,33 +209,9 @@ enum sea_status
 sea_block_finish(const struct sea_stack *stack, struct sea_stack_work *work, int64_t layer,
                  const float *att, float *x, int64_t R, struct sea_err *err)
 {
-    const struct sea_block_desc *desc = &stack->desc;
-    const struct sea_block_offsets *at = &stack->blocks[layer];
-    const struct sea_device *device = stack->params->device;
-    struct sea_kept *kept = &work->kept[layer];
-    enum sea_status status;
-    const struct sea_op_act act = {
-        .x = kept->pre, .y = work->act, .R = R, .C = desc->F, .act = desc->act,
-        .gated = desc->gated,
-    };
+    enum sea_status status = finish_first(stack, work, layer, att, x, R, err);
 
-    status = sea_linear(stack, at->o, at->o_bias, att, x, R, sea_block_heads(desc), desc->D,
-                        true, err);
-    if (!status && kept->h)
-        status = sea_device_status(device, device->ops->copy(device->dev, kept->h, x,
-                                   (size_t)(R * desc->D) * sizeof(float)), "copy", err);
-    if (!status)
-        status = sea_block_norm(stack, layer, 2, x, work->norm, kept->mean2, kept->rstd2, R,
-                                err);
-    if (!status)
-        status = sea_linear(stack, at->up, at->up_bias, work->norm, kept->pre, R, desc->D,
-                            sea_block_up(desc), false, err);
-    if (!status)
-        status = sea_run(device, err, act, &act);
-    if (!status)
-        status = sea_linear(stack, at->down, at->down_bias, work->act, x, R, desc->F,
-                            desc->D, true, err);
-    return status;
+    return status ? status : finish_last(stack, work, layer, x, R, err);
 }
 
 enum sea_status
@@ -130,17 +246,40 @@ attend(struct sea_stack_work *work, const struct sea_segments *segments, int64_t
 {
     const struct sea_block_desc *desc = &work->stack->desc;
     const struct sea_kept *kept = &work->kept[layer];
-    int64_t heads = sea_block_heads(desc), keys = sea_block_keys(desc);
-    const struct sea_op_attention attention = {
-        .q = kept->qkv, .k = kept->qkv + heads, .v = kept->qkv + heads + keys,
-        .out = kept->att, .lse = kept->lse,
-        .q_start = segments->start, .k_start = segments->start, .k_len = work->k_len,
-        .S = segments->count, .H = desc->H, .K = desc->K, .E = desc->E,
-        .ld_q = sea_block_qkv(desc), .ld_kv = sea_block_qkv(desc), .ld_out = heads,
-        .scale = 1.0f / sqrtf((float)desc->E), .causal = desc->causal,
-    };
+    struct sea_op_attention attention = sea_block_attention(work->stack, layer);
 
+    attention.q = kept->qkv;
+    attention.k = kept->qkv + sea_block_heads(desc);
+    attention.v = attention.k + sea_block_keys(desc);
+    attention.out = kept->att;
+    attention.lse = kept->lse;
+    attention.q_start = attention.k_start = segments->start;
+    attention.k_len = work->k_len;
+    attention.S = segments->count;
     return sea_run(work->stack->params->device, err, attention, &attention);
+}
+
+enum sea_status
+sea_block_redo(const struct sea_stack *stack, struct sea_stack_work *work, int64_t layer,
+               const struct sea_segments *segments, struct sea_err *err)
+{
+    const struct sea_device *device = stack->params->device;
+    const struct sea_kept *kept = &work->kept[layer];
+    int64_t R = segments->rows;
+    enum sea_status status;
+
+    status = sea_device_status(device, device->ops->copy(device->dev, work->redo, kept->x,
+                               (size_t)(R * stack->desc.D) * sizeof(float)), "copy", err);
+    if (!status)
+        status = sea_block_start(stack, work, layer, work->redo, segments->pos, R, err);
+    if (!status)
+        status = attend(work, segments, layer, err);
+    if (!status)
+        status = finish_first(stack, work, layer, kept->att, work->redo, R, err);
+    /* The product down is read by the backward only before a norm or a gain. */
+    if (!status && kept->part2)
+        status = finish_last(stack, work, layer, work->redo, R, err);
+    return status;
 }
 
 enum sea_status

@@ -43,19 +43,33 @@ twin_linear(const double *w, const double *b, const double *x, double *y, int64_
     }
 }
 
+/* y may be x; width: D, or E for a head. */
+static void
+twin_norm_of(const struct sea_block_desc *desc, int64_t width, const double *gamma,
+             const double *beta, const double *x, double *y)
+{
+    double mean = 0.0, square = 0.0;
+
+    for (int64_t d = 0; d < width && desc->norm == SEA_NORM_LAYER; d++)
+        mean += x[d] / (double)width;
+    for (int64_t d = 0; d < width; d++)
+        square += (x[d] - mean) * (x[d] - mean) / (double)width;
+    for (int64_t d = 0; d < width; d++)
+        y[d] = (x[d] - mean) / sqrt(square + (double)desc->eps) *
+               (gamma[d] + (double)desc->norm_add) + (beta ? beta[d] : 0.0);
+}
+
 static void
 twin_norm(const struct sea_block_desc *desc, const double *gamma, const double *beta,
           const double *x, double *y)
 {
-    double mean = 0.0, square = 0.0;
+    twin_norm_of(desc, desc->D, gamma, beta, x, y);
+}
 
-    for (int64_t d = 0; d < desc->D && desc->norm == SEA_NORM_LAYER; d++)
-        mean += x[d] / (double)desc->D;
-    for (int64_t d = 0; d < desc->D; d++)
-        square += (x[d] - mean) * (x[d] - mean) / (double)desc->D;
-    for (int64_t d = 0; d < desc->D; d++)
-        y[d] = (x[d] - mean) / sqrt(square + (double)desc->eps) *
-               (gamma[d] + (double)desc->norm_add) + (beta ? beta[d] : 0.0);
+static double
+twin_cap(double x, double cap)
+{
+    return cap > 0 ? cap * tanh(x / cap) : x;
 }
 
 static double
@@ -74,6 +88,22 @@ twin_act(enum sea_act act, double x)
     return 0.0;
 }
 
+/* Llama 3: blended between the frequency and its share, by the length of its wave. */
+static double
+twin_frequency(const struct sea_block_desc *desc, int64_t i)
+{
+    const struct sea_rope_scaling *s = &desc->rope_scaling;
+    double plain = pow(desc->rope_theta, -2.0 * (double)i / (double)desc->rope_dims), t;
+
+    if (s->kind == SEA_ROPE_PLAIN)
+        return plain;
+    if (s->kind == SEA_ROPE_LINEAR)
+        return plain / s->factor;
+    t = ((double)s->original * plain / (2 * acos(-1.0)) - s->low) / (s->high - s->low);
+    t = fmin(fmax(t, 0.0), 1.0);
+    return (1 - t) * plain / s->factor + t * plain;
+}
+
 static void
 twin_rotate(const struct sea_block_desc *desc, double *x, int64_t heads, int32_t pos)
 {
@@ -81,8 +111,7 @@ twin_rotate(const struct sea_block_desc *desc, double *x, int64_t heads, int32_t
 
     for (int64_t h = 0; h < heads && desc->rope_theta > 0; h++)
         for (int64_t i = 0; i < half; i++) {
-            double angle = (double)pos * pow(desc->rope_theta, -2.0 * (double)i /
-                                             (double)desc->rope_dims);
+            double angle = (double)pos * twin_frequency(desc, i);
             double *a = x + h * desc->E + i, *b = a + half, a0 = *a, b0 = *b;
 
             *a = a0 * cos(angle) - b0 * sin(angle);
@@ -92,9 +121,12 @@ twin_rotate(const struct sea_block_desc *desc, double *x, int64_t heads, int32_t
 
 /* One segment's attention: qkv (n, (H + 2K)E) -> out (n, HE). */
 static void
-twin_attend(const struct sea_block_desc *desc, const double *qkv, double *out, int64_t n)
+twin_attend(const struct sea_block_desc *desc, int64_t layer, const double *qkv, double *out,
+            int64_t n)
 {
-    int64_t E = desc->E, ld = (desc->H + 2 * desc->K) * E, HE = desc->H * E;
+    int64_t E = desc->E, ld = (desc->H + 2 * desc->K) * E, HE = desc->H * E, first;
+    int64_t window = sea_windows_at(&desc->windows, layer);
+    double scale = desc->score_scale > 0 ? (double)desc->score_scale : 1 / sqrt((double)E);
     double *p = calloc((size_t)n, sizeof(*p));
 
     for (int64_t i = 0; i < n; i++)
@@ -103,17 +135,19 @@ twin_attend(const struct sea_block_desc *desc, const double *qkv, double *out, i
             const double *k = qkv + HE + kh * E, *v = k + desc->K * E;
             double most = -1e300, total = 0.0;
 
-            for (int64_t j = 0; j < seen; j++) {
+            first = window && seen > window ? seen - window : 0;
+            for (int64_t j = first; j < seen; j++) {
                 p[j] = 0.0;
                 for (int64_t e = 0; e < E; e++)
-                    p[j] += qkv[i * ld + h * E + e] * k[j * ld + e] / sqrt((double)E);
+                    p[j] += qkv[i * ld + h * E + e] * k[j * ld + e] * scale;
+                p[j] = twin_cap(p[j], (double)desc->score_cap);
                 most = p[j] > most ? p[j] : most;
             }
-            for (int64_t j = 0; j < seen; j++)
+            for (int64_t j = first; j < seen; j++)
                 total += p[j] = exp(p[j] - most);
             for (int64_t e = 0; e < E; e++) {
                 out[i * HE + h * E + e] = 0.0;
-                for (int64_t j = 0; j < seen; j++)
+                for (int64_t j = first; j < seen; j++)
                     out[i * HE + h * E + e] += p[j] / total * v[j * ld + e];
             }
         }
@@ -126,46 +160,72 @@ twin_at(const double *w, int64_t offset)
     return offset < 0 ? NULL : w + offset;
 }
 
+/* x += part, through its norm or gain. */
+static void
+twin_add(const struct sea_block_desc *desc, const double *w, int64_t post, int64_t post_bias,
+         int64_t gain, double *part, double *x)
+{
+    if (desc->post_norms)
+        twin_norm(desc, w + post, twin_at(w, post_bias), part, part);
+    for (int64_t d = 0; d < desc->D; d++)
+        x[d] += part[d] * (desc->gains ? w[gain + d] : 1.0);
+}
+
+/* The feed-forward part of one row. */
+static void
+twin_feed_forward(const struct sea_block_desc *desc, const double *w,
+                  const struct sea_block_offsets *at, const double *norm, double *row)
+{
+    int64_t F = desc->F, up = desc->gated ? 2 * F : F;
+    double *pre = calloc((size_t)up, sizeof(double));
+
+    twin_linear(w + at->up, twin_at(w, at->up_bias), norm, pre, desc->D, up);
+    for (int64_t f = 0; f < F; f++)
+        pre[f] = twin_act(desc->act, pre[f]) * (desc->gated ? pre[F + f] : 1.0);
+    twin_linear(w + at->down, twin_at(w, at->down_bias), pre, row, F, desc->D);
+    free(pre);
+}
+
 /* One segment of n rows through the first `layers` blocks (0: all). */
 static void
 twin_segment(const struct sea_stack *stack, const double *w, int64_t layers, double *x,
              int64_t n)
 {
     const struct sea_block_desc *desc = &stack->desc;
-    int64_t D = desc->D, F = desc->F, HE = desc->H * desc->E;
-    int64_t ld = (desc->H + 2 * desc->K) * desc->E, up = desc->gated ? 2 * F : F;
-    double *norm = calloc((size_t)D, sizeof(double)), *row = calloc((size_t)D, sizeof(double));
+    int64_t D = desc->D, HE = desc->H * desc->E;
+    int64_t ld = (desc->H + 2 * desc->K) * desc->E;
+    double *norm = calloc((size_t)(n * D), sizeof(double));
+    double *row = calloc((size_t)D, sizeof(double));
     double *qkv = calloc((size_t)(n * ld), sizeof(double));
     double *att = calloc((size_t)(n * HE), sizeof(double));
-    double *pre = calloc((size_t)up, sizeof(double));
 
     for (int64_t l = 0; l < (layers ? layers : desc->layers); l++) {
         const struct sea_block_offsets *at = &stack->blocks[l];
 
         for (int64_t i = 0; i < n; i++) {
-            twin_norm(desc, w + at->norm1, twin_at(w, at->norm1_bias), x + i * D, norm);
-            twin_linear(w + at->qkv, twin_at(w, at->qkv_bias), norm, qkv + i * ld, D, ld);
+            twin_norm(desc, w + at->norm1, twin_at(w, at->norm1_bias), x + i * D, norm + i * D);
+            twin_linear(w + at->qkv, twin_at(w, at->qkv_bias), norm + i * D, qkv + i * ld, D,
+                        ld);
+            for (int64_t h = 0; h < desc->H + desc->K && desc->head_norms; h++)
+                twin_norm_of(desc, desc->E, w + (h < desc->H ? at->q_norm : at->k_norm), NULL,
+                             qkv + i * ld + h * desc->E, qkv + i * ld + h * desc->E);
             twin_rotate(desc, qkv + i * ld, desc->H + desc->K, (int32_t)i);
         }
-        twin_attend(desc, qkv, att, n);
+        twin_attend(desc, l, qkv, att, n);
         for (int64_t i = 0; i < n; i++) {
             twin_linear(w + at->o, twin_at(w, at->o_bias), att + i * HE, row, HE, D);
-            for (int64_t d = 0; d < D; d++)
-                x[i * D + d] += row[d];
-            twin_norm(desc, w + at->norm2, twin_at(w, at->norm2_bias), x + i * D, norm);
-            twin_linear(w + at->up, twin_at(w, at->up_bias), norm, pre, D, up);
-            for (int64_t f = 0; f < F; f++)
-                pre[f] = twin_act(desc->act, pre[f]) * (desc->gated ? pre[F + f] : 1.0);
-            twin_linear(w + at->down, twin_at(w, at->down_bias), pre, row, F, D);
-            for (int64_t d = 0; d < D; d++)
-                x[i * D + d] += row[d];
+            twin_add(desc, w, at->post1, at->post1_bias, at->gain1, row, x + i * D);
+            if (!desc->parallel)
+                twin_norm(desc, w + at->norm2, twin_at(w, at->norm2_bias), x + i * D,
+                          norm + i * D);
+            twin_feed_forward(desc, w, at, norm + i * D, row);
+            twin_add(desc, w, at->post2, at->post2_bias, at->gain2, row, x + i * D);
         }
     }
     free(norm);
     free(row);
     free(qkv);
     free(att);
-    free(pre);
 }
 
 /* Words, scaled as the family does, and given rows (in order) of a batch. */
@@ -174,7 +234,8 @@ twin_embed(const struct sea_lm *lm, const double *w, const struct sea_lm_batch *
            const double *given, double *x)
 {
     int64_t D = lm->desc.D, g = 0;
-    double scale = lm->desc.family == SEA_LM_GEMMA ? (double)sqrtf((float)D) : 1.0;
+    bool scaled = lm->desc.family == SEA_LM_GEMMA || lm->desc.family == SEA_LM_GEMMA2;
+    double scale = scaled ? (double)sqrtf((float)D) : 1.0;
 
     for (int64_t t = 0; t < batch->rows; t++) {
         const double *row = batch->ids[t] < 0 ? given + D * g++
@@ -191,8 +252,11 @@ twin_logits(const struct sea_lm *lm, const double *w, const double *x, double *l
 {
     double *norm = calloc((size_t)lm->desc.D, sizeof(double));
 
-    twin_norm(&lm->stack.desc, w + lm->norm, NULL, x, norm);
-    twin_linear(w + lm->head, NULL, norm, logits, lm->desc.D, lm->desc.vocab);
+    twin_norm(&lm->stack.desc, w + lm->norm, twin_at(w, lm->norm_bias), x, norm);
+    twin_linear(w + lm->head, twin_at(w, lm->head_bias), norm, logits, lm->desc.D,
+                lm->desc.vocab);
+    for (int64_t v = 0; v < lm->desc.vocab; v++)
+        logits[v] = twin_cap(logits[v], (double)lm->desc.final_cap);
     free(norm);
 }
 
@@ -233,22 +297,22 @@ twin_adapter(const struct sea_adapter *adapter, const double *w, const double *f
              int64_t R, double *x)
 {
     double *act = calloc((size_t)adapter->D, sizeof(double));
+    double *wide = calloc((size_t)adapter->D, sizeof(double));
 
     for (int64_t r = 0; r < R; r++) {
         const double *in = features + r * adapter->Dv;
 
-        if (adapter->kind == SEA_ADAPTER_LINEAR) {
-            twin_linear(w + adapter->w1, w + adapter->b1, in, x + r * adapter->D, adapter->Dv,
-                        adapter->D);
-            continue;
+        for (int l = 0; l < adapter->layers; l++) {
+            twin_linear(w + adapter->w[l], w + adapter->b[l], in, wide,
+                        l ? adapter->D : adapter->Dv, adapter->D);
+            for (int64_t d = 0; d < adapter->D; d++)
+                act[d] = twin_act(SEA_ACT_GELU, wide[d]);
+            in = act;
         }
-        twin_linear(w + adapter->w1, w + adapter->b1, in, act, adapter->Dv, adapter->D);
-        for (int64_t d = 0; d < adapter->D; d++)
-            act[d] = twin_act(SEA_ACT_GELU, act[d]);
-        twin_linear(w + adapter->w2, w + adapter->b2, act, x + r * adapter->D, adapter->D,
-                    adapter->D);
+        memcpy(x + r * adapter->D, wide, (size_t)adapter->D * sizeof(double));
     }
     free(act);
+    free(wide);
 }
 
 /*

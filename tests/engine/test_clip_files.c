@@ -151,8 +151,14 @@ bad_folders_are_refused(void)
           "vision_config.hidden_size" },
         { "{\"model_type\": \"clip\", \"vision_config\": {\"hidden_size\": 100}}", "12 heads" },
         { "{\"model_type\": \"clip\", \"vision_config\": {\"hidden_act\": \"sin\"}}", "\"sin\"" },
-        { "{\"model_type\": \"siglip\", \"vision_config\": {\"model_type\": "
+        { "{\"model_type\": \"siglip2\", \"vision_config\": {\"model_type\": "
+          "\"siglip2_vision_model\"}}", "siglip2_vision_model" },
+        { "{\"model_type\": \"clip\", \"vision_config\": {\"model_type\": "
           "\"siglip_vision_model\"}}", "siglip_vision_model" },
+        { "{\"model_type\": \"dinov2_with_registers\"}", "dinov2_with_registers" },
+        { "{\"model_type\": \"dinov2\", \"image_size\": [8, 16]}", "no square" },
+        { "{\"model_type\": \"siglip\", \"vision_config\": {\"hidden_size\": 24}}",
+          "projection_size" },
         { "{\"model_type\": \"clip\", \"vision_config\": {\"image_size\": 8}}", "image_size" },
     };
     struct sea_clip_desc desc;

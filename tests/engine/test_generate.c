@@ -2,7 +2,9 @@
 /* Answers do not depend on their neighbours: slots, order, shared beginnings, pieces of a
  * prefill change neither a word nor a bit of a logit; and they are what a plain forward of
  * the whole sequence gives. */
+#include "engine/base/sea_buf.h"
 #include "engine/sea_generate.h"
+#include "engine/sea_tokenizer.h"
 #include "tests/engine/model_twin.h"
 
 #define PATCHES 9
@@ -99,7 +101,7 @@ same_answer(const struct sea_answer *a, const struct sea_answer *b)
 static void
 check_plainly(const struct answers *answers)
 {
-    const struct sea_mllm_limits limits = { { 64, false }, 1 };
+    const struct sea_mllm_limits limits = { .text = { .rows = 64 }, .images = 1 };
     float *logits = calloc(64 * VOCAB, sizeof(*logits));
     struct sea_mllm_work *work;
     struct sea_err err = { 0 };
@@ -243,6 +245,149 @@ sampling_follows_its_settings(void)
     CHECK(!same_answer(&got.list[3], &got.list[22]));   /* equal prompts, other ids */
 }
 
+/* First words of one prompt under many ids: how often each word comes, against the softmax
+ * of its logits with the cuts done plainly. */
+#define DRAWS 4000
+
+static void
+check_frequencies(double temperature, int64_t top_k, double top_p)
+{
+    const struct sea_generate_desc desc = { .slots = 64, .room = ROOM, .share = true };
+    const struct sea_sampling sampling = { .max_new = 1, .temperature = temperature,
+                                           .top_k = top_k, .top_p = top_p, .seed = 3 };
+    static struct sea_prompt same[DRAWS];
+    static struct sea_answer answers[DRAWS];
+    static int32_t ids[DRAWS];
+    float logits[VOCAB];
+    double p[VOCAB], total = 0.0, kept = 0.0, worst = 0.0;
+    int count[VOCAB] = { 0 }, order[VOCAB], left = 0, wrong = 0;
+    struct sea_generator *generator;
+    struct sea_err err = { 0 };
+
+    set_up();
+    for (int i = 0; i < DRAWS; i++) {
+        same[i] = (struct sea_prompt){ words[1], 2, -1, 7000 + i };
+        answers[i].ids = &ids[i];
+    }
+    CHECK_OK(sea_generator_create(&generator, &mllm, &desc, &err), err);
+    CHECK_OK(sea_generate_logits(generator, same, 1, NULL, 0, logits, &err), err);
+    CHECK_OK(sea_generate(generator, same, DRAWS, NULL, 0, &sampling, answers, &err), err);
+    sea_generator_destroy(generator);
+    for (int v = 0; v < VOCAB; v++) {
+        p[v] = exp((double)logits[v] / temperature);
+        order[v] = v;
+    }
+    for (int i = 0; i < VOCAB; i++)             /* best first */
+        for (int j = i + 1; j < VOCAB; j++)
+            if (p[order[j]] > p[order[i]]) {
+                int swap = order[i];
+
+                order[i] = order[j];
+                order[j] = swap;
+            }
+    for (int i = top_k > 0 ? (int)top_k : VOCAB; i < VOCAB; i++)
+        p[order[i]] = 0.0;
+    for (int v = 0; v < VOCAB; v++)
+        total += p[v];
+    for (int i = 0; i < VOCAB; i++) {
+        if (top_p > 0 && i && kept >= top_p * total)
+            p[order[i]] = 0.0;
+        kept += p[order[i]];
+    }
+    for (int i = 0; i < DRAWS; i++)
+        count[answers[i].count ? ids[i] : 3]++;         /* 3 and 17 end an answer */
+    p[3] += p[17];
+    p[17] = 0.0;
+    for (int v = 0; v < VOCAB; v++) {
+        double want = p[v] / kept, spread = sqrt(want * (1 - want) / DRAWS);
+
+        wrong += want == 0.0 && count[v];
+        left += want > 0.0;
+        if (want > 0.0)
+            worst = fmax(worst, fabs(count[v] / (double)DRAWS - want) / spread);
+    }
+    printf("temperature %g, top-k %lld, top-p %g: %d words possible, frequencies within %.1f "
+           "deviations (bound 4.5)\n", temperature, (long long)top_k, top_p, left, worst);
+    CHECK_INT(wrong, 0);
+    CHECK(worst <= 4.5);
+}
+
+static void
+samples_follow_the_softmax(void)
+{
+    check_frequencies(1.0, 0, 0.0);
+    check_frequencies(2.5, 0, 0.7);
+    check_frequencies(2.5, 6, 0.0);
+    check_frequencies(1.5, 12, 0.9);
+}
+
+/* More best words than the device lists: the same words as from all logits. */
+static void
+many_best_words_are_all_words(void)
+{
+    const struct sea_generate_desc desc = { .slots = 4, .room = ROOM, .share = true };
+    const struct sea_sampling few = { .max_new = 6, .temperature = 2.0, .top_k = VOCAB,
+                                      .seed = 9 };
+    const struct sea_sampling many = { .max_new = 6, .temperature = 2.0, .top_k = 1000,
+                                       .seed = 9 };
+    static struct answers a, b;
+
+    set_up();
+    generate(&desc, prompts, &few, &a);
+    generate(&desc, prompts, &many, &b);
+    for (int i = 0; i < PROMPTS; i++)
+        CHECK(same_answer(&a.list[i], &b.list[i]));
+}
+
+/* Stops that begin and end within words; cut from the text, kept in the ids. */
+static void
+stop_texts_end_answers(void)
+{
+    const struct sea_generate_desc desc = { .slots = 4, .room = ROOM, .share = true };
+    struct sea_sampling sampling = { .max_new = MAX_NEW };
+    static struct answers whole, cut;
+    struct sea_tokenizer *tokenizer;
+    char dir[SEA_PATH_MAX], stop[4] = "";
+    const char *stops[2] = { "never spelt", stop };
+    struct sea_buf text, part;
+    struct sea_err err = { 0 };
+    int stopped = 0;
+
+    set_up();
+    snprintf(dir, sizeof(dir), "%s/tests/oracle/fixtures/tokenizers/gpt2", sea_test_root());
+    CHECK_OK(sea_tokenizer_load(&tokenizer, dir, &err), err);
+    generate(&desc, prompts, &sampling, &whole);
+    sampling.stop = stops;
+    sampling.stop_count = 2;
+    sampling.tokenizer = tokenizer;
+    sea_buf_init(&text, 4096);
+    sea_buf_init(&part, 4096);
+    for (int i = 0; i < PROMPTS; i++) {
+        size_t at = 0;
+
+        sea_buf_clear(&text);
+        sea_buf_clear(&part);
+        CHECK_OK(sea_answer_text(&whole.list[i], &sampling, tokenizer, &text, &err), err);
+        if (text.len < 5)
+            continue;
+        memcpy(stop, text.data + 2, 3);         /* the last of one word, the first of others */
+        at = (size_t)(strstr(text.data, stop) - text.data);
+        generate(&desc, prompts, &sampling, &cut);
+        CHECK(cut.list[i].stopped && !cut.list[i].ended);
+        CHECK(cut.list[i].count <= whole.list[i].count);
+        CHECK(!memcmp(cut.ids[i], whole.ids[i], (size_t)cut.list[i].count * sizeof(int32_t)));
+        CHECK_OK(sea_answer_text(&cut.list[i], &sampling, tokenizer, &part, &err), err);
+        CHECK_INT(part.len, at);
+        CHECK(!memcmp(part.data, text.data, at));
+        stopped++;
+    }
+    printf("%d of %d answers were stopped within their text\n", stopped, PROMPTS);
+    CHECK(stopped > PROMPTS / 2);
+    sea_buf_release(&text);
+    sea_buf_release(&part);
+    sea_tokenizer_destroy(tokenizer);
+}
+
 static void
 room_and_end_words_end_answers(void)
 {
@@ -301,5 +446,8 @@ SEA_TEST_MAIN("generation",
               TEST(answers_do_not_depend_on_company),
               TEST(first_logits_are_equal_to_the_bit),
               TEST(sampling_follows_its_settings),
+              TEST(samples_follow_the_softmax),
+              TEST(many_best_words_are_all_words),
+              TEST(stop_texts_end_answers),
               TEST(room_and_end_words_end_answers),
               TEST(bad_prompts_are_refused_by_id))

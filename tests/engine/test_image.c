@@ -358,6 +358,26 @@ processor_files_are_read(void)
     check_view_text("{\"image_mean\":[1,2]}", NULL, "3 numbers");
     check_view_text("{\"image_std\":[1,2,0]}", NULL, "positive");
     check_view_text("{\"do_center_crop\":false}", NULL, "different sizes");
+    check_view_text("{\"do_pad\":true}", NULL, "\"do_pad\"");
+    check_view_text("{\"do_resize\":1}", NULL, "true or false");
+    check_view_text("{\"rescale_factor\":\"1/255\"}", NULL, "rescale_factor");
+    check_view_text("{\"resample\":\"bicubic\"}", NULL, "\"resample\"");
+    check_view_text("{\"size\":[224,224]}", NULL, "\"size\"");
+    check_view_text("{\"do_flip_channel_order\":true}", NULL, "do_flip_channel_order");
+    check_view_text("{\"crop_pct\":0.875}", NULL, "crop_pct");
+    check_view_text("[1]", NULL, "no map");
+    view = sea_image_view_defaults(224);
+    check_view_text("{\"do_flip_channel_order\":false,\"crop_pct\":null,\"do_pad\":null}", &view,
+                    NULL);
+    view.aspect = SEA_ASPECT_PAD;
+    check_view_text("{\"image_processor_type\":\"LlavaImageProcessorFast\",\"do_pad\":true}", &view,
+                    NULL);
+    view = sea_image_view_defaults(224);
+    view.size = 256;            /* DINOv2's */
+    view.resample = SEA_RESAMPLE_BILINEAR;
+    check_view_text("{\"image_processor_type\":\"BitImageProcessor\",\"size\":"
+                    "{\"shortest_edge\":256},\"crop_size\":{\"height\":224,\"width\":224},"
+                    "\"resample\":2,\"do_convert_rgb\":true}", &view, NULL);
 }
 
 static void

@@ -43,6 +43,19 @@ small(enum sea_lm_family family)
     return desc;
 }
 
+/* Norms and biases start at constants: values that a wrong use would show. */
+static void
+stir(struct sea_lm *lm)
+{
+    for (int64_t t = 0; t < lm->params.count; t++) {
+        const struct sea_param *param = &lm->params.list[t];
+
+        for (int64_t i = 0; i < param->count && param->rank == 1; i++)
+            lm->params.data[param->offset + i] += 0.2f * (float)sea_rng_normal_at(
+                9, (uint64_t)t, (uint64_t)i);
+    }
+}
+
 static struct sea_lm *
 make(const struct sea_lm_desc *desc, uint64_t seed, bool trained)
 {
@@ -58,7 +71,7 @@ make(const struct sea_lm_desc *desc, uint64_t seed, bool trained)
 static struct sea_lm_work *
 make_work(const struct sea_lm *lm, int64_t rows, bool trained)
 {
-    const struct sea_lm_limits limits = { rows, trained };
+    const struct sea_lm_limits limits = { .rows = rows, .trained = trained };
     struct sea_err err = { 0 };
     struct sea_lm_work *work;
 
@@ -96,6 +109,7 @@ check_family(const struct sea_lm_desc *desc, const char *what)
     struct sea_err err = { 0 };
     double sum, want, *w, up, down, old, worst = 0.0;
 
+    stir(lm);
     fill_given(given, 48);
     for (int i = 0; i < 48; i++)
         twin.given[i] = (double)given[i];
@@ -137,6 +151,51 @@ loss_and_gradients_follow_the_twin(void)
     check_family(&desc, "qwen2");
     desc = small(SEA_LM_GEMMA);
     check_family(&desc, "gemma");
+}
+
+static void
+every_family_follows_the_twin(void)
+{
+    struct sea_lm_desc desc = small(SEA_LM_LLAMA);
+
+    desc.rope_theta = 500.0;
+    desc.rope_scaling = (struct sea_rope_scaling){ SEA_ROPE_LLAMA3, 8.0, 1.0, 4.0, 20 };
+    check_family(&desc, "llama 3");
+    desc.rope_scaling = (struct sea_rope_scaling){ .kind = SEA_ROPE_LINEAR, .factor = 2.5 };
+    check_family(&desc, "llama, linear");
+    desc = small(SEA_LM_PHI);
+    desc.tied = false;
+    check_family(&desc, "phi");
+    desc = small(SEA_LM_QWEN3);
+    desc.attention_bias = true;
+    check_family(&desc, "qwen3");
+    desc = small(SEA_LM_STABLELM);
+    desc.rotary = 0.75;
+    desc.attention_bias = true;
+    check_family(&desc, "stablelm");
+    desc.parallel = true;
+    check_family(&desc, "stablelm, parallel");
+    desc = small(SEA_LM_PHI3);
+    desc.rotary = 0.75;
+    check_family(&desc, "phi3");
+}
+
+static void
+windows_and_caps_follow_the_twin(void)
+{
+    struct sea_lm_desc desc = small(SEA_LM_PHI3);
+
+    desc.windows.size = 5;
+    sea_windows_set(&desc.windows, 0);
+    sea_windows_set(&desc.windows, 1);
+    check_family(&desc, "phi3, windows");
+    desc = small(SEA_LM_GEMMA2);
+    desc.windows.size = 4;
+    sea_windows_set(&desc.windows, 0);
+    desc.query_scalar = 3.0;
+    desc.score_cap = 1.5f;
+    desc.final_cap = 2.5f;
+    check_family(&desc, "gemma2");
 }
 
 /* Losses, dgiven and gradients of the batch in one piece and segment by segment. */
@@ -355,15 +414,36 @@ configs_are_checked_by_name(void)
 {
     static const struct { const char *text, *words; } wrong[] = {
         { "[]", "must be a map" },
-        { "{\"model_type\": \"phi3\"}", "phi3" },
+        { "{\"model_type\": \"falcon\"}", "falcon" },
         { "{\"hidden_act\": \"relu\"}", "relu" },
         { "{\"vocab_size\": -4}", "vocab_size" },
         { "{\"hidden_size\": \"big\"}", "hidden_size" },
         { "{\"num_attention_heads\": 4, \"num_key_value_heads\": 8}", "num_key_value_heads" },
-        { "{\"rope_scaling\": {\"rope_type\": \"llama3\"}}", "llama3" },
-        { "{\"rope_scaling\": {\"type\": \"linear\"}}", "linear" },
+        { "{\"rope_scaling\": {\"rope_type\": \"llama3\", \"factor\": 8.0}}", "low_freq" },
+        { "{\"rope_scaling\": {\"type\": \"linear\"}}", "factor" },
+        { "{\"rope_scaling\": {\"type\": \"dynamic\", \"factor\": 2.0}}", "dynamic" },
+        { "{\"model_type\": \"phi3\", \"rope_scaling\": {\"type\": \"longrope\"}}",
+          "longrope" },
+        { "{\"model_type\": \"phi3\", \"rope_scaling\": {\"type\": \"linear\"}}", "linear" },
+        { "{\"rope_parameters\": {\"full_attention\": {}}}", "rope_parameters" },
+        { "{\"partial_rotary_factor\": 0.5}", "partial_rotary_factor" },
+        { "{\"model_type\": \"phi\", \"partial_rotary_factor\": 0.01}", "rotates 0 of" },
+        { "{\"model_type\": \"phi\", \"qk_layernorm\": true}", "qk_layernorm" },
+        { "{\"model_type\": \"stablelm\", \"qk_layernorm\": true}", "qk_layernorm" },
+        { "{\"model_type\": \"stablelm\", \"head_dim\": 64}", "head_dim" },
+        { "{\"final_logit_softcapping\": 30.0}", "final_logit_softcapping" },
+        { "{\"model_type\": \"gemma2\", \"use_bidirectional_attention\": true}",
+          "use_bidirectional_attention" },
+        { "{\"model_type\": \"gemma2\", \"hidden_activation\": \"gelu\"}", "gelu" },
+        { "{\"model_type\": \"gemma2\", \"num_hidden_layers\": 2, \"layer_types\": "
+          "[\"full_attention\", \"chunked_attention\"]}", "chunked_attention" },
+        { "{\"model_type\": \"gemma2\", \"num_hidden_layers\": 2, \"layer_types\": "
+          "[\"full_attention\"]}", "layer_types" },
+        { "{\"model_type\": \"mistral\", \"num_hidden_layers\": 2, \"layer_types\": "
+          "[\"full_attention\", \"sliding_attention\"]}", "layer 0" },
+        { "{\"model_type\": \"mistral\", \"sliding_window\": -1}", "sliding_window" },
         { "{\"rope_parameters\": {\"rope_type\": \"yarn\"}}", "yarn" },
-        { "{\"model_type\": \"qwen2\", \"use_sliding_window\": true}", "use_sliding_window" },
+        { "{\"use_sliding_window\": true}", "use_sliding_window" },
         { "{\"tie_word_embeddings\": 3}", "tie_word_embeddings" },
         { "{\"eos_token_id\": 40000}", "eos_token_id" },
         { "{\"eos_token_id\": [1, 2, \"x\"]}", "eos_token_id" },
@@ -419,6 +499,8 @@ bad_batches_are_refused(void)
 
 SEA_TEST_MAIN("the language model",
               TEST(loss_and_gradients_follow_the_twin),
+              TEST(every_family_follows_the_twin),
+              TEST(windows_and_caps_follow_the_twin),
               TEST(packing_and_accumulation_agree),
               TEST(chunks_of_logits_agree),
               TEST(a_step_is_a_pure_function),

@@ -44,7 +44,7 @@ struct rig {
 static void
 rig_open(struct rig *rig, enum sea_adapter_kind kind, bool tuned)
 {
-    const struct sea_mllm_limits limits = { { 40, true }, 3 };
+    const struct sea_mllm_limits limits = { { .rows = 40, .trained = true }, 3 };
     struct sea_lm_desc desc = sea_lm_defaults();
     struct sea_err err = { 0 };
 
@@ -122,15 +122,17 @@ step(struct rig *rig, const struct sea_mllm_batch *of, double *loss)
 static void
 gradients_reach_the_adapter(void)
 {
-    static const enum sea_adapter_kind kinds[3] = { SEA_ADAPTER_MLP2X_GELU, SEA_ADAPTER_LINEAR,
-                                                    SEA_ADAPTER_MLP2X_GELU };
-    static const char *const what[3] = { "mlp2x_gelu, frozen model", "linear, frozen model",
-                                         "mlp2x_gelu, tuned model" };
+    static const enum sea_adapter_kind kinds[6] = {
+        SEA_ADAPTER_MLP2X_GELU, SEA_ADAPTER_LINEAR, SEA_ADAPTER_MLP2X_GELU,
+        SEA_ADAPTER_MLP1X_GELU, (enum sea_adapter_kind)3, SEA_ADAPTER_MLP8X_GELU };
+    static const char *const what[6] = {
+        "mlp2x_gelu, frozen model", "linear, frozen model", "mlp2x_gelu, tuned model",
+        "mlp1x_gelu, frozen model", "mlp3x_gelu, frozen model", "mlp8x_gelu, frozen model" };
     struct twin_case twin;
     struct rig rig;
     double loss, *lm, *adapter;
 
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 6; i++) {
         rig_open(&rig, kinds[i], i == 2);
         lm = twin_weights(&rig.mllm.lm->params);
         adapter = twin_weights(&rig.mllm.adapter->params);
@@ -200,14 +202,24 @@ adapter_files_have_both_names(void)
     struct rig rig;
     size_t bytes;
 
-    for (int kind = 0; kind < 2; kind++) {
+    for (int kind = 0; kind <= SEA_ADAPTER_LAYERS_MAX; kind++) {
+        static const char *const last[] = {
+            "model.mm_projector.weight", "model.mm_projector.0.bias",
+            "model.mm_projector.2.bias", "model.mm_projector.4.bias",
+            "model.mm_projector.6.weight", "model.mm_projector.8.bias",
+            "model.mm_projector.10.bias", "model.mm_projector.12.bias",
+            "model.mm_projector.14.weight" };
+        enum sea_adapter_kind named;
+
+        CHECK(sea_adapter_kind_find(sea_adapter_kind_name((enum sea_adapter_kind)kind), &named)
+              && (int)named == kind);
         rig_open(&rig, (enum sea_adapter_kind)kind, false);
         bytes = (size_t)rig.mllm.adapter->params.floats * sizeof(float);
         CHECK_OK(sea_path_join(path, sea_test_dir(), "adapter.safetensors", &err), err);
         CHECK_OK(sea_adapter_save(rig.mllm.adapter, path, &err), err);
         CHECK_OK(sea_tensors_open(&tensors, path, &err), err);
-        CHECK(sea_tensors_find(tensors, kind ? "model.mm_projector.weight"
-                                             : "model.mm_projector.2.bias"));
+        CHECK(sea_tensors_find(tensors, last[kind]));
+        CHECK_INT(tensors->count, 2 * sea_adapter_kind_layers((enum sea_adapter_kind)kind));
         sea_tensors_close(tensors);
         CHECK_OK(sea_adapter_load(&back, &device, path, FEATURES, WIDTH, false, &err), err);
         CHECK(back && back->kind == (enum sea_adapter_kind)kind &&
@@ -246,7 +258,7 @@ adapter_starts_as_pytorch_does(void)
     CHECK_OK(sea_adapter_create(&adapter, &device, SEA_ADAPTER_MLP2X_GELU, 400, 64, 1, false,
                                 &err), err);
     for (int64_t i = 0; i < 64 * 400; i++) {
-        double w = (double)adapter->params.data[adapter->w1 + i];
+        double w = (double)adapter->params.data[adapter->w[0] + i];
 
         square += w * w / (64 * 400);
         most = fmax(most, fabs(w));

@@ -239,7 +239,7 @@ what_is_unknown_is_named(void)
     struct sea_tokenizer *tokenizer;
     struct sea_err err = { 0 };
 
-    check_refused("{\"model\":{\"type\":\"Unigram\",\"vocab\":[]}}", "\"Unigram\"");
+    check_refused("{\"model\":{\"type\":\"Unigram\",\"vocab\":[]}}", "no list \"vocab\"");
     check_refused("{\"model\":{\"type\":\"WordPiece\",\"vocab\":{\"a\":0}}}", "\"WordPiece\"");
     check_refused("{\"normalizer\":{\"type\":\"Precompiled\"}," MODEL "}", "\"Precompiled\"");
     check_refused("{\"pre_tokenizer\":{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":"
@@ -248,7 +248,7 @@ what_is_unknown_is_named(void)
                   "\"Isolated\"}," MODEL "}", "pattern");
     check_refused("{\"pre_tokenizer\":{\"type\":\"Split\",\"pattern\":{\"Regex\":\"a\"},\"behavior\":"
                   "\"Sometimes\"}," MODEL "}", "\"Sometimes\"");
-    check_refused("{\"decoder\":{\"type\":\"WordPiece\"}," MODEL "}", "decoder \"WordPiece\"");
+    check_refused("{\"decoder\":{\"type\":\"CTC\"}," MODEL "}", "decoder \"CTC\"");
     check_refused("{\"post_processor\":{\"type\":\"Odd\"}," MODEL "}", "post-processor \"Odd\"");
     check_refused("{\"post_processor\":{\"type\":\"TemplateProcessing\",\"single\":[{\"SpecialToken\":"
                   "{\"id\":\"<s>\"}},{\"Sequence\":{\"id\":\"A\"}}],\"special_tokens\":{}}," MODEL "}",

@@ -44,6 +44,60 @@ clip_like(void)
     return desc;
 }
 
+/* What language models and towers have beyond these two. */
+static const struct sea_block_names names_all = {
+    .norm1 = "%d.norm1", .norm2 = "%d.norm2", .post1 = "%d.post1", .post2 = "%d.post2",
+    .gain1 = "%d.gain1", .gain2 = "%d.gain2", .q_norm = "%d.q_norm", .k_norm = "%d.k_norm",
+    .qkv = "%d.qkv", .o = "%d.o", .gate_up = "%d.gate_up", .up = "%d.up", .down = "%d.down",
+};
+
+struct variant {
+    const char *name;
+    struct sea_block_desc desc;
+};
+#define VARIANTS 7
+
+static void
+list_variants(struct variant *list)
+{
+    list[0] = (struct variant){ "llama", llama_like() };
+    list[1] = (struct variant){ "windows", llama_like() };
+    list[1].desc.windows.size = 6;
+    sea_windows_set(&list[1].desc.windows, 0);
+    sea_windows_set(&list[1].desc.windows, 2);
+    list[2] = (struct variant){ "head norms", llama_like() };
+    list[2].desc.head_norms = true;
+    list[3] = (struct variant){ "post norms and caps", llama_like() };
+    list[3].desc.post_norms = true;
+    list[3].desc.norm_add = 1.0f;
+    list[3].desc.score_cap = 1.2f;
+    list[3].desc.score_scale = 0.7f;
+    list[4] = (struct variant){ "parallel", llama_like() };
+    list[4].desc.norm = SEA_NORM_LAYER;
+    list[4].desc.parallel = list[4].desc.qkv_bias = list[4].desc.ffn_bias = true;
+    list[4].desc.out_bias = true;
+    list[4].desc.rope_dims = 6;
+    list[5] = (struct variant){ "gains", clip_like() };
+    list[5].desc.gains = list[5].desc.causal = true;
+    list[6] = (struct variant){ "all windows, parallel, head norms", llama_like() };
+    list[6].desc.parallel = list[6].desc.head_norms = true;
+    list[6].desc.windows.size = 3;
+    for (int l = 0; l < 3; l++)
+        sea_windows_set(&list[6].desc.windows, l);
+}
+
+static const struct sea_block_names *
+names_of(const struct sea_block_desc *desc)
+{
+    static struct sea_block_names ungated;
+
+    if (!desc->parallel && !desc->head_norms && !desc->post_norms && !desc->gains)
+        return desc->gated ? &sea_names_llama : &sea_names_clip;
+    ungated = names_all;
+    ungated.gate_up = NULL;
+    return desc->gated ? &names_all : &ungated;
+}
+
 static void
 rig_open(struct rig *rig, struct sea_block_desc desc, bool trained)
 {
@@ -55,8 +109,7 @@ rig_open(struct rig *rig, struct sea_block_desc desc, bool trained)
         CHECK_OK(sea_device_open(&device, "cpu:2", &err), err);
     rig->arena = sea_arena_create(NULL, "test");
     sea_params_init(&rig->params, rig->arena);
-    CHECK_OK(sea_stack_init(&rig->stack, &desc, desc.gated ? &sea_names_llama : &sea_names_clip,
-                            "", &rig->params, &err), err);
+    CHECK_OK(sea_stack_init(&rig->stack, &desc, names_of(&desc), "", &rig->params, &err), err);
     CHECK_OK(sea_params_reserve(&rig->params, &device, trained, &err), err);
     CHECK_OK(sea_params_fill(&rig->params, 3, "test", &err), err);
     for (int64_t i = 0; i < rig->params.floats; i++)    /* norms and biases, too */
@@ -193,6 +246,16 @@ clip_blocks_follow_the_twin(void)
 }
 
 static void
+all_blocks_follow_the_twin(void)
+{
+    struct variant list[VARIANTS];
+
+    list_variants(list);
+    for (int i = 1; i < VARIANTS; i++)
+        check_against_twin(list[i].desc, list[i].name);
+}
+
+static void
 packing_changes_no_bit(void)
 {
     struct sea_block_desc descs[2] = { llama_like(), clip_like() };
@@ -222,16 +285,16 @@ packing_changes_no_bit(void)
 }
 
 static void
-live_rows_are_the_full_rows(void)
+check_live_rows(const char *name, const struct sea_block_desc *desc)
 {
     struct rig full, live;
     struct sea_err err = { 0 };
-    int64_t D = llama_like().D;
+    int64_t D = desc->D;
     double worst = 0.0, most = 0.0;
     int64_t n = 0;
 
-    rig_open(&full, llama_like(), true);
-    rig_open(&live, llama_like(), true);
+    rig_open(&full, *desc, true);
+    rig_open(&live, *desc, true);
     for (int32_t t = 0; t < ROWS; t++) {
         live.live_of[t] = t % 3 ? -1 : (int32_t)n;
         if (t % 3 == 0)
@@ -255,25 +318,35 @@ live_rows_are_the_full_rows(void)
         worst = fmax(worst, fabs((double)(full.params.grad[i] - live.params.grad[i])));
         most = fmax(most, fabs((double)full.params.grad[i]));
     }
-    printf("live rows: weight gradients differ by %.2g of %.3g\n", worst, most);
+    printf("%s, live rows: weight gradients differ by %.2g of %.3g\n", name, worst, most);
     CHECK(worst <= 1e-6 * most);
     rig_close(&full);
     rig_close(&live);
 }
 
 static void
-cache_continues_to_the_bit(void)
+live_rows_are_the_full_rows(void)
+{
+    struct variant list[VARIANTS];
+
+    list_variants(list);
+    for (int i = 0; i < VARIANTS; i++)
+        check_live_rows(list[i].name, &list[i].desc);
+}
+
+static void
+check_cache(const struct sea_block_desc *desc)
 {
     struct rig full, part;
     struct sea_err err = { 0 };
     struct sea_cache *cache;
-    int64_t D = llama_like().D;
+    int64_t D = desc->D;
     const int32_t slots[2] = { 2, 0 };
     const int32_t first[3] = { 0, 5, 15 };
     int32_t at[2] = { 5, 10 };
 
-    rig_open(&full, llama_like(), false);
-    rig_open(&part, llama_like(), false);
+    rig_open(&full, *desc, false);
+    rig_open(&part, *desc, false);
     CHECK_OK(sea_stack_forward(&full.stack, full.work, &full.segments, 0, full.x, &err), err);
     CHECK_OK(sea_cache_create(&cache, &part.stack, 3, 20, &err), err);
     /* segments 0 and 2: their first 5 and 10 rows, then row by row or in pieces */
@@ -317,6 +390,16 @@ cache_continues_to_the_bit(void)
     sea_cache_destroy(cache);
     rig_close(&full);
     rig_close(&part);
+}
+
+static void
+cache_continues_to_the_bit(void)
+{
+    struct variant list[VARIANTS];
+
+    list_variants(list);
+    for (int i = 0; i < VARIANTS; i++)
+        check_cache(&list[i].desc);
 }
 
 static void
@@ -384,6 +467,7 @@ impossible_shapes_are_refused(void)
 SEA_TEST_MAIN("the transformer stack",
               TEST(llama_blocks_follow_the_twin),
               TEST(clip_blocks_follow_the_twin),
+              TEST(all_blocks_follow_the_twin),
               TEST(packing_changes_no_bit),
               TEST(live_rows_are_the_full_rows),
               TEST(cache_continues_to_the_bit),

@@ -6,32 +6,7 @@
  */
 #include "tests/fuzz/mutate.h"
 
-#include <unistd.h>
-
 #include "engine/sea_safetensors.h"
-
-static char path[64];           /* one file, written again and again */
-static int fd = -1;
-
-static void
-drop_file(void)
-{
-    unlink(path);
-}
-
-static const char *
-write_file(const uint8_t *data, size_t n)
-{
-    if (fd < 0) {
-        snprintf(path, sizeof(path), "/tmp/fuzz-XXXXXX");
-        fd = mkstemp(path);
-        atexit(drop_file);
-    }
-    /* Never to length 0: some file systems write a file out that was emptied before. */
-    if (fd < 0 || pwrite(fd, data, n, 0) != (ssize_t)n || ftruncate(fd, (off_t)n))
-        return "could not write the file";
-    return NULL;
-}
 
 static const char *
 check_tensor(const struct sea_tensors *tensors, const struct sea_tensor *tensor, size_t *total)
@@ -57,14 +32,14 @@ check_tensor(const struct sea_tensors *tensors, const struct sea_tensor *tensor,
 const char *
 sea_fuzz_check(const uint8_t *data, size_t n)
 {
-    const char *wrong = write_file(data, n);
+    const char *wrong = fuzz_write("model.safetensors", data, n);
     struct sea_tensors *tensors;
     struct sea_err err = { 0 };
     size_t total = 0, header = 0;
 
     if (wrong)
         return wrong;
-    if (sea_tensors_open(&tensors, path, &err)) {
+    if (sea_tensors_open(&tensors, fuzz_path, &err)) {
         sea_fuzz_refused++;
         return tensors ? "a refused file left a set" : check_refusal(&err);
     }

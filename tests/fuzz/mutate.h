@@ -7,15 +7,21 @@
  *
  *   PROGRAM FILE...                     each file once
  *   PROGRAM -n N [-s SEED] FILE...      N random changes of these files
+ *   PROGRAM -t SECONDS FILE...          as many as fit into this time, for each file
+ *
+ * `make fuzz` builds them with libFuzzer where clang has it, else with this driver.
  */
 #ifndef SEA_TESTS_MUTATE_H
 #define SEA_TESTS_MUTATE_H
 
 #include <ctype.h>
+#include <fcntl.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "engine/base/sea_file.h"
 #include "engine/base/sea_rng.h"
@@ -37,6 +43,35 @@ check_refusal(const struct sea_err *err)
         return "a refused file has another status than E_FORMAT";
     if (!err->message[0])
         return "a refused file has no message";
+    return NULL;
+}
+
+/* Puts the bytes into a file of a folder that ends with the program; *path is its path. */
+static char fuzz_dir[64], fuzz_path[128];
+
+static void
+fuzz_drop(void)
+{
+    unlink(fuzz_path);
+    rmdir(fuzz_dir);
+}
+
+static inline const char *
+fuzz_write(const char *name, const uint8_t *data, size_t n)
+{
+    static int fd = -1;
+
+    if (fd < 0) {
+        snprintf(fuzz_dir, sizeof(fuzz_dir), "/tmp/fuzz-XXXXXX");
+        if (!mkdtemp(fuzz_dir))
+            return "could not make a folder";
+        snprintf(fuzz_path, sizeof(fuzz_path), "%s/%s", fuzz_dir, name);
+        fd = open(fuzz_path, O_RDWR | O_CREAT, 0600);
+        atexit(fuzz_drop);
+    }
+    /* Never to length 0: some file systems write a file out that was emptied before. */
+    if (fd < 0 || pwrite(fd, data, n, 0) != (ssize_t)n || ftruncate(fd, (off_t)n))
+        return "could not write the file";
     return NULL;
 }
 
@@ -83,14 +118,15 @@ change(uint8_t *bytes, size_t len, struct sea_rng *rng)
     }
 }
 
-/* n changed files out of the given one; NULL, or what does not hold: then the file is in
- * mutant[0 .. *len). */
+/* n changed files out of the given one, or (n < 0) as many as fit into -n seconds; NULL, or
+ * what does not hold: then the file is in mutant[0 .. *len). */
 static inline const char *
 run_changes(const uint8_t *file, size_t size, long n, uint64_t seed, uint8_t *mutant, size_t *len)
 {
+    time_t end = time(NULL) - (n < 0 ? n : 0);
     const char *wrong = NULL;
 
-    for (long i = 0; i < n && !wrong; i++) {
+    for (long i = 0; (n < 0 ? time(NULL) < end : i < n) && !wrong; i++) {
         struct sea_rng rng;
 
         sea_rng_init(&rng, seed, (uint64_t)i);
@@ -132,6 +168,8 @@ run_program(int argc, char **argv)
     for (int i = 1; i < argc && !wrong && mutant && !err.status; i++) {
         if (strcmp(argv[i], "-n") == 0 && i + 1 < argc)
             n = strtol(argv[++i], NULL, 10);
+        else if (strcmp(argv[i], "-t") == 0 && i + 1 < argc)
+            n = -strtol(argv[++i], NULL, 10);
         else if (strcmp(argv[i], "-s") == 0 && i + 1 < argc)
             seed = strtoull(argv[++i], NULL, 10);
         else

@@ -3,7 +3,7 @@
 that we read, trained here on sentences of our own, and what the `tokenizers` library makes of
 some texts. Writes tests/oracle/fixtures/tokenizers. Run by hand:
 
-    python tests/oracle/io_tokenizers.py
+    python tests/oracle/io_tokenizer_files.py
 """
 import json
 import pathlib

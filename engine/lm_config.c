@@ -1,0 +1,609 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* lm_config.c - a language model's config.json, in and out */
+#include "engine/lm_int.h"
+
+#include <string.h>
+
+#include "engine/base/sea_file.h"
+
+#define CONFIG_BYTES_MAX (1u << 20)
+
+/* What the parse of one config looks at. */
+struct reader {
+    const struct sea_node *config;
+    const char *name;           /* of the file */
+    const struct sea_lm_row *row;
+    struct sea_err *err;
+};
+
+/* A key that is there and not null. */
+static const struct sea_node *
+given(const struct reader *reader, const char *key)
+{
+    const struct sea_node *node = sea_node_get(reader->config, key);
+
+    return node && node->kind != SEA_NODE_NULL ? node : NULL;
+}
+
+static int64_t
+read_size(const struct reader *reader, const struct sea_node *map, const char *key,
+          int64_t fallback, int64_t most)
+{
+    const struct sea_node *node = sea_node_get(map, key);
+
+    if ((!node || node->kind == SEA_NODE_NULL) && fallback <= most)
+        return fallback;        /* else the family's own does not go with the other sizes */
+    if (!node || node->kind != SEA_NODE_INT || node->integer < 1 || node->integer > most) {
+        sea_fail(reader->err, SEA_E_FORMAT, "%s: \"%s\" must be a whole number from 1 to %lld",
+                 reader->name, key, (long long)most);
+        return fallback;
+    }
+    return node->integer;
+}
+
+static double
+read_real(const struct reader *reader, const struct sea_node *map, const char *key,
+          double fallback)
+{
+    const struct sea_node *node = sea_node_get(map, key);
+    double value = sea_node_real(node, fallback);
+
+    if (node && node->kind != SEA_NODE_NULL &&
+        ((node->kind != SEA_NODE_REAL && node->kind != SEA_NODE_INT) || !((float)value > 0) ||
+         !((float)value < 1.0e30f)))    /* a float must hold it */
+        sea_fail(reader->err, SEA_E_FORMAT, "%s: \"%s\" must be a number above 0",
+                 reader->name, key);
+    return value;
+}
+
+static bool
+read_bool(const struct reader *reader, const char *key, bool fallback)
+{
+    const struct sea_node *node = sea_node_get(reader->config, key);
+
+    if (node && node->kind != SEA_NODE_NULL && node->kind != SEA_NODE_BOOL)
+        sea_fail(reader->err, SEA_E_FORMAT, "%s: \"%s\" must be true or false, is a %s",
+                 reader->name, key, sea_node_kind_name(node->kind));
+    return sea_node_bool(node, fallback);
+}
+
+/* A word id, -1 when the key is absent; out of the vocabulary is refused. */
+static int32_t
+check_word(const struct reader *reader, const struct sea_node *node, const char *key,
+           int64_t vocab)
+{
+    /* -1 stands for "none" in some folders. */
+    if (node->kind == SEA_NODE_INT && node->integer == -1)
+        return -1;
+    if (node->kind != SEA_NODE_INT || node->integer < 0 || node->integer >= vocab) {
+        sea_fail(reader->err, SEA_E_FORMAT, "%s: \"%s\" must be a word from 0 to %lld",
+                 reader->name, key, (long long)vocab - 1);
+        return -1;
+    }
+    return (int32_t)node->integer;
+}
+
+static int32_t
+read_word(const struct reader *reader, const char *key, int64_t vocab, int32_t fallback)
+{
+    const struct sea_node *node = sea_node_get(reader->config, key);
+
+    if (!node)
+        return fallback < vocab ? fallback : -1;
+    return node->kind == SEA_NODE_NULL ? -1 : check_word(reader, node, key, vocab);
+}
+
+static void
+read_eos(const struct reader *reader, struct sea_lm_desc *desc, int32_t fallback)
+{
+    const struct sea_node *node = sea_node_get(reader->config, "eos_token_id");
+    int32_t word;
+
+    desc->eos_count = 0;
+    if (!node && fallback >= 0 && fallback < desc->vocab)
+        desc->eos[desc->eos_count++] = fallback;
+    if (!node || node->kind == SEA_NODE_NULL)
+        return;
+    if (node->kind == SEA_NODE_LIST && node->count > SEA_LM_EOS) {
+        sea_fail(reader->err, SEA_E_FORMAT, "%s: \"eos_token_id\" lists %zu words, at most %d "
+                 "are supported", reader->name, node->count, SEA_LM_EOS);
+        return;
+    }
+    if (node->kind == SEA_NODE_LIST)
+        node = node->first;
+    for (; node; node = node->next) {
+        word = check_word(reader, node, "eos_token_id", desc->vocab);
+        if (word >= 0)
+            desc->eos[desc->eos_count++] = word;
+        if (!node->key)
+            continue;
+        break;                          /* a single value: its siblings are other keys */
+    }
+}
+
+/* ---- what a family may have ---- */
+
+/* Options that change what a model computes, and that we do not compute. */
+static void
+refuse_options(const struct reader *reader)
+{
+    static const char *const off[] = { "use_sliding_window", "quantization_config",
+                                       "num_local_experts", "qk_layernorm",
+                                       "use_bidirectional_attention" };
+    static const char *const zero[] = { "attention_dropout", "final_logit_softcapping",
+                                        "attn_logit_softcapping" };
+    const struct sea_lm_row *row = reader->row;
+    const struct sea_node *node;
+
+    for (size_t i = 0; i < sizeof(off) / sizeof(off[0]); i++) {
+        node = given(reader, off[i]);
+        if ((row->window_rule == SEA_LM_WINDOW_UPPER && i == 0) ||
+            !node || (node->kind == SEA_NODE_BOOL && !node->integer))
+            continue;
+        sea_fail(reader->err, SEA_E_FORMAT, "%s: option \"%s\" is not supported for \"%s\"",
+                 reader->name, off[i], row->name);
+    }
+    for (size_t i = 0; i < sizeof(zero) / sizeof(zero[0]); i++)
+        if ((i == 0 || !(row->options & SEA_LM_SOFT_CAPS)) &&
+            sea_node_real(given(reader, zero[i]), 0.0) != 0.0)
+            sea_fail(reader->err, SEA_E_FORMAT, "%s: option \"%s\" is not supported for "
+                     "\"%s\", must be 0", reader->name, zero[i], row->name);
+}
+
+static const struct { const char *name; enum sea_act act; } acts[] = {
+    { "silu", SEA_ACT_SILU }, { "swish", SEA_ACT_SILU },
+    { "gelu_pytorch_tanh", SEA_ACT_GELU_TANH }, { "gelu_new", SEA_ACT_GELU_TANH },
+};
+
+/* The name that a folder of the family has. */
+static const char *
+act_name(const struct sea_lm_row *row)
+{
+    if (row->act == SEA_ACT_SILU)
+        return "silu";
+    return row->options & SEA_LM_EVERY_BIAS ? "gelu_new" : "gelu_pytorch_tanh";
+}
+
+static void
+read_act(const struct reader *reader)
+{
+    const struct sea_lm_row *row = reader->row;
+    const char *act = sea_node_text(sea_node_get(reader->config, "hidden_activation"), NULL);
+
+    if (!act)
+        act = sea_node_text(sea_node_get(reader->config, "hidden_act"), act_name(row));
+    /* Gemma's first folders say "gelu" and mean the tanh form. */
+    if (row->options & SEA_LM_TANH_ALIAS && !strcmp(act, "gelu"))
+        return;
+    for (size_t i = 0; i < sizeof(acts) / sizeof(acts[0]); i++)
+        if (!strcmp(acts[i].name, act) && acts[i].act == row->act)
+            return;
+    sea_fail(reader->err, SEA_E_FORMAT, "%s: activation \"%s\" is not supported for \"%s\", "
+             "must be \"%s\"", reader->name, act, row->name, act_name(row));
+}
+
+/* ---- rotation ---- */
+
+static void
+read_rope_scaling(const struct reader *reader, const struct sea_node *map,
+                  struct sea_lm_desc *desc)
+{
+    struct sea_rope_scaling *scaling = &desc->rope_scaling;
+    const char *type = sea_node_text(sea_node_get(map, "rope_type"), NULL);
+
+    if (!type)
+        type = sea_node_text(sea_node_get(map, "type"), "default");
+    if (!strcmp(type, "default"))
+        return;
+    if (reader->row->options & SEA_LM_PLAIN_ROPE ||
+        (strcmp(type, "linear") != 0 && strcmp(type, "llama3") != 0)) {
+        sea_fail(reader->err, SEA_E_FORMAT, "%s: rotation type \"%s\" is not supported for "
+                 "\"%s\"", reader->name, type, reader->row->name);
+        sea_hint(reader->err, reader->row->options & SEA_LM_PLAIN_ROPE
+                 ? "Use a folder whose rope_scaling is null."
+                 : "Supported are \"default\", \"linear\" and \"llama3\".");
+        return;
+    }
+    scaling->kind = strcmp(type, "linear") ? SEA_ROPE_LLAMA3 : SEA_ROPE_LINEAR;
+    scaling->factor = read_real(reader, map, "factor", 0.0);
+    if (!(scaling->factor > 0))
+        sea_fail(reader->err, SEA_E_FORMAT, "%s: rotation type \"%s\" needs a \"factor\"",
+                 reader->name, type);
+    if (scaling->kind == SEA_ROPE_LINEAR)
+        return;
+    scaling->low = read_real(reader, map, "low_freq_factor", 0.0);
+    scaling->high = read_real(reader, map, "high_freq_factor", 0.0);
+    scaling->original = read_size(reader, map, "original_max_position_embeddings",
+                                  desc->max_positions, 1 << 24);
+    if (!(scaling->low > 0) || !(scaling->high > scaling->low))
+        sea_fail(reader->err, SEA_E_FORMAT, "%s: rotation type \"llama3\" needs "
+                 "\"low_freq_factor\" above 0 and \"high_freq_factor\" above that",
+                 reader->name);
+}
+
+/* "rope_theta", "rope_scaling" and "partial_rotary_factor", or the newer "rope_parameters"
+ * with all of them. */
+static void
+read_rope(const struct reader *reader, struct sea_lm_desc *desc)
+{
+    const struct sea_node *map = given(reader, "rope_scaling");
+    const struct sea_lm_row *row = reader->row;
+
+    if (!map)
+        map = given(reader, "rope_parameters");
+    if (map && (map->kind != SEA_NODE_MAP || sea_node_get(map, "full_attention") ||
+                sea_node_get(map, "sliding_attention"))) {
+        sea_fail(reader->err, SEA_E_FORMAT, "%s: \"rope_parameters\" by kind of layer are not "
+                 "supported, must be one map", reader->name);
+        return;
+    }
+    desc->rope_theta = read_real(reader, reader->config, "rope_theta", 10000.0);
+    desc->rotary = read_real(reader, reader->config, "partial_rotary_factor", row->rotary);
+    if (map) {
+        desc->rope_theta = read_real(reader, map, "rope_theta", desc->rope_theta);
+        desc->rotary = read_real(reader, map, "partial_rotary_factor", desc->rotary);
+        read_rope_scaling(reader, map, desc);
+    }
+    if (!(row->options & SEA_LM_PARTIAL) && desc->rotary != 1.0)
+        sea_fail(reader->err, SEA_E_FORMAT, "%s: option \"partial_rotary_factor\" is not "
+                 "supported for \"%s\", must be 1", reader->name, row->name);
+    if (desc->rotary > 1.0 || sea_lm_rope_dims(desc) < 2 || sea_lm_rope_dims(desc) % 2)
+        sea_fail(reader->err, SEA_E_FORMAT, "%s: \"partial_rotary_factor\" %g rotates %lld of "
+                 "a head's %lld numbers, must be an even number of them", reader->name,
+                 desc->rotary, (long long)sea_lm_rope_dims(desc), (long long)desc->E);
+}
+
+/* ---- windows ---- */
+
+static void
+read_window_size(const struct reader *reader, struct sea_lm_desc *desc)
+{
+    const struct sea_lm_row *row = reader->row;
+    const struct sea_node *node = sea_node_get(reader->config, "sliding_window");
+
+    desc->windows.size = 0;
+    if (row->window_rule == SEA_LM_NO_WINDOW || (node && node->kind == SEA_NODE_NULL) ||
+        (row->window_rule == SEA_LM_WINDOW_UPPER &&
+         !read_bool(reader, "use_sliding_window", false)))
+        return;
+    desc->windows.size = row->window;
+    if (node)
+        desc->windows.size = read_size(reader, reader->config, "sliding_window", 1, 1 << 24);
+}
+
+/* The family's own rule: all layers, those from max_window_layers on, or every other. */
+static bool
+is_windowed(const struct reader *reader, int64_t layer)
+{
+    switch (reader->row->window_rule) {
+    case SEA_LM_NO_WINDOW:
+        return false;
+    case SEA_LM_WINDOW_ALL:
+        return true;
+    case SEA_LM_WINDOW_UPPER:
+        return layer >= sea_node_int(given(reader, "max_window_layers"), 28);
+    case SEA_LM_WINDOW_EVEN:
+        return layer % 2 == 0;
+    }
+    return false;
+}
+
+static void
+read_windows(const struct reader *reader, struct sea_lm_desc *desc)
+{
+    const struct sea_node *types = given(reader, "layer_types"), *type = NULL;
+    bool fixed = reader->row->window_rule == SEA_LM_NO_WINDOW ||
+                 reader->row->window_rule == SEA_LM_WINDOW_ALL;
+    bool windowed, slides;
+
+    read_window_size(reader, desc);
+    if (types && (types->kind != SEA_NODE_LIST || types->count != (size_t)desc->layers)) {
+        sea_fail(reader->err, SEA_E_FORMAT, "%s: \"layer_types\" must list one kind for each "
+                 "of %lld layers", reader->name, (long long)desc->layers);
+        return;
+    }
+    if (types)
+        type = types->first;
+    for (int64_t l = 0; l < desc->layers; l++, type = type ? type->next : NULL) {
+        windowed = desc->windows.size && is_windowed(reader, l);
+        slides = type && !strcmp(sea_node_text(type, ""), "sliding_attention");
+        if (type && ((!slides && strcmp(sea_node_text(type, ""), "full_attention") != 0) ||
+                     (slides && !desc->windows.size) || (fixed && slides != windowed))) {
+            sea_fail(reader->err, SEA_E_FORMAT, "%s: layer %lld of kind \"%s\" in "
+                     "\"layer_types\" is not supported for \"%s\" with this "
+                     "\"sliding_window\"", reader->name, (long long)l, sea_node_text(type, ""),
+                     reader->row->name);
+            return;
+        }
+        if (type ? slides : windowed)
+            sea_windows_set(&desc->windows, l);
+    }
+}
+
+/* ---- the whole ---- */
+
+static enum sea_status
+find_family(struct reader *reader, struct sea_lm_desc *desc)
+{
+    const char *type = sea_node_text(sea_node_get(reader->config, "model_type"), "llama");
+    int family = sea_lm_family_find(type);
+    char list[192] = "";
+    size_t len = 0;
+
+    if (family >= 0) {
+        desc->family = (enum sea_lm_family)family;
+        reader->row = sea_lm_row(desc->family);
+        return SEA_OK;
+    }
+    sea_fail(reader->err, SEA_E_FORMAT, "%s: model_type \"%s\" is not supported as a language "
+             "model", reader->name, type);
+    for (int i = 0; i < SEA_LM_FAMILIES && len < sizeof(list); i++)
+        len += (size_t)snprintf(list + len, sizeof(list) - len, "%s%s", i ? ", " : "",
+                                sea_lm_row((enum sea_lm_family)i)->name);
+    sea_hint(reader->err, "Use a folder of one of these types: %s.", list);
+    return reader->err->status;
+}
+
+static void
+read_sizes(const struct reader *reader, struct sea_lm_desc *desc)
+{
+    const struct sea_lm_row *row = reader->row;
+    const struct sea_node *config = reader->config, *keys;
+    const int64_t most = 1 << 20;
+    int64_t even;
+
+    desc->vocab = read_size(reader, config, "vocab_size", row->vocab, 1 << 22);
+    desc->D = read_size(reader, config, "hidden_size", row->D, most);
+    desc->F = read_size(reader, config, "intermediate_size", row->F, most);
+    desc->layers = read_size(reader, config, "num_hidden_layers", row->layers, SEA_LAYERS_MAX);
+    desc->H = read_size(reader, config, "num_attention_heads", row->H, 4096);
+    keys = sea_node_get(config, "num_key_value_heads");
+    desc->K = keys || !row->K ? desc->H : row->K;
+    desc->K = read_size(reader, config, "num_key_value_heads", desc->K, desc->H);
+    even = desc->D / desc->H;
+    desc->E = read_size(reader, config, "head_dim", row->E ? row->E : even, 4096);
+    if (row->options & SEA_LM_EVEN_HEADS && desc->E != even)
+        sea_fail(reader->err, SEA_E_FORMAT, "%s: \"head_dim\" %lld is not supported for "
+                 "\"%s\", must be hidden_size / num_attention_heads (%lld)", reader->name,
+                 (long long)desc->E, row->name, (long long)even);
+    desc->max_positions = read_size(reader, config, "max_position_embeddings",
+                                    row->max_positions, 1 << 24);
+}
+
+/* A soft cap: absent is the family's, null is none. */
+static float
+read_cap(const struct reader *reader, const char *key, double fallback)
+{
+    const struct sea_node *node = sea_node_get(reader->config, key);
+
+    if (node && node->kind == SEA_NODE_NULL)
+        return 0.0f;
+    return (float)read_real(reader, reader->config, key, fallback);
+}
+
+enum sea_status
+sea_lm_desc_parse(struct sea_lm_desc *desc, const struct sea_node *config, const char *name,
+                  struct sea_err *err)
+{
+    struct reader reader = { .config = config, .name = name, .err = err };
+    const struct sea_lm_row *row;
+
+    *desc = sea_lm_defaults();
+    if (!config || config->kind != SEA_NODE_MAP)
+        return sea_fail(err, SEA_E_FORMAT, "%s: the config of a language model must be a map",
+                        name);
+    if (find_family(&reader, desc))
+        return err->status;
+    row = reader.row;
+    read_sizes(&reader, desc);
+    desc->eps = (float)read_real(&reader, config, row->eps_key, row->eps);
+    desc->init_scale = (float)read_real(&reader, config, "initializer_range", 0.02);
+    desc->tied = read_bool(&reader, "tie_word_embeddings", row->tied);
+    desc->attention_bias = read_bool(&reader, row->options & SEA_LM_USE_QKV_BIAS
+                                     ? "use_qkv_bias" : "attention_bias", false);
+    desc->mlp_bias = read_bool(&reader, "mlp_bias", false);
+    if (row->options & SEA_LM_PARALLEL_KEY)
+        desc->parallel = read_bool(&reader, "use_parallel_residual", false);
+    if (row->options & SEA_LM_SOFT_CAPS) {
+        desc->query_scalar = read_real(&reader, config, "query_pre_attn_scalar", 256.0);
+        desc->score_cap = read_cap(&reader, "attn_logit_softcapping", 50.0);
+        desc->final_cap = read_cap(&reader, "final_logit_softcapping", 30.0);
+    }
+    desc->bos = read_word(&reader, "bos_token_id", desc->vocab, row->bos);
+    desc->pad = read_word(&reader, "pad_token_id", desc->vocab, row->pad);
+    read_eos(&reader, desc, row->eos);
+    read_rope(&reader, desc);
+    read_windows(&reader, desc);
+    read_act(&reader);
+    refuse_options(&reader);
+    if (err->status)
+        sea_context(err, "while reading the config of a language model");
+    return err->status;
+}
+
+enum sea_status
+sea_lm_desc_generation(struct sea_lm_desc *desc, const char *dir, struct sea_err *err)
+{
+    struct sea_arena *arena = sea_arena_create(NULL, "generation config");
+    struct reader reader = { .err = err };
+    struct sea_node *config = NULL;
+    char path[SEA_PATH_MAX];
+    enum sea_status status = sea_path_join(path, dir, "generation_config.json", err);
+
+    if (!status && sea_file_exists(path)) {
+        status = sea_json_load(path, CONFIG_BYTES_MAX, arena, &config, err);
+        reader.config = config;
+        reader.name = path;
+        if (!status && given(&reader, "eos_token_id"))
+            read_eos(&reader, desc, -1);
+        status = err->status;
+    }
+    sea_arena_destroy(arena);
+    return status;
+}
+
+/* ---- out ---- */
+
+static void
+put_word(struct sea_arena *arena, struct sea_node *map, const char *key, int32_t word)
+{
+    if (word >= 0)
+        sea_node_put_int(arena, map, key, word);
+    else
+        sea_node_put(arena, map, key, SEA_NODE_NULL);
+}
+
+static void
+put_eos(struct sea_arena *arena, struct sea_node *map, const struct sea_lm_desc *desc)
+{
+    struct sea_node *list;
+
+    if (desc->eos_count < 2) {
+        put_word(arena, map, "eos_token_id", desc->eos_count ? desc->eos[0] : -1);
+        return;
+    }
+    list = sea_node_put(arena, map, "eos_token_id", SEA_NODE_LIST);
+    for (int i = 0; i < desc->eos_count; i++)
+        sea_node_put_int(arena, list, NULL, desc->eos[i]);
+}
+
+/* The shortest decimal that reads back as this float: 1e-06, not 9.99999997e-07. */
+static double
+tidy(float value)
+{
+    char text[32];
+    double real = (double)value;
+
+    for (int digits = 1; digits < 10; digits++) {
+        snprintf(text, sizeof(text), "%.*g", digits, (double)value);
+        if (sscanf(text, "%lf", &real) == 1 && (float)real == value)
+            return real;
+    }
+    return (double)value;
+}
+
+/* For releases 4 of transformers the keys of their own, for releases 5 "rope_parameters". */
+static void
+put_rope(struct sea_arena *arena, struct sea_node *map, const struct sea_lm_desc *desc)
+{
+    static const char *const kinds[] = { "default", "linear", "llama3" };
+    const struct sea_rope_scaling *scaling = &desc->rope_scaling;
+    const struct sea_lm_row *row = sea_lm_row(desc->family);
+    double part = desc->rotary > 0 ? desc->rotary : row->rotary;
+    bool scaled = scaling->kind != SEA_ROPE_PLAIN;
+    struct sea_node *both[2];
+
+    sea_node_put_real(arena, map, "rope_theta", desc->rope_theta);
+    both[0] = sea_node_put(arena, map, "rope_parameters", SEA_NODE_MAP);
+    sea_node_put_real(arena, both[0], "rope_theta", desc->rope_theta);
+    if (row->options & SEA_LM_PARTIAL) {
+        sea_node_put_real(arena, map, "partial_rotary_factor", part);
+        sea_node_put_real(arena, both[0], "partial_rotary_factor", part);
+    }
+    both[1] = sea_node_put(arena, map, "rope_scaling", scaled ? SEA_NODE_MAP : SEA_NODE_NULL);
+    for (int i = 0; i < (scaled ? 2 : 1); i++) {
+        sea_node_put_text(arena, both[i], "rope_type", kinds[scaling->kind]);
+        if (scaled)
+            sea_node_put_real(arena, both[i], "factor", scaling->factor);
+        if (scaling->kind != SEA_ROPE_LLAMA3)
+            continue;
+        sea_node_put_real(arena, both[i], "low_freq_factor", scaling->low);
+        sea_node_put_real(arena, both[i], "high_freq_factor", scaling->high);
+        sea_node_put_int(arena, both[i], "original_max_position_embeddings", scaling->original);
+    }
+}
+
+static void
+put_windows(struct sea_arena *arena, struct sea_node *map, const struct sea_lm_desc *desc)
+{
+    const struct sea_lm_row *row = sea_lm_row(desc->family);
+    struct sea_node *types;
+    int64_t first = desc->layers;
+    bool slides;
+
+    if (row->window_rule == SEA_LM_NO_WINDOW)
+        return;
+    if (desc->windows.size)
+        sea_node_put_int(arena, map, "sliding_window", desc->windows.size);
+    else
+        sea_node_put(arena, map, "sliding_window", SEA_NODE_NULL);
+    if (row->window_rule == SEA_LM_WINDOW_ALL)
+        return;
+    types = sea_node_put(arena, map, "layer_types", SEA_NODE_LIST);
+    for (int64_t l = 0; l < desc->layers; l++) {
+        slides = sea_windows_at(&desc->windows, l);
+        if (slides && first == desc->layers)
+            first = l;
+        sea_node_put_text(arena, types, NULL, slides ? "sliding_attention" : "full_attention");
+    }
+    if (row->window_rule == SEA_LM_WINDOW_UPPER) {
+        sea_node_put_bool(arena, map, "use_sliding_window", desc->windows.size > 0);
+        sea_node_put_int(arena, map, "max_window_layers", first);
+    }
+}
+
+static void
+put_cap(struct sea_arena *arena, struct sea_node *map, const char *key, float cap)
+{
+    if (cap > 0)
+        sea_node_put_real(arena, map, key, tidy(cap));
+    else
+        sea_node_put(arena, map, key, SEA_NODE_NULL);
+}
+
+static void
+put_options(struct sea_arena *arena, struct sea_node *map, const struct sea_lm_desc *desc)
+{
+    unsigned options = sea_lm_row(desc->family)->options;
+
+    if (options & SEA_LM_USE_QKV_BIAS)
+        sea_node_put_bool(arena, map, "use_qkv_bias", desc->attention_bias);
+    if (options & SEA_LM_ATTENTION_BIAS)
+        sea_node_put_bool(arena, map, "attention_bias", desc->attention_bias);
+    if (options & SEA_LM_MLP_BIAS)
+        sea_node_put_bool(arena, map, "mlp_bias", desc->mlp_bias);
+    if (options & SEA_LM_PARALLEL_KEY)
+        sea_node_put_bool(arena, map, "use_parallel_residual", desc->parallel);
+    if (!(options & SEA_LM_SOFT_CAPS))
+        return;
+    sea_node_put_real(arena, map, "query_pre_attn_scalar",
+                      desc->query_scalar > 0 ? desc->query_scalar : (double)desc->E);
+    put_cap(arena, map, "attn_logit_softcapping", desc->score_cap);
+    put_cap(arena, map, "final_logit_softcapping", desc->final_cap);
+}
+
+struct sea_node *
+sea_lm_desc_node(const struct sea_lm_desc *desc, struct sea_arena *arena,
+                 struct sea_node *parent, const char *key)
+{
+    const struct sea_lm_row *row = sea_lm_row(desc->family);
+    struct sea_node *map = sea_node_put(arena, parent, key, SEA_NODE_MAP);
+    struct sea_node *list = sea_node_put(arena, map, "architectures", SEA_NODE_LIST);
+
+    sea_node_put_text(arena, list, NULL, row->class_name);
+    sea_node_put_text(arena, map, "model_type", row->name);
+    sea_node_put_int(arena, map, "vocab_size", desc->vocab);
+    sea_node_put_int(arena, map, "hidden_size", desc->D);
+    sea_node_put_int(arena, map, "intermediate_size", desc->F);
+    sea_node_put_int(arena, map, "num_hidden_layers", desc->layers);
+    sea_node_put_int(arena, map, "num_attention_heads", desc->H);
+    sea_node_put_int(arena, map, "num_key_value_heads", desc->K);
+    if (!(row->options & SEA_LM_EVEN_HEADS))
+        sea_node_put_int(arena, map, "head_dim", desc->E);
+    sea_node_put_int(arena, map, "max_position_embeddings", desc->max_positions);
+    sea_node_put_text(arena, map, "hidden_act", act_name(row));
+    if (row->options & SEA_LM_SCALED_WORDS)
+        sea_node_put_text(arena, map, "hidden_activation", act_name(row));
+    sea_node_put_real(arena, map, row->eps_key, tidy(desc->eps));
+    put_rope(arena, map, desc);
+    sea_node_put_real(arena, map, "initializer_range", tidy(desc->init_scale));
+    sea_node_put_bool(arena, map, "tie_word_embeddings", desc->tied);
+    put_windows(arena, map, desc);
+    put_options(arena, map, desc);
+    put_word(arena, map, "bos_token_id", desc->bos);
+    put_eos(arena, map, desc);
+    put_word(arena, map, "pad_token_id", desc->pad);
+    sea_node_put_text(arena, map, "torch_dtype", "float32");
+    sea_node_put_bool(arena, map, "use_cache", true);
+    return map;
+}
