@@ -17,6 +17,19 @@ sea_doctor_device(const char *name, char *text, size_t room, struct sea_err *err
     return SEA_OK;
 }
 
+const struct sea_doctor_file *
+sea_doctor_files(size_t *count)
+{
+    static const struct sea_doctor_file files[] = {
+        { "emoji font", "/usr/share/fonts/truetype/noto/NotoColorEmoji.ttf",
+          "fonts-noto-color-emoji" },
+        { "names", "/usr/share/unicode/cldr/common/annotations/en.xml", "unicode-cldr-core" },
+        { "wordnet", "/usr/share/wordnet/index.noun", "wordnet-base" } };
+
+    *count = sizeof(files) / sizeof(files[0]);
+    return files;
+}
+
 /* y = x W^T, the shape of every linear layer. Returns the best of the repeats. */
 static enum sea_status
 time_gemm(const struct sea_device *device, int64_t M, int64_t N, int64_t K, double *gflops,

@@ -73,8 +73,10 @@ sea_experiment_uses_foundation(const struct sea_node *config)
 {
     const char *vision = sea_node_text(sea_node_path(config, "model.vision.path"), "");
     const char *language = sea_node_text(sea_node_path(config, "model.language.path"), "");
+    const char *other = sea_node_text(sea_node_path(config, "stages.label.transfer_tower"), "");
 
-    return strncmp(vision, "@foundation", 11) == 0 || strncmp(language, "@foundation", 11) == 0;
+    return strncmp(vision, "@foundation", 11) == 0 || strncmp(language, "@foundation", 11) == 0
+           || strncmp(other, "@foundation", 11) == 0;
 }
 
 unsigned
@@ -84,8 +86,11 @@ sea_experiment_stages(const struct sea_node *config)
     unsigned bits = 0;
     size_t i;
 
-    if (sea_node_text(sea_node_path(config, "model.path"), "")[0])
-        return SEA_BIT_EVAL;
+    if (sea_node_text(sea_node_path(config, "model.path"), "")[0]) {
+        if (!sea_node_path(config, "stages.tune"))
+            return SEA_BIT_EVAL;
+        return SEA_BIT_TUNE | (sea_node_path(config, "stages.eval") ? SEA_BIT_EVAL : 0u);
+    }
     if (!stages || stages->kind != SEA_NODE_MAP || stages->count == 0)
         bits = SEA_BIT_EVAL;
     for (i = 0; i < 5 && stages; i++)

@@ -262,6 +262,33 @@ clip_floats(const struct planning *p)
            (double)t->vocab * Dt + D * 3 * (double)(v->patch * v->patch);
 }
 
+/* ---- storage ---- */
+
+/* Bytes of one matrix element of a frozen part. */
+static double
+frozen_bytes(const struct planning *p)
+{
+    return strcmp(text(p, "model.precision"), "bf16") == 0 ? 2 : 4;
+}
+
+/* The same of a trained part: master, gradient and two moments, and the copy that runs. */
+static double
+trained_bytes(const struct planning *p)
+{
+    return strcmp(text(p, "model.precision"), "bf16") == 0 ? 18 : 16;
+}
+
+/* Low-rank adapters on every linear layer of the blocks. */
+static double
+lora_floats(const struct planning *p)
+{
+    const struct sea_lm_desc *lm = &p->lm;
+    double D = (double)lm->D, HE = (double)(lm->H * lm->E), KE = (double)(lm->K * lm->E);
+    double F = (double)lm->F, rank = (double)whole(p, "stages.tune.lora.rank");
+
+    return rank * (double)lm->layers * (3 * D + HE + 2 * KE + HE + D + 3 * (D + F));
+}
+
 /* What a backward needs of one row: per block x, h, q, k, v, attention and the activation. */
 static double
 kept_bytes(double layers, double D, double HE, double KE, double F, bool gated)
@@ -369,8 +396,9 @@ plan_align(struct planning *p)
     stage->flops = seen * vision_flops(p) +
                    rows * (2 * lm_flops(p, m + p->caption_ids, p->caption_ids) +
                            6 * m * adapter_floats(p));
-    stage->device_bytes = 4 * ((double)sea_lm_desc_floats(&p->lm) + clip_floats(p)) +
-                          16 * adapter_floats(p) +
+    stage->device_bytes = frozen_bytes(p) * ((double)sea_lm_desc_floats(&p->lm) +
+                                             clip_floats(p)) +
+                          trained_bytes(p) * adapter_floats(p) +
                           lm_kept_bytes(p, group * (m + p->caption_ids)) +
                           group * m * 4 * (2 * (double)p->clip.vision.D + 5 * (double)p->lm.D);
 }
@@ -379,17 +407,30 @@ static void
 plan_tune(struct planning *p)
 {
     struct sea_plan_stage *stage = add_stage(p, "tune", "rows");
-    double m = (double)sea_clip_patch_count(&p->clip), seen;
+    const char *mode = text(p, "stages.tune.mode");
+    bool full = strcmp(mode, "full") == 0, lora = strcmp(mode, "lora") == 0;
+    bool tower = real(p, "stages.tune.tower_lr") > 0;
+    bool redo = sea_node_bool(sea_node_path(p->config, "stages.tune.recompute"), false);
+    double m = (double)sea_clip_patch_count(&p->clip), seen, language;
     double rows = run_rows(p, "tune", p->instruct.count, &stage->steps);
+    struct sea_lm_limits limits = { .rows = whole(p, "stages.tune.micro_rows"),
+                                    .trained = true, .recompute = redo };
 
     seen = rows < (double)p->instruct_images ? rows : (double)p->instruct_images;
+    if (tower)                  /* in every step again, and backward */
+        seen = 3 * rows;
     stage->items = (int64_t)rows;
-    stage->flops = seen * vision_flops(p) +
-                   rows * (3 * lm_flops(p, m + p->dialogue_ids, p->dialogue_ids / 4) +
-                           6 * m * adapter_floats(p));
-    stage->device_bytes = 16 * ((double)sea_lm_desc_floats(&p->lm) + adapter_floats(p)) +
-                          4 * clip_floats(p) +
-                          lm_kept_bytes(p, (double)whole(p, "stages.tune.micro_rows"));
+    language = lm_flops(p, m + p->dialogue_ids, p->dialogue_ids / 4);
+    stage->flops = seen * vision_flops(p) + 6 * rows * m * adapter_floats(p) +
+                   rows * language * (full ? 3 : 2) + (redo ? rows * language : 0);
+    if (lora)
+        stage->flops += 6 * rows * (m + p->dialogue_ids) * lora_floats(p);
+    stage->device_bytes =
+        (full ? trained_bytes(p) : frozen_bytes(p)) * (double)sea_lm_desc_floats(&p->lm) +
+        trained_bytes(p) * adapter_floats(p) +
+        (tower ? trained_bytes(p) : frozen_bytes(p)) * clip_floats(p) +
+        (lora ? 16 * lora_floats(p) : 0) +
+        (double)sea_lm_desc_work_bytes(&p->lm, &limits);
 }
 
 static enum sea_status
@@ -415,8 +456,8 @@ plan_eval(struct planning *p, double *decode, struct sea_err *err)
     stage->items = (int64_t)asked;
     stage->flops = asked * (vision_flops(p) / 4 + lm_flops(p, m + TEMPLATE_IDS + 20, 1));
     *decode = asked * ANSWER_IDS * lm_flops(p, 1, 1);
-    stage->device_bytes = 4 * ((double)sea_lm_desc_floats(&p->lm) + clip_floats(p) +
-                               adapter_floats(p)) +
+    stage->device_bytes = frozen_bytes(p) * ((double)sea_lm_desc_floats(&p->lm) +
+                                             clip_floats(p) + adapter_floats(p)) +
                           (double)whole(p, "stages.eval.batch") * (m + 300) *
                               (double)(p->lm.layers * p->lm.K * p->lm.E) * 8;
     return status;

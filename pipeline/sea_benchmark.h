@@ -5,10 +5,12 @@
  * One const table entry per benchmark says how its question file is read, how answers are
  * parsed and what is reported; pipeline/benchmarks/README.md lists files and rules. The same
  * functions serve the eval stage (which makes the answers) and `sea score` (which takes an
- * existing answer file). Not for judge benchmarks.
+ * existing answer file). docs/benchmarks.md tells users what each needs and how it scores.
  *
- * Invariants: (1) answers are joined to questions by id, never by position; the order of an
- *                 answer file changes nothing;
+ * Invariants: (1) answers are joined to questions by a key that is unique (the id, or id and
+ *                 question where ids repeat), never by position; the order of an answer file
+ *                 changes nothing. Only POPE's own answer files, which have no ids, go by
+ *                 line, and every line is compared;
  *             (2) missing, doubled and unknown ids are refused with their numbers and first
  *                 names (SEA_E_FORMAT); only missing ones can be allowed, they count as empty
  *                 answers;
@@ -38,8 +40,14 @@ struct sea_bench {              /* a benchmark; see benchmarks/benchmarks_int.h 
     const char *about;          /* one line for people */
     const char *headline;       /* name of the metric that stands for it in tables */
     const char *scorer, *prompt;        /* names of the rules, part of every result */
+    const char *suffix;         /* what the asked texts end with; a suite can replace it */
+    const char *licence;        /* of the data, as far as we know; one line for people */
+    const char *const *variants;        /* names of scorer variants, the default first, NULL at
+                                           the end; NULL: there is one way only */
     int max_new_tokens;
     bool needs_annotations;     /* gold answers lie in files of their own */
+    bool keys_repeat;           /* equal keys are told apart by their order */
+    bool takes_folder;          /* questions can be a folder */
     /* Paths below the benchmark's published folder; annotations may be NULL. */
     const char *questions_path, *annotations_path, *images_path;
     const char *export_name;    /* file of sea_bench_export, NULL: none */
@@ -48,6 +56,14 @@ struct sea_bench {              /* a benchmark; see benchmarks/benchmarks_int.h 
     enum sea_status (*score)(struct sea_bench_scoring *scoring, struct sea_err *err);
     enum sea_status (*dump)(struct sea_bench_scoring *scoring, struct sea_buf *out,
                             struct sea_err *err);
+    /* The key of an answer with this id and prompt (which can be NULL); NULL: none can be
+     * made. NULL instead of a function: the id. */
+    const char *(*answer_key)(const char *id, const char *prompt, struct sea_arena *arena);
+    const char *answer_fields;  /* names of an answer's text, the first there counts; NULL: the
+                                   usual ones */
+    /* Reads answer files in a form of the benchmark's own; *done false: it is none. */
+    enum sea_status (*read_answers)(struct sea_bench_scoring *scoring, const char *path,
+                                    bool *done, struct sea_err *err);
 };
 /* NULL at the end; the order is that of tables. */
 const struct sea_bench *sea_bench_at(size_t i);
@@ -59,6 +75,7 @@ sea_bench_find(const char *name, const struct sea_bench **out, struct sea_err *e
 
 struct sea_bench_question {
     const char *id;             /* as text */
+    const char *key;            /* what answers are joined by; NULL: the id */
     bool id_is_number;          /* how the file writes it; kept in answer files */
     const char *prompt;         /* what the model is asked, with suffix, without image tag */
     const char *answer_prompt;  /* field "prompt" of an answer file; NULL: prompt */
@@ -87,6 +104,16 @@ SEA_MUST_CHECK enum sea_status
 sea_bench_questions_load(const struct sea_bench *bench, const char *path, int64_t limit,
                          struct sea_arena *arena, struct sea_bench_questions *out,
                          struct sea_err *err);
+/* How a suite asks otherwise than the benchmark does; NULL: as it does. */
+struct sea_bench_ask {
+    const char *prefix;         /* put before every text */
+    const char *suffix;         /* put in the place of the benchmark's */
+};
+/* SEA_E_CONFIG when the texts do not end in the benchmark's suffix, or when answers could not
+ * be joined any more. */
+SEA_MUST_CHECK enum sea_status
+sea_bench_questions_ask(struct sea_bench_questions *questions, const struct sea_bench_ask *ask,
+                        struct sea_err *err);
 /* Decodes a question's picture. images: folder, NULL when no question names a file. */
 SEA_MUST_CHECK enum sea_status
 sea_bench_image_load(const struct sea_bench_question *question, const char *images,
@@ -110,8 +137,8 @@ void sea_bench_answer_write(struct sea_buf *buf, const struct sea_bench_question
 struct sea_bench_options {      /* all zero is the default */
     bool allow_missing;         /* missing answers count as empty ones */
     int64_t limit;              /* as in questions_load */
-    const char *variant;        /* scorer variant; NULL: the benchmark's first. vqav2: "llava",
-                                   "off"; mmbench: "exact", "ladder" */
+    const char *variant;        /* scorer variant; NULL: the benchmark's first */
+    const char *prompt;         /* name of the prompt variant; NULL: the benchmark's */
     uint64_t seed;              /* of the bootstrap */
     int resamples;              /* 0: 1000 */
 };
@@ -129,6 +156,7 @@ struct sea_bench_metric {
 struct sea_bench_row {
     const struct sea_bench_question *question;
     const char *text;           /* the answer as given */
+    const char *asked;          /* the answer's field "prompt"; NULL: it has none */
     const char *parsed;         /* what the scorer made of it; "" when nothing */
     const char *gold;
     double score;               /* 0 to 1 */
@@ -138,7 +166,7 @@ struct sea_bench_row {
 
 struct sea_bench_result {
     const struct sea_bench *bench;
-    const char *variant;
+    const char *variant, *prompt;
     struct sea_bench_metric *metrics;   /* the headline first */
     size_t metrics_count;
     struct sea_bench_row *rows;         /* in the order of the question file */
@@ -168,10 +196,13 @@ sea_bench_export(const char *name, const char *questions, const char *answers,
 
 /* {"benchmark", "scorer", "variant", "prompt", "complete", "n", "missing", "failed",
  * "questions_sha256", "annotations_sha256", "metrics": [{"name", "value", "scale", "n",
- * "clusters", "se", "clustered_se", "low", "high", "interval"}]}; undefined numbers are
- * null. */
+ * "points" (value * scale), "clusters", "se", "clustered_se", "low", "high", "interval"}]};
+ * undefined numbers are null. */
 struct sea_node *sea_bench_result_node(const struct sea_bench_result *result,
                                        struct sea_arena *arena);
+/* The same as lmms-eval writes its results: {"results": {NAME: {"METRIC,none", ...}}, ...}. */
+struct sea_node *sea_bench_lmms_node(const struct sea_bench_result *result,
+                                     struct sea_arena *arena);
 /* A line per row: {"id", "cluster", "category", "prompt", "text", "parsed", "gold", "score",
  * "unit", "missing", "failed"}. */
 void sea_bench_rows_write(const struct sea_bench_result *result, struct sea_buf *buf);

@@ -13,6 +13,14 @@
 SEA_MUST_CHECK enum sea_status
 sea_doctor_device(const char *name, char *text, size_t room, struct sea_err *err);
 
+/* Files outside the program that some stage reads, where Debian's packages put them. */
+struct sea_doctor_file {
+    const char *topic;          /* "wordnet" */
+    const char *path;
+    const char *package;        /* what installs it */
+};
+const struct sea_doctor_file *sea_doctor_files(size_t *count);
+
 /* Multiplies matrices for about a second and prints GFLOP/s per shape. The full comparison
  * with the FMA peak and with PyTorch is `make bench`. */
 SEA_MUST_CHECK enum sea_status

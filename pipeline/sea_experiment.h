@@ -13,7 +13,8 @@
  * Which stages run: those with a section under "stages", and whatever they need (eval needs
  * tune, tune needs align, align needs label; all need foundation when a model path starts
  * with "@foundation"). No "stages" at all: label to eval. With "model.path", a whole
- * finished model, only eval.
+ * finished model, only eval, or, when there is a section for it, tune, which then goes on
+ * from that model, and eval when there is one.
  *
  * Invariants: (1) resolved maps hold keys in the order of the table, and numbers in the
  *                 kind that the table says: equal experiments have equal JSON;

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * sea_stats.h - intervals and tests for scores of benchmark questions
+ * sea_stats.h - intervals for scores of benchmark questions
+ *
+ * For one run. Two runs on the same questions are compared by sea.compare in the database
+ * (sql/migrations/0004_compare.sql), and only there.
  *
  * Scores are doubles, one per question; cluster[i] says which group (picture) question i
  * belongs to. Everything is two-sided. What cannot be computed (one question, no spread)
@@ -16,7 +19,6 @@
 #include <stdint.h>
 
 /* ---- distributions ---- */
-double sea_stats_normal_cdf(double z);
 double sea_stats_normal_quantile(double p);             /* 0 < p < 1 */
 double sea_stats_beta(double a, double b, double x);    /* regularised incomplete beta */
 double sea_stats_t_p(double t, double df);              /* P(|T| >= |t|) */
@@ -40,24 +42,6 @@ void sea_stats_wilson(double p, double n, double level, double *low, double *hig
 void sea_stats_interval(const struct sea_mean *mean, const double *x, size_t n, double level,
                         double *low, double *high);
 
-/* ---- two runs on the same questions ---- */
-struct sea_paired {
-    int64_t n, clusters;
-    double difference;          /* mean of a - b */
-    double se, clustered_se;
-    double df;                  /* n - 1 */
-    double t, p;                /* with se */
-    double clustered_df;        /* clusters - 1 */
-    double clustered_t, clustered_p;
-    double low, high;           /* from clustered_se */
-    int64_t only_a, only_b;     /* questions where one has the larger score */
-    double mcnemar_p;           /* exact, of only_a against only_b */
-};
-struct sea_paired sea_stats_paired(const double *a, const double *b, const int64_t *cluster,
-                                   size_t n, double level);
-/* Exact two-sided binomial test of b against c at 1/2; 1 when both are 0. */
-double sea_stats_mcnemar(int64_t b, int64_t c);
-
 /* ---- metrics that are not means: F1, circular accuracy ---- */
 /* The metric of the rows given (numbers 0..n-1, some more than once). */
 typedef double sea_stats_metric_fn(void *arg, const int64_t *rows, size_t count);
@@ -73,13 +57,6 @@ struct sea_bootstrap {
 struct sea_bootstrap sea_stats_bootstrap(sea_stats_metric_fn *metric, void *arg,
                                          const int64_t *cluster, size_t n, double level,
                                          uint64_t seed, int resamples);
-
-/* ---- planning, several tests ---- */
-/* Smallest difference seen with this power, given the deviation of the differences. */
-double sea_stats_detectable(double sd, double n, double alpha, double power);
-double sea_stats_needed(double sd, double difference, double alpha, double power);
-/* Holm's step-down adjustment; out may be p. NaN stays and does not count. */
-void sea_stats_holm(const double *p, size_t n, double *out);
 
 /* Numbers clusters 0, 1, ... in order of appearance; returns how many. */
 size_t sea_stats_number(const char *const *names, size_t n, int64_t *out);

@@ -14,6 +14,18 @@
  *         split: val                 shown beside the scores; default: none
  *         variant: NAME              of the scorer; default: the benchmark's first
  *         max_new: 128               words of an answer; default: the benchmark's
+ *         prefix: TEXT               put before every question; default: none
+ *         suffix: TEXT               in the place of the benchmark's; default: its own
+ *         prompt: NAME               of this way to ask, shown beside the scores; needed with
+ *                                    prefix or suffix, which make other scores
+ *         system: TEXT               first words of the conversation; default: LLaVA's
+ *         aspect: pad | square       how pictures become square; default: as the model says
+ *     reference:                     published scores, shown beside ours (not ranked)
+ *       - model: LLaVA-1.5-7B        row of the table
+ *         source: TEXT               where it stands
+ *         scores: {pope: 85.9, mme.cognition: 350.36, ...}
+ *                                    BENCHMARK or BENCHMARK.METRIC: points, as published (the
+ *                                    value times its scale); without a metric the headline
  */
 #ifndef SEA_SUITE_H
 #define SEA_SUITE_H
@@ -33,13 +45,33 @@ struct sea_suite_item {
     const char *annotations[SEA_SUITE_FILES_MAX];
     size_t annotations_count;
     int64_t max_new;
+    struct sea_bench_ask ask;
+    const char *prompt;                 /* NULL: the benchmark's own way */
+    const char *system;                 /* NULL: the template's */
+    int aspect;                         /* enum sea_aspect, -1: the model's */
+};
+struct sea_suite_reference {            /* one published score */
+    const char *model, *source;
+    const char *benchmark, *metric;     /* metric is never empty; "headline" when the benchmark
+                                           is none that we know */
+    double points;
 };
 struct sea_suite {
     const char *name, *path;
     struct sea_suite_item *items;
     size_t count;
+    struct sea_suite_reference *references;
+    size_t references_count;
 };
 
+/* A suite file by itself, say for its references. name: as in stages.eval.suite; root "" or
+ * the folder that takes the place of the file's root. */
+SEA_MUST_CHECK enum sea_status
+sea_suite_read(struct sea_suite *suite, const char *name, const char *root,
+               struct sea_arena *arena, struct sea_err *err);
+/* Its references as JSON: [{"model", "source", "benchmark", "metric", "points"}]. */
+struct sea_node *sea_suite_reference_node(const struct sea_suite *suite,
+                                          struct sea_arena *arena);
 /* The suite of a resolved experiment; paths are ready to be opened. SEA_E_CONFIG: a file
  * that is no suite; SEA_E_MISSING: no such suite. */
 SEA_MUST_CHECK enum sea_status

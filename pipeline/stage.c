@@ -472,7 +472,12 @@ prepare(struct sea_stage *stage, const struct sea_stage_options *options, struct
                                stage->inputs_count, stage->key, err);
     if (status)
         return status;
-    return sea_device_open(&stage->device, choose_device(stage, options), err);
+    status = sea_device_open(&stage->device, choose_device(stage, options), err);
+    /* The foundation and the labels are float32 always: they do not read the key. */
+    if (stage->def->bit & (SEA_BIT_ALIGN | SEA_BIT_TUNE | SEA_BIT_EVAL) &&
+        strcmp(sea_stage_text(stage, "model.precision"), "bf16") == 0)
+        stage->device.store = SEA_STORE_BF16;
+    return status;
 }
 
 static enum sea_status

@@ -10,12 +10,6 @@
 
 #define TINY 1e-300
 
-double
-sea_stats_normal_cdf(double z)
-{
-    return 0.5 * erfc(-z / sqrt(2.0));
-}
-
 /* Bisection on the distribution function: slow and exact enough (1e-15) for a report. */
 static double
 invert(double (*cdf)(double x, double arg), double arg, double p)
@@ -45,7 +39,7 @@ static double
 normal_lower(double z, double unused)
 {
     (void)unused;
-    return sea_stats_normal_cdf(z);
+    return 0.5 * erfc(-z / sqrt(2.0));
 }
 
 double
@@ -251,61 +245,6 @@ sea_stats_interval(const struct sea_mean *mean, const double *x, size_t n, doubl
     *high = mean->mean + half < 1 ? mean->mean + half : 1;
 }
 
-double
-sea_stats_mcnemar(int64_t b, int64_t c)
-{
-    int64_t n = b + c, least = b < c ? b : c;
-    double tail = 0, log_half = (double)n * log(0.5);
-
-    if (n == 0)
-        return 1;
-    for (int64_t k = 0; k <= least; k++)
-        tail += exp(lgamma((double)n + 1) - lgamma((double)k + 1) -
-                    lgamma((double)(n - k) + 1) + log_half);
-    return 2 * tail < 1 ? 2 * tail : 1;
-}
-
-/* t and p of a mean difference; without any spread, equal runs differ by nothing. */
-static void
-t_test(double difference, double se, double df, double *t, double *p)
-{
-    *t = se > 0 ? difference / se : NAN;
-    *p = sea_stats_t_p(*t, df);
-    if (se == 0 && difference == 0)
-        *p = 1;
-}
-
-struct sea_paired
-sea_stats_paired(const double *a, const double *b, const int64_t *cluster, size_t n,
-                 double level)
-{
-    double *d = sea_xcalloc(n + 1, sizeof(*d)), half;
-    struct sea_paired out = { .n = (int64_t)n, .low = NAN, .high = NAN };
-    struct sea_mean mean;
-
-    for (size_t i = 0; i < n; i++) {
-        d[i] = a[i] - b[i];
-        out.only_a += d[i] > 0;
-        out.only_b += d[i] < 0;
-    }
-    mean = sea_stats_mean(d, cluster, n);
-    free(d);
-    out.clusters = mean.clusters;
-    out.difference = mean.mean;
-    out.se = mean.se;
-    out.clustered_se = mean.clustered_se;
-    out.df = (double)n - 1;
-    out.clustered_df = (double)mean.clusters - 1;
-    t_test(out.difference, out.se, out.df, &out.t, &out.p);
-    t_test(out.difference, out.clustered_se, out.clustered_df, &out.clustered_t,
-           &out.clustered_p);
-    half = sea_stats_t_quantile(0.5 + level / 2, out.clustered_df) * out.clustered_se;
-    out.low = out.difference - half;
-    out.high = out.difference + half;
-    out.mcnemar_p = sea_stats_mcnemar(out.only_a, out.only_b);
-    return out;
-}
-
 static int
 by_value(const void *a, const void *b)
 {
@@ -377,49 +316,6 @@ sea_stats_bootstrap(sea_stats_metric_fn *metric, void *arg, const int64_t *clust
     free(values);
     ungroup(&g);
     return out;
-}
-
-double
-sea_stats_detectable(double sd, double n, double alpha, double power)
-{
-    return (sea_stats_normal_quantile(1 - alpha / 2) + sea_stats_normal_quantile(power)) * sd /
-           sqrt(n);
-}
-
-double
-sea_stats_needed(double sd, double difference, double alpha, double power)
-{
-    double z = sea_stats_normal_quantile(1 - alpha / 2) + sea_stats_normal_quantile(power);
-
-    return z * sd / difference * (z * sd / difference);
-}
-
-void
-sea_stats_holm(const double *p, size_t n, double *out)
-{
-    double *sorted = sea_xcalloc(n + 1, sizeof(*sorted)), *adjusted;
-    size_t m = 0;
-
-    for (size_t i = 0; i < n; i++)
-        if (!isnan(p[i]))
-            sorted[m++] = p[i];
-    qsort(sorted, m, sizeof(*sorted), by_value);
-    adjusted = sea_xcalloc(m + 1, sizeof(*adjusted));
-    for (size_t k = 0; k < m; k++) {
-        double value = sorted[k] * (double)(m - k);
-
-        value = value < 1 ? value : 1;
-        adjusted[k] = k > 0 && adjusted[k - 1] > value ? adjusted[k - 1] : value;
-    }
-    for (size_t i = 0; i < n; i++) {
-        size_t k = 0;
-
-        while (k + 1 < m && sorted[k] < p[i])
-            k++;
-        out[i] = isnan(p[i]) ? NAN : adjusted[k];
-    }
-    free(adjusted);
-    free(sorted);
 }
 
 struct named {

@@ -7,9 +7,14 @@
 
 #define SUITE_BYTES_MAX ((size_t)1 << 20)
 
-static const char *const suite_keys[] = { "name", "root", "benchmarks", NULL };
+static const char *const suite_keys[] = { "name", "root", "benchmarks", "reference", NULL };
 static const char *const item_keys[] = { "name", "folder", "questions", "annotations", "images",
-                                         "split", "variant", "max_new", NULL };
+                                         "split", "variant", "max_new", "prefix", "suffix",
+                                         "prompt", "system", "aspect", NULL };
+static const char *const reference_keys[] = { "model", "source", "scores", NULL };
+/* Keys whose values are no texts. */
+static const char *const other_kinds[] = { "benchmarks", "annotations", "max_new", "reference",
+                                           "scores", NULL };
 
 struct reading {
     const char *path, *root;
@@ -17,24 +22,34 @@ struct reading {
     struct sea_err *err;
 };
 
+static bool
+is_among(const char *const *list, const char *key)
+{
+    for (; *list; list++)
+        if (strcmp(*list, key) == 0)
+            return true;
+    return false;
+}
+
 static enum sea_status
 check_keys(const struct reading *r, const struct sea_node *map, const char *const *known)
 {
     const struct sea_node *node;
-    size_t i;
 
     for (node = map->first; node; node = node->next) {
-        for (i = 0; known[i] && strcmp(known[i], node->key) != 0; i++)
-            ;
-        if (!known[i]) {
+        if (!is_among(known, node->key)) {
+            char list[256] = "";
+            size_t used = 0;
+
+            for (size_t i = 0; known[i] && used < sizeof(list); i++)
+                used += (size_t)snprintf(list + used, sizeof(list) - used, "%s%s", i ? ", " : "",
+                                         known[i]);
             sea_fail(r->err, SEA_E_CONFIG, "suite \"%s\", line %d: unknown key \"%s\"", r->path,
                      node->line, node->key);
-            sea_hint(r->err, "Keys of a benchmark: name, folder, questions, annotations, images, "
-                             "split, variant, max_new.");
+            sea_hint(r->err, "Keys here are: %s.", list);
             return SEA_E_CONFIG;
         }
-        if (node->kind != SEA_NODE_STRING && strcmp(node->key, "benchmarks") != 0 &&
-            strcmp(node->key, "annotations") != 0 && strcmp(node->key, "max_new") != 0)
+        if (node->kind != SEA_NODE_STRING && !is_among(other_kinds, node->key))
             return sea_fail(r->err, SEA_E_CONFIG, "suite \"%s\", line %d: key \"%s\" is a %s, "
                             "expected a text", r->path, node->line, node->key,
                             sea_node_kind_name(node->kind));
@@ -76,6 +91,30 @@ read_annotations(const struct reading *r, const struct sea_node *node, const cha
     return status;
 }
 
+/* How questions are asked, where the suite says otherwise. */
+static enum sea_status
+read_asking(const struct reading *r, const struct sea_node *map, struct sea_suite_item *item)
+{
+    const char *aspect = sea_node_text(sea_node_get(map, "aspect"), NULL);
+
+    item->ask.prefix = sea_node_text(sea_node_get(map, "prefix"), NULL);
+    item->ask.suffix = sea_node_text(sea_node_get(map, "suffix"), NULL);
+    item->prompt = sea_node_text(sea_node_get(map, "prompt"), NULL);
+    item->system = sea_node_text(sea_node_get(map, "system"), NULL);
+    item->aspect = !aspect ? -1 : strcmp(aspect, "pad") == 0 ? (int)SEA_ASPECT_PAD
+                                                             : (int)SEA_ASPECT_SQUARE;
+    if (aspect && strcmp(aspect, "pad") != 0 && strcmp(aspect, "square") != 0)
+        return sea_fail(r->err, SEA_E_CONFIG, "suite \"%s\", line %d: aspect is \"%s\", expected "
+                        "pad or square", r->path, map->line, aspect);
+    if ((item->ask.prefix || item->ask.suffix || item->system || aspect) && !item->prompt) {
+        sea_fail(r->err, SEA_E_CONFIG, "suite \"%s\", line %d: benchmark %s is asked in a way of "
+                 "the suite's own, which has no name", r->path, map->line, item->bench->name);
+        sea_hint(r->err, "Add prompt: NAME, so that these scores are told from others.");
+        return SEA_E_CONFIG;
+    }
+    return SEA_OK;
+}
+
 static enum sea_status
 read_item(const struct reading *r, const struct sea_node *map, struct sea_suite_item *item)
 {
@@ -97,6 +136,9 @@ read_item(const struct reading *r, const struct sea_node *map, struct sea_suite_
     if ((max_new && max_new->kind != SEA_NODE_INT) || item->max_new < 1)
         return sea_fail(r->err, SEA_E_CONFIG, "suite \"%s\", line %d: max_new must be a whole "
                         "number from 1", r->path, map->line);
+    status = read_asking(r, map, item);
+    if (status)
+        return status;
     text = sea_node_text(sea_node_get(map, "questions"), item->bench->questions_path);
     status = below(r, folder, text, &item->questions);
     text = sea_node_text(sea_node_get(map, "images"), item->bench->images_path);
@@ -123,12 +165,96 @@ find_file(const char *name, struct sea_arena *arena, const char **path, struct s
     return SEA_E_MISSING;
 }
 
+/* ---- published scores ---- */
+
+/* "mme.cognition" is metric cognition of mme. */
+static enum sea_status
+read_reference(const struct reading *r, const struct sea_node *score,
+               struct sea_suite_reference *out)
+{
+    const char *point = strchr(score->key, '.');
+    const struct sea_bench *bench;
+    struct sea_err ignored = { 0 };
+
+    if (score->kind != SEA_NODE_INT && score->kind != SEA_NODE_REAL)
+        return sea_fail(r->err, SEA_E_CONFIG, "suite \"%s\", line %d: the score of \"%s\" is a %s, "
+                        "expected a number", r->path, score->line, score->key,
+                        sea_node_kind_name(score->kind));
+    out->points = score->real;
+    out->benchmark = point ? sea_arena_strndup(r->arena, score->key,
+                                               (size_t)(point - score->key)) : score->key;
+    out->metric = point ? point + 1 : "headline";
+    /* Papers report benchmarks that we may not have: their rows are shown all the same. */
+    if (!sea_bench_find(out->benchmark, &bench, &ignored) && !point)
+        out->metric = bench->headline;
+    return SEA_OK;
+}
+
+static enum sea_status
+read_references(const struct reading *r, const struct sea_node *list, struct sea_suite *suite)
+{
+    const struct sea_node *one, *score;
+    size_t count = 0;
+    enum sea_status status = SEA_OK;
+
+    if (!list)
+        return SEA_OK;
+    if (list->kind != SEA_NODE_LIST)
+        return sea_fail(r->err, SEA_E_CONFIG, "suite \"%s\", line %d: reference is a %s, expected "
+                        "a list of models", r->path, list->line, sea_node_kind_name(list->kind));
+    for (one = list->first; one && !status; one = one->next) {
+        const struct sea_node *scores = sea_node_get(one, "scores");
+
+        if (one->kind != SEA_NODE_MAP || !sea_node_text(sea_node_get(one, "model"), NULL) ||
+            !scores || scores->kind != SEA_NODE_MAP)
+            return sea_fail(r->err, SEA_E_CONFIG, "suite \"%s\", line %d: a reference is a map with "
+                            "model and scores", r->path, one->line);
+        status = check_keys(r, one, reference_keys);
+        count += scores->count;
+    }
+    suite->references = sea_arena_alloc(r->arena, count + 1, sizeof(*suite->references));
+    for (one = list->first; one && !status; one = one->next)
+        for (score = sea_node_get(one, "scores")->first; score && !status; score = score->next) {
+            struct sea_suite_reference *out = &suite->references[suite->references_count++];
+
+            out->model = sea_node_text(sea_node_get(one, "model"), "");
+            out->source = sea_node_text(sea_node_get(one, "source"), "");
+            status = read_reference(r, score, out);
+        }
+    return status;
+}
+
+struct sea_node *
+sea_suite_reference_node(const struct sea_suite *suite, struct sea_arena *arena)
+{
+    struct sea_node *list = sea_node_put(arena, NULL, NULL, SEA_NODE_LIST);
+
+    for (size_t i = 0; i < suite->references_count; i++) {
+        const struct sea_suite_reference *one = &suite->references[i];
+        struct sea_node *node = sea_node_put(arena, list, NULL, SEA_NODE_MAP);
+
+        sea_node_put_text(arena, node, "model", one->model);
+        sea_node_put_text(arena, node, "source", one->source);
+        sea_node_put_text(arena, node, "benchmark", one->benchmark);
+        sea_node_put_text(arena, node, "metric", one->metric);
+        sea_node_put_real(arena, node, "points", one->points);
+    }
+    return list;
+}
+
 enum sea_status
 sea_suite_load(struct sea_suite *suite, const struct sea_node *config, struct sea_arena *arena,
                struct sea_err *err)
 {
-    const char *name = sea_node_text(sea_node_path(config, "stages.eval.suite"), "");
-    const char *root = sea_node_text(sea_node_path(config, "stages.eval.root"), "");
+    return sea_suite_read(suite, sea_node_text(sea_node_path(config, "stages.eval.suite"), ""),
+                          sea_node_text(sea_node_path(config, "stages.eval.root"), ""), arena,
+                          err);
+}
+
+enum sea_status
+sea_suite_read(struct sea_suite *suite, const char *name, const char *root,
+               struct sea_arena *arena, struct sea_err *err)
+{
     struct reading r = { .arena = arena, .err = err };
     struct sea_node *map, *list, *node;
     enum sea_status status;
@@ -153,7 +279,7 @@ sea_suite_load(struct sea_suite *suite, const struct sea_node *config, struct se
                      ? read_item(&r, node, &suite->items[suite->count++])
                      : sea_fail(err, SEA_E_CONFIG, "suite \"%s\", line %d: a benchmark is a map "
                                 "with a name", r.path, node->line);
-    return status;
+    return status ? status : read_references(&r, sea_node_get(map, "reference"), suite);
 }
 
 static enum sea_status
@@ -169,6 +295,21 @@ add_path(struct sea_hash *hash, const char *path, struct sea_err *err)
     if (!status)
         sea_hash_add_field(hash, digest);
     return status;
+}
+
+/* What changes the questions; a suite that says nothing has the digest it always had. */
+static void
+add_asking(struct sea_hash *hash, const struct sea_suite_item *item)
+{
+    const char *texts[] = { item->ask.prefix, item->ask.suffix, item->system,
+                            item->aspect < 0                   ? NULL
+                            : item->aspect == SEA_ASPECT_PAD ? "pad" : "square" };
+
+    if (!item->prompt)
+        return;
+    sea_hash_add_field(hash, item->prompt);
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+        sea_hash_add_field(hash, texts[i] ? texts[i] : "");
 }
 
 enum sea_status
@@ -189,6 +330,7 @@ sea_suite_digest(const struct sea_node *config, char out[SEA_SHA256_TEXT], struc
         sea_hash_add_field(hash, item->split);
         sea_hash_add_field(hash, item->variant ? item->variant : "");
         sea_hash_add_field(hash, item->bench->scorer);
+        add_asking(hash, item);
         sea_hash_add_field(hash, number);
         status = add_path(hash, item->questions, err);
         for (k = 0; k < item->annotations_count && !status; k++)

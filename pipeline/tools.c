@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* sea model inspect, logits, generate. */
+/* sea model inspect and logits; what tools_generate.c needs, too */
 #include "pipeline/sea_tools.h"
 
 #include <errno.h>
@@ -69,6 +69,7 @@ put_clip(struct sea_arena *arena, struct sea_node *root, const struct sea_clip_d
 
     if (desc->vision.D) {
         map = sea_node_put(arena, root, "vision", SEA_NODE_MAP);
+        sea_node_put_text(arena, map, "family", sea_tower_name(desc->tower));
         sea_node_put_int(arena, map, "width", desc->vision.D);
         sea_node_put_int(arena, map, "layers", desc->vision.layers);
         sea_node_put_int(arena, map, "heads", desc->vision.heads);
@@ -109,16 +110,25 @@ put_parts(struct sea_arena *arena, struct sea_node *root, const struct sea_node 
     struct sea_clip_desc clip;
     struct sea_lm_desc lm;
     const struct sea_node *text = sea_node_get(config, "text_config");
-    const char *type = sea_node_text(sea_node_get(config, "model_type"), "");
-    bool is_clip = strncmp(type, "clip", 4) == 0;
+    const struct sea_node *original = sea_mllm_original_language(config, arena);
+    bool is_tower = sea_clip_is_model(config);
     enum sea_status status = SEA_OK;
 
-    if (is_clip || sea_node_get(config, "vision_config")) {
+    if (original) {
+        text = original;
+        sea_node_put_text(arena, root, "vision_tower",
+                          sea_node_text(sea_node_get(config, "mm_vision_tower"), ""));
+        sea_node_put_text(arena, root, "adapter",
+                          sea_node_text(sea_node_get(config, "mm_projector_type"), "linear"));
+    }
+    if (is_tower || sea_node_get(config, "vision_config")) {
         status = sea_clip_desc_parse(&clip, config, dir, err);
+        if (!status)
+            status = sea_clip_desc_size(&clip, dir, err);
         if (!status)
             put_clip(arena, root, &clip);
     }
-    if (!status && !is_clip) {
+    if (!status && !is_tower) {
         status = sea_lm_desc_parse(&lm, text ? text : config, dir, err);
         if (!status)
             put_lm(arena, root, &lm);
@@ -215,40 +225,64 @@ out:
 
 /* ---- a model, opened for logits or generation ---- */
 
-struct opened {
-    struct sea_device device;
-    struct sea_mllm_folder folder;
-    struct sea_mllm mllm;
-    float *features;            // (patches, Dv) of the one picture, host; NULL: none
-};
+enum sea_status
+sea_tool_precision(enum sea_store *out, const char *name, struct sea_err *err)
+{
+    *out = name && !strcmp(name, "bf16") ? SEA_STORE_BF16 : SEA_STORE_F32;
+    if (!name || !strcmp(name, "bf16") || !strcmp(name, "f32"))
+        return SEA_OK;
+    return sea_fail(err, SEA_E_CONFIG, "precision \"%s\" is not known, must be f32 or bf16",
+                    name);
+}
 
-static void
-release_opened(struct opened *opened)
+void
+sea_opened_release(struct sea_opened *opened)
 {
     free(opened->features);
     sea_mllm_release(&opened->folder);
     sea_device_close(&opened->device);
 }
 
-static enum sea_status
-open_model(struct opened *opened, const char *dir, const char *device, struct sea_err *err)
+/* What loading found, once. */
+static void
+warn(const struct sea_lm *lm)
+{
+    if (lm && lm->warning)
+        fprintf(stderr, "warning: %s\n", lm->warning);
+}
+
+enum sea_status
+sea_opened_model(struct sea_opened *opened, const char *dir, const char *tower, const char *device,
+           const char *precision, struct sea_err *err)
 {
     struct sea_arena *arena = sea_arena_create(NULL, "model");
+    char base[SEA_PATH_MAX];
     struct sea_node *config;
-    enum sea_status status = load_config(dir, arena, &config, err);
+    bool lora = sea_lora_is_folder(dir);
+    enum sea_status status = lora ? sea_lora_base(dir, base, err)
+                                  : sea_path_join(base, dir, "", err);
 
     if (!status)
+        status = load_config(base, arena, &config, err);
+    if (!status)
         status = sea_device_open(&opened->device, device ? device : "auto", err);
+    if (!status)
+        status = sea_tool_precision(&opened->device.store, precision, err);
     if (status)
         goto out;
-    if (sea_node_get(config, "vision_config") && sea_node_get(config, "text_config") &&
-        strcmp(sea_node_text(sea_node_get(config, "model_type"), ""), "clip") != 0) {
-        status = sea_mllm_load(&opened->folder, &opened->device, dir,
-                               (struct sea_mllm_trained){ 0 }, err);
+    if (tower || sea_mllm_original_language(config, arena) ||
+        (sea_node_get(config, "vision_config") && sea_node_get(config, "text_config") &&
+         !sea_clip_is_model(config))) {
+        status = sea_mllm_load_tower(&opened->folder, &opened->device, dir, tower,
+                                     (struct sea_mllm_trained){ 0 }, err);
     } else {
         opened->folder.image_token = -1;
-        status = sea_lm_load(&opened->folder.lm, &opened->device, dir, false, err);
+        status = sea_lm_load(&opened->folder.lm, &opened->device, base, false, err);
+        if (!status && lora)
+            status = sea_mllm_add_lora(&opened->folder, dir, err);
     }
+    if (!status)
+        warn(opened->folder.lm);
     opened->mllm = (struct sea_mllm){ .lm = opened->folder.lm,
                                       .adapter = opened->folder.adapter,
                                       .patches = opened->folder.patches };
@@ -257,8 +291,8 @@ out:
     return status;
 }
 
-static enum sea_status
-open_picture(struct opened *opened, const char *dir, const char *image, const char *aspect,
+enum sea_status
+sea_opened_picture(struct sea_opened *opened, const char *dir, const char *image, const char *aspect,
              struct sea_err *err)
 {
     struct sea_clip_limits limits = { .images = 1 };
@@ -273,7 +307,7 @@ open_picture(struct opened *opened, const char *dir, const char *image, const ch
         sea_hint(err, "Leave --image out, or give a LlavaForConditionalGeneration folder.");
         return SEA_E_CONFIG;
     }
-    status = sea_tool_pixels(dir, image, aspect, &pixels, &height, &width, err);
+    status = sea_tool_pixels(opened->folder.view, image, aspect, &pixels, &height, &width, err);
     if (!status && (height != clip->desc.vision.image || width != clip->desc.vision.image))
         status = sea_fail(err, SEA_E_FORMAT, "preprocessor_config.json of \"%s\" makes %d x %d "
                           "pixels, its tower takes %lld x %lld", dir, width, height,
@@ -295,9 +329,9 @@ out:
 
 /* ---- logits ---- */
 
-static enum sea_status
-read_ids(const char *text, const struct opened *opened, bool picture, struct sea_ids *ids,
-         struct sea_err *err)
+enum sea_status
+sea_opened_ids(const char *text, const struct sea_opened *opened, bool picture,
+               bool whole_pictures, struct sea_ids *ids, struct sea_err *err)
 {
     const char *at = text;
     int pictures = 0;
@@ -318,7 +352,7 @@ read_ids(const char *text, const struct opened *opened, bool picture, struct sea
         at = end;
         if (id == opened->folder.image_token && opened->folder.clip) {
             pictures++;
-            for (i = 0; i < opened->folder.patches; i++)
+            for (i = 0; i < (whole_pictures ? 1 : opened->folder.patches); i++)
                 sea_ids_add(ids, SEA_LM_GIVEN);
         } else if (id < 0 || id >= opened->folder.lm->desc.vocab) {
             return sea_fail(err, SEA_E_CONFIG, "id %lld is outside the model's %lld words", id,
@@ -342,20 +376,21 @@ read_ids(const char *text, const struct opened *opened, bool picture, struct sea
 }
 
 enum sea_status
-sea_tool_logits(const char *dir, const char *image, const char *ids_text, const char *out_path,
-                const char *device, struct sea_err *err)
+sea_tool_logits(const char *dir, const char *tower, const char *image, const char *ids_text,
+                const char *out_path, const char *device, const char *precision,
+                struct sea_err *err)
 {
-    struct opened opened = { 0 };
+    struct sea_opened opened = { 0 };
     struct sea_mllm_work *work = NULL;
     struct sea_ids ids = { 0 };
     struct sea_tensor_item item = { .name = "logits", .dtype = SEA_F32, .rank = 2 };
     float *logits = NULL;
-    enum sea_status status = open_model(&opened, dir, device, err);
+    enum sea_status status = sea_opened_model(&opened, dir, tower, device, precision, err);
 
     if (!status)
-        status = read_ids(ids_text, &opened, image != NULL, &ids, err);
+        status = sea_opened_ids(ids_text, &opened, image != NULL, false, &ids, err);
     if (!status && image)
-        status = open_picture(&opened, dir, image, "square", err);
+        status = sea_opened_picture(&opened, dir, image, opened.folder.pad ? "pad" : "square", err);
     if (!status) {
         int32_t start[2] = { 0, (int32_t)ids.len };
         struct sea_mllm_limits limits = { .text = { .rows = (int64_t)ids.len },
@@ -377,109 +412,6 @@ sea_tool_logits(const char *dir, const char *image, const char *ids_text, const 
     sea_mllm_work_destroy(work);
     free(logits);
     sea_ids_release(&ids);
-    release_opened(&opened);
-    return status;
-}
-
-/* ---- generate ---- */
-
-/* Ids with SEA_LM_GIVEN once for the picture, as sea_generate takes them. */
-static enum sea_status
-encode_prompt(const struct sea_tool_generate *options, struct sea_tokenizer *tokenizer,
-              struct sea_ids *ids, struct sea_err *err)
-{
-    struct sea_conversation conversation;
-    enum sea_template kind;
-    struct sea_buf text;
-    enum sea_status status;
-
-    if (!options->image && strstr(options->prompt, SEA_IMAGE_TAG))
-        return sea_fail(err, SEA_E_CONFIG, "the prompt holds <image>, but no picture is given");
-    if (options->template_name) {
-        status = sea_template_parse(&kind, options->template_name, err);
-        if (status)
-            return status;
-        conversation = sea_conversation_defaults(kind);
-        return sea_conversation_prompt(&conversation, tokenizer, options->prompt,
-                                       options->image != NULL, ids, err);
-    }
-    sea_buf_init(&text, SEA_TOKENIZER_TEXT_MAX);
-    status = SEA_OK;
-    if (options->image && !strstr(options->prompt, SEA_IMAGE_TAG))
-        status = sea_buf_printf(&text, err, "%s\n", SEA_IMAGE_TAG);
-    if (!status)
-        status = sea_buf_append(&text, options->prompt, strlen(options->prompt), err);
-    if (!status)
-        status = sea_conversation_encode_text(tokenizer, text.data, text.len, ids, err);
-    sea_buf_release(&text);
-    return status;
-}
-
-static enum sea_status
-print_answer(const struct sea_tokenizer *tokenizer, const struct sea_answer *answer, bool ids,
-             FILE *to, struct sea_err *err)
-{
-    struct sea_buf text;
-    enum sea_status status;
-    int64_t i;
-
-    if (ids) {
-        fputc('[', to);
-        for (i = 0; i < answer->count; i++)
-            fprintf(to, "%s%d", i ? "," : "", (int)answer->ids[i]);
-        fputs("]\n", to);
-        return SEA_OK;
-    }
-    sea_buf_init(&text, (size_t)64 << 20);
-    status = sea_tokenizer_decode(tokenizer, answer->ids, (size_t)answer->count, true, &text,
-                                  err);
-    if (!status)
-        fprintf(to, "%s\n", text.data);
-    sea_buf_release(&text);
-    return status;
-}
-
-enum sea_status
-sea_tool_generate(const struct sea_tool_generate *options, bool ids, FILE *to,
-                  struct sea_err *err)
-{
-    struct opened opened = { 0 };
-    struct sea_tokenizer *tokenizer = NULL;
-    struct sea_generator *generator = NULL;
-    struct sea_ids prompt_ids = { 0 };
-    struct sea_answer answer = { 0 };
-    struct sea_sampling sampling = { .max_new = options->max_new > 0 ? options->max_new : 128 };
-    const char *aspect = options->aspect ? options->aspect
-                                         : options->template_name ? "pad" : "square";
-    enum sea_status status = open_model(&opened, options->dir, options->device, err);
-
-    if (!status)
-        status = sea_tokenizer_load(&tokenizer, options->dir, err);
-    if (!status && options->image)
-        status = open_picture(&opened, options->dir, options->image, aspect, err);
-    if (!status)
-        status = encode_prompt(options, tokenizer, &prompt_ids, err);
-    if (!status) {
-        struct sea_prompt prompt = { .ids = prompt_ids.data, .count = (int64_t)prompt_ids.len,
-                                     .image = options->image ? 0 : -1 };
-        struct sea_generate_desc desc = { .slots = 1, .share = true,
-                                          .room = (int64_t)prompt_ids.len + opened.folder.patches +
-                                             sampling.max_new };
-
-        if (desc.room > opened.folder.lm->desc.max_positions)
-            desc.room = opened.folder.lm->desc.max_positions;
-        answer.ids = sea_xcalloc((size_t)sampling.max_new, sizeof(int32_t));
-        status = sea_generator_create(&generator, &opened.mllm, &desc, err);
-        if (!status)
-            status = sea_generate(generator, &prompt, 1, opened.features, options->image ? 1 : 0,
-                                  &sampling, &answer, err);
-    }
-    if (!status)
-        status = print_answer(tokenizer, &answer, ids, to, err);
-    sea_generator_destroy(generator);
-    free(answer.ids);
-    sea_ids_release(&prompt_ids);
-    sea_tokenizer_destroy(tokenizer);
-    release_opened(&opened);
+    sea_opened_release(&opened);
     return status;
 }

@@ -39,24 +39,56 @@ next_line(struct lines *lines, enum sea_status *status, struct sea_err *err)
     lines->number++;
     if (n > 0 && lines->text[n - 1] == '\n')
         lines->text[--n] = 0;
-    if (n > 0 && lines->text[n - 1] == '\r')
-        lines->text[--n] = 0;
     lines->len = (size_t)n;
     return true;
 }
 
-enum sea_status
-sea_tool_tokenize(const char *dir, FILE *from, FILE *to, struct sea_err *err)
+/* The text of a line: itself, or the JSON string that it is. */
+static enum sea_status
+read_text(const struct lines *lines, bool json, struct sea_arena *arena, const char **text,
+          size_t *len, struct sea_err *err)
 {
+    enum sea_status status = SEA_OK;
+    struct sea_node *list;
+    struct sea_buf buf;
+
+    *text = lines->text;
+    *len = lines->len;
+    if (!json)
+        return SEA_OK;
+    sea_buf_init(&buf, SIZE_MAX / 2);   /* a document is a list or a map: it becomes one */
+    sea_buf_puts(&buf, "[");
+    sea_buf_add(&buf, lines->text, lines->len);
+    sea_buf_puts(&buf, "]");
+    status = sea_json_parse(buf.data, buf.len, "the input", arena, &list, err);
+    sea_buf_release(&buf);
+    if (!status && (list->count != 1 || list->first->kind != SEA_NODE_STRING))
+        status = sea_fail(err, SEA_E_FORMAT, "a line is no JSON string");
+    if (status)
+        return status;
+    *text = list->first->text;
+    *len = list->first->text_len;
+    return SEA_OK;
+}
+
+enum sea_status
+sea_tool_tokenize(const struct sea_tool_texts *options, FILE *from, FILE *to,
+                  struct sea_err *err)
+{
+    struct sea_arena *arena = sea_arena_create(NULL, "texts");
     struct lines lines = { .from = from };
     struct sea_tokenizer *tokenizer = NULL;
     struct sea_ids ids = { 0 };
-    enum sea_status status = sea_tokenizer_load(&tokenizer, dir, err);
-    size_t i;
+    enum sea_status status = sea_tokenizer_load(&tokenizer, options->dir, err);
+    const char *text;
+    size_t i, len;
 
     while (!status && next_line(&lines, &status, err)) {
         sea_ids_clear(&ids);
-        status = sea_tokenizer_encode(tokenizer, lines.text, lines.len, true, &ids, err);
+        sea_arena_reset(arena);
+        status = read_text(&lines, options->json, arena, &text, &len, err);
+        if (!status)
+            status = sea_tokenizer_encode(tokenizer, text, len, !options->flip_special, &ids, err);
         if (status) {
             sea_context(err, "in line %lld of the input", (long long)lines.number);
             break;
@@ -68,6 +100,7 @@ sea_tool_tokenize(const char *dir, FILE *from, FILE *to, struct sea_err *err)
     }
     sea_ids_release(&ids);
     sea_tokenizer_destroy(tokenizer);
+    sea_arena_destroy(arena);
     free(lines.text);
     return status;
 }
@@ -98,25 +131,36 @@ parse_ids(const struct lines *lines, int32_t words, struct sea_ids *ids, struct 
 }
 
 enum sea_status
-sea_tool_detokenize(const char *dir, FILE *from, FILE *to, struct sea_err *err)
+sea_tool_detokenize(const struct sea_tool_texts *options, FILE *from, FILE *to,
+                    struct sea_err *err)
 {
     struct lines lines = { .from = from };
     struct sea_tokenizer *tokenizer = NULL;
     struct sea_ids ids = { 0 };
     struct sea_buf text;
-    enum sea_status status = sea_tokenizer_load(&tokenizer, dir, err);
+    enum sea_status status = sea_tokenizer_load(&tokenizer, options->dir, err);
+    struct sea_buf quoted;
     size_t i;
 
+    sea_buf_init(&quoted, SIZE_MAX / 2);
     sea_buf_init(&text, LINE_BYTES_MAX);
     while (!status && next_line(&lines, &status, err)) {
         sea_ids_clear(&ids);
         sea_buf_clear(&text);
         status = parse_ids(&lines, sea_tokenizer_count(tokenizer), &ids, err);
         if (!status)
-            status = sea_tokenizer_decode(tokenizer, ids.data, ids.len, true, &text, err);
+            status = sea_tokenizer_decode(tokenizer, ids.data, ids.len, !options->flip_special,
+                                          &text, err);
         if (status) {
             sea_context(err, "in line %lld of the input", (long long)lines.number);
             break;
+        }
+        sea_buf_clear(&quoted);
+        if (options->json) {
+            sea_json_quote(&quoted, text.data, text.len);
+            sea_buf_puts(&quoted, "\n");
+            fwrite(quoted.data, 1, quoted.len, to);
+            continue;
         }
         for (i = 0; i < text.len; i++)
             if (text.data[i] == '\n')
@@ -125,6 +169,7 @@ sea_tool_detokenize(const char *dir, FILE *from, FILE *to, struct sea_err *err)
                 fputc(text.data[i], to);
         fputc('\n', to);
     }
+    sea_buf_release(&quoted);
     sea_buf_release(&text);
     sea_ids_release(&ids);
     sea_tokenizer_destroy(tokenizer);

@@ -1,15 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* benchmark.c - the table of benchmarks, question files, and the frame of a scoring */
+/* benchmark.c - the table of benchmarks, annotation files, and the frame of a scoring */
 #include <stdlib.h>
 #include <string.h>
 
 #include "pipeline/benchmarks/benchmarks_int.h"
 
-#define QUESTIONS_MAX 50000000
-
-static const struct sea_bench *const benches[] = {
-    &sea_bench_vqav2, &sea_bench_gqa, &sea_bench_scienceqa, &sea_bench_pope, &sea_bench_mmbench,
-};
+#define X(name) &sea_bench_##name,
+static const struct sea_bench *const benches[] = { SEA_BENCHES(X) };
+#undef X
 
 const struct sea_bench *
 sea_bench_at(size_t i)
@@ -34,240 +32,6 @@ sea_bench_find(const char *name, const struct sea_bench **out, struct sea_err *e
                  known.data);
     sea_buf_release(&known);
     return *out ? SEA_OK : SEA_E_CONFIG;
-}
-
-/* ---- questions ---- */
-
-struct sea_bench_question *
-sea_bench_add_question(struct sea_bench_questions *questions)
-{
-    size_t n = questions->count;
-
-    /* Doubling copies into the arena: what is left behind is as large as what is used. */
-    if ((n & (n - 1)) == 0) {
-        struct sea_bench_question *more =
-            sea_arena_alloc(questions->arena, n ? 2 * n : 1, sizeof(*more));
-
-        if (n)
-            memcpy(more, questions->items, n * sizeof(*more));
-        questions->items = more;
-    }
-    questions->items[n].category = "";
-    return &questions->items[questions->count++];
-}
-
-const char *
-sea_bench_bare_question(const struct sea_bench_question *question, struct sea_arena *arena)
-{
-    return sea_arena_strndup(arena, question->prompt, strcspn(question->prompt, "\n"));
-}
-
-static enum sea_status
-read_line(struct sea_bench_questions *questions, const struct sea_records *rows,
-          const struct sea_node *row, struct sea_err *err)
-{
-    struct sea_arena *arena = questions->arena;
-    struct sea_bench_question *q = sea_bench_add_question(questions);
-    const char *text = NULL, *image = NULL;
-    enum sea_status status;
-
-    q->row = rows->index;
-    status = sea_records_id(rows, row, "question_id", arena, &q->id, &q->id_is_number, err);
-    if (!status)
-        status = sea_records_text(rows, q->id, row, "text", &text, err);
-    if (!status)
-        status = sea_records_text(rows, q->id, row, "image", &image, err);
-    if (status)
-        return status;
-    if (!image[0] || !sea_path_is_inside(image))
-        return sea_records_fail(rows, q->id, err, SEA_E_FORMAT,
-                                "field \"image\" is \"%.120s\", expected a relative name without "
-                                "\"..\"", image);
-    q->prompt = sea_arena_strdup(arena, text);
-    q->image = sea_arena_strdup(arena, image);
-    q->has_image = true;
-    q->cluster = q->image;
-    q->category = sea_arena_strdup(arena, sea_node_text(sea_node_get(row, "category"), ""));
-    return SEA_OK;
-}
-
-enum sea_status
-sea_bench_load_lines(struct sea_bench_questions *questions, int64_t limit, struct sea_err *err)
-{
-    struct sea_arena *scratch = sea_arena_create(questions->arena, "row");
-    struct sea_records rows;
-    enum sea_status status = sea_records_open(&rows, questions->path, err);
-
-    while (!status) {
-        struct sea_node *row;
-
-        sea_arena_reset(scratch);
-        status = sea_records_next(&rows, scratch, &row, err);
-        if (status || !row)
-            break;
-        if (limit && (int64_t)questions->count == limit) {
-            questions->is_partial = true;
-            break;
-        }
-        status = read_line(questions, &rows, row, err);
-    }
-    sea_records_close(&rows);
-    sea_arena_destroy(scratch);
-    return status;
-}
-
-static int
-by_id(const void *a, const void *b)
-{
-    const struct sea_bench_question *const *one = a, *const *two = b;
-    int order = strcmp((*one)->id, (*two)->id);
-
-    return order ? order : ((*one)->row > (*two)->row) - ((*one)->row < (*two)->row);
-}
-
-static enum sea_status
-check_ids(const struct sea_bench_questions *questions, struct sea_err *err)
-{
-    size_t n = questions->count;
-    const struct sea_bench_question **list = sea_xcalloc(n + 1, sizeof(*list));
-    enum sea_status status = SEA_OK;
-
-    for (size_t i = 0; i < n; i++)
-        list[i] = &questions->items[i];
-    qsort(list, n, sizeof(*list), by_id);
-    for (size_t i = 1; i < n && !status; i++)
-        if (strcmp(list[i]->id, list[i - 1]->id) == 0)
-            status = sea_fail(err, SEA_E_FORMAT,
-                              "question file \"%s\" has id \"%s\" in row %lld and row %lld",
-                              questions->path, list[i]->id, (long long)list[i - 1]->row,
-                              (long long)list[i]->row);
-    free(list);
-    return status;
-}
-
-enum sea_status
-sea_bench_questions_load(const struct sea_bench *bench, const char *path, int64_t limit,
-                         struct sea_arena *arena, struct sea_bench_questions *out,
-                         struct sea_err *err)
-{
-    enum sea_status status;
-
-    *out = (struct sea_bench_questions){ .bench = bench, .arena = arena };
-    out->path = sea_arena_strdup(arena, path);
-    if (limit < 0)
-        return sea_fail(err, SEA_E_CONFIG, "limit is %lld, expected 0 (all) or more",
-                        (long long)limit);
-    status = sea_hash_file(path, out->digest, NULL, err);
-    if (!status)
-        status = bench->load(out, limit, err);
-    if (!status && (out->count == 0 || out->count > QUESTIONS_MAX))
-        status = sea_fail(err, SEA_E_FORMAT, "question file \"%s\" holds %zu questions", path,
-                          out->count);
-    if (!status)
-        status = check_ids(out, err);
-    if (status)
-        sea_context(err, "while loading questions of benchmark \"%s\"", bench->name);
-    return status;
-}
-
-/* ---- pictures ---- */
-
-static int
-base64_value(char c)
-{
-    if (c >= 'A' && c <= 'Z')
-        return c - 'A';
-    if (c >= 'a' && c <= 'z')
-        return c - 'a' + 26;
-    if (c >= '0' && c <= '9')
-        return c - '0' + 52;
-    return c == '+' || c == '-' ? 62 : c == '/' || c == '_' ? 63 : -1;
-}
-
-static enum sea_status
-decode_inline(const struct sea_bench_question *question, struct sea_image *out,
-              struct sea_err *err)
-{
-    size_t n = question->inline_len, used = 0;
-    unsigned char *bytes = sea_xcalloc(n / 4 * 3 + 4, 1);
-    uint32_t word = 0;
-    enum sea_status status = SEA_OK;
-    char name[160];
-    int have = 0;
-
-    snprintf(name, sizeof(name), "picture of question \"%.80s\"", question->id);
-    while (n > 0 && question->inline_image[n - 1] == '=')
-        n--;
-    for (size_t i = 0; i < n && !status; i++) {
-        int value = base64_value(question->inline_image[i]);
-
-        if (value < 0) {
-            status = sea_fail(err, SEA_E_FORMAT, "%s is not base64: byte %zu of %zu is 0x%02x",
-                              name, i, n, (unsigned char)question->inline_image[i]);
-            break;
-        }
-        word = word << 6 | (uint32_t)value;
-        have += 6;
-        if (have >= 8) {
-            have -= 8;
-            bytes[used++] = (unsigned char)(word >> have & 0xFF);
-        }
-    }
-    if (!status)
-        status = sea_image_decode(out, bytes, used, name, err);
-    free(bytes);
-    return status;
-}
-
-enum sea_status
-sea_bench_image_load(const struct sea_bench_question *question, const char *images,
-                     struct sea_image *out, struct sea_err *err)
-{
-    char path[SEA_PATH_MAX];
-    enum sea_status status;
-
-    *out = (struct sea_image){ 0 };
-    if (!question->image)
-        return question->has_image ? decode_inline(question, out, err) : SEA_OK;
-    if (!images)
-        return sea_fail(err, SEA_E_CONFIG, "question \"%s\" has image \"%s\" but no folder of "
-                        "images was given", question->id, question->image);
-    status = sea_path_join(path, images, question->image, err);
-    return status ? status : sea_image_load(out, path, err);
-}
-
-enum sea_status
-sea_bench_images_check(const struct sea_bench_questions *questions, const char *images,
-                       struct sea_err *err)
-{
-    const struct sea_bench_question *first = NULL;
-    enum sea_status status = SEA_OK;
-    size_t missing = 0, named = 0;
-    char path[SEA_PATH_MAX];
-
-    for (size_t i = 0; i < questions->count; i++) {
-        const struct sea_bench_question *q = &questions->items[i];
-
-        if (!q->image)
-            continue;
-        named++;
-        status = sea_path_join(path, images ? images : "", q->image, err);
-        if (status)
-            return status;
-        if (images && sea_file_exists(path))
-            continue;
-        missing++;
-        first = first ? first : q;
-    }
-    if (!first)
-        return SEA_OK;
-    status = sea_fail(err, SEA_E_MISSING,
-                      "image \"%s\" of question \"%s\" is not in \"%s\"; %zu of %zu questions of "
-                      "\"%s\" lack theirs", first->image, first->id, images ? images : "",
-                      missing, named, questions->path);
-    sea_hint(err, "Name the folder that holds the images of benchmark \"%s\".",
-             questions->bench->name);
-    return status;
 }
 
 /* ---- annotations ---- */
@@ -347,30 +111,27 @@ static enum sea_status
 check_variant(const struct sea_bench *bench, const struct sea_bench_options *options,
               const char **out, struct sea_err *err)
 {
-    static const struct { const char *bench, *variants[3]; } known[] = {
-        { "vqav2", { "llava", "off", NULL } },
-        { "mmbench", { "exact", "ladder", NULL } },
-    };
+    char known[256];
+    size_t used = 0;
 
-    *out = "";
-    for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
-        if (strcmp(known[i].bench, bench->name) != 0)
-            continue;
-        *out = known[i].variants[0];
-        for (size_t v = 0; options->variant && known[i].variants[v]; v++)
-            if (strcmp(options->variant, known[i].variants[v]) == 0)
-                *out = known[i].variants[v];
-        if (!options->variant || strcmp(options->variant, *out) == 0)
-            return SEA_OK;
-        return sea_fail(err, SEA_E_CONFIG,
-                        "benchmark \"%s\" has no scorer variant \"%s\", knows: %s, %s",
-                        bench->name, options->variant, known[i].variants[0],
-                        known[i].variants[1]);
-    }
-    if (options->variant && options->variant[0])
+    *out = bench->variants ? bench->variants[0] : "";
+    if (!options->variant || !options->variant[0])
+        return SEA_OK;
+    if (!bench->variants)
         return sea_fail(err, SEA_E_CONFIG, "benchmark \"%s\" has no scorer variants, got \"%s\"",
                         bench->name, options->variant);
-    return SEA_OK;
+    known[0] = 0;
+    for (size_t i = 0; bench->variants[i]; i++) {
+        if (strcmp(options->variant, bench->variants[i]) == 0) {
+            *out = bench->variants[i];
+            return SEA_OK;
+        }
+        if (used < sizeof(known))
+            used += (size_t)snprintf(known + used, sizeof(known) - used, "%s%s", i ? ", " : "",
+                                     bench->variants[i]);
+    }
+    return sea_fail(err, SEA_E_CONFIG, "benchmark \"%s\" has no scorer variant \"%s\", knows: %s",
+                    bench->name, options->variant, known);
 }
 
 /* Everything that score and export share: questions, answers joined to them, clusters. */
@@ -396,6 +157,7 @@ begin(struct sea_bench_scoring *s, struct sea_bench_questions *questions, const 
                                           questions, err);
     if (status)
         return status;
+    s->bench = bench;
     s->questions = questions;
     s->count = questions->count;
     s->rows = sea_arena_alloc(s->arena, s->count, sizeof(*s->rows));
@@ -417,11 +179,13 @@ finish(struct sea_bench_scoring *s, struct sea_bench_result *out)
 {
     out->bench = s->questions->bench;
     out->variant = s->variant[0] ? s->variant : s->questions->bench->scorer;
+    out->prompt = s->options->prompt ? s->options->prompt : s->questions->bench->prompt;
     out->metrics = s->metrics;
     out->metrics_count = s->metrics_count;
     out->rows = s->rows;
     out->rows_count = s->count;
     for (size_t i = 0; i < s->count; i++) {
+        s->rows[i].asked = s->prompts[i];
         out->missing += s->rows[i].is_missing;
         out->failed += s->rows[i].is_failed;
     }

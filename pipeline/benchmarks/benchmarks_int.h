@@ -16,6 +16,7 @@
 /* ---- one scoring ---- */
 
 struct sea_bench_scoring {      /* filled before bench->score is called */
+    const struct sea_bench *bench;
     const struct sea_bench_questions *questions;
     const struct sea_bench_options *options;
     const char *variant;        /* "" when the benchmark has none */
@@ -29,6 +30,8 @@ struct sea_bench_scoring {      /* filled before bench->score is called */
     size_t count;
     struct sea_bench_metric *metrics;
     size_t metrics_count, metrics_room;
+    void *reading;              /* answers.c */
+    void *extra;                /* the benchmark's own */
 };
 
 /* Reads an answer file and fills text, is_missing and prompts. */
@@ -50,19 +53,36 @@ SEA_MUST_CHECK enum sea_status
 sea_bench_annotation_hash(struct sea_bench_scoring *scoring, const char *path,
                           struct sea_err *err);
 
-/* ---- metrics ---- */
+/* Gives answer text (and prompt, which may be NULL) to the question of this key. False: there
+ * is none, or it has its answer. Used by read_answers; sea_bench_answers_read checks that all
+ * questions have theirs. */
+bool sea_bench_answer_take(struct sea_bench_scoring *scoring, const char *key, const char *text,
+                           size_t len, const char *prompt);
+
+/* ---- metrics: the pointers are valid until the next metric is added ---- */
 
 /* Mean of values[i] over rows which[i]; as a share (0/1 values) or a mean of scores. */
-void sea_bench_add_mean(struct sea_bench_scoring *scoring, const char *name,
-                        const double *values, const int64_t *which, size_t n);
+struct sea_bench_metric *
+sea_bench_add_mean(struct sea_bench_scoring *scoring, const char *name, const double *values,
+                   const int64_t *which, size_t n);
 /* Mean score of the rows for which keep(row, arg) holds; nothing is added when there are
  * none and name is optional. */
 typedef bool sea_bench_keep_fn(const struct sea_bench_row *row, const void *arg);
 void sea_bench_add_score(struct sea_bench_scoring *scoring, const char *name,
                          sea_bench_keep_fn *keep, const void *arg);
 /* A metric that is no mean, over rows which[0..n-1]; interval by bootstrap over clusters. */
-void sea_bench_add_metric(struct sea_bench_scoring *scoring, const char *name,
-                          sea_stats_metric_fn *metric, const int64_t *which, size_t n);
+struct sea_bench_metric *
+sea_bench_add_metric(struct sea_bench_scoring *scoring, const char *name,
+                     sea_stats_metric_fn *metric, const int64_t *which, size_t n);
+/* The same over all units. */
+struct sea_bench_metric *
+sea_bench_add_metric_all(struct sea_bench_scoring *scoring, const char *name,
+                         sea_stats_metric_fn *metric);
+bool sea_bench_is_any(const struct sea_bench_row *row, const void *unused);
+bool sea_bench_is_unit(const struct sea_bench_row *row, const void *unused);
+/* The row's gold answer is yes or no, in any case. */
+bool sea_bench_is_yes_no(const struct sea_bench_row *row, const void *unused);
+const char *sea_bench_category_of(const struct sea_bench_row *row);     /* of units */
 /* One metric per value of text(row), named PREFIX/VALUE, in order of first appearance. */
 typedef const char *sea_bench_text_fn(const struct sea_bench_row *row);
 void sea_bench_add_groups(struct sea_bench_scoring *scoring, const char *prefix,
@@ -71,17 +91,130 @@ void sea_bench_add_groups(struct sea_bench_scoring *scoring, const char *prefix,
 void sea_bench_add_yes_share(struct sea_bench_scoring *scoring, const char *name,
                              sea_bench_keep_fn *keep, const void *arg);
 
+/* ---- rows of published files ---- */
+
+/*
+ * JSON Lines, a JSON list, one JSON object ({id: record}, {id: text}, or a list below one of
+ * `members`), TSV or CSV. rows.path, index and line serve messages, as in sea_records_fail.
+ */
+struct sea_bench_table {
+    struct sea_records rows;
+    struct sea_arena *arena;    /* of what lives as long as the table */
+    bool is_cells, is_document, is_keyed, keeps_map;
+    char mark;                  /* between cells */
+    const char **columns;
+    size_t columns_count;
+    int image_column;
+    int64_t lines;
+    struct sea_node *next;
+    const char *key;            /* of a map's record; NULL elsewhere */
+    const char *image;          /* the cell "image", borrowed from the file; len 0: none */
+    size_t image_len;
+};
+SEA_MUST_CHECK enum sea_status
+sea_bench_table_open(struct sea_bench_table *table, const char *path,
+                     const char *const *members, struct sea_arena *arena, struct sea_err *err);
+/* *row is NULL at the end; it lives in arena or in the table's. */
+SEA_MUST_CHECK enum sea_status
+sea_bench_table_next(struct sea_bench_table *table, struct sea_arena *arena,
+                     struct sea_node **row, struct sea_err *err);
+/* A TSV or CSV has this column; anything else is fine. */
+SEA_MUST_CHECK enum sea_status
+sea_bench_need_column(const struct sea_bench_table *table, const char *name,
+                      struct sea_err *err);
+void sea_bench_table_close(struct sea_bench_table *table);      /* accepts NULL */
+
+#define SEA_BENCH_ID_FIELDS \
+    "question_id questionId id index image_id pid data_id idx Index image"
+
+/* The first of the fields (names with blanks between) that says something; what pandas takes
+ * for missing ("", "nan", "None") says nothing. text: also numbers, as text; NULL: none. */
+const struct sea_node *sea_bench_field(const struct sea_node *row, const char *names);
+const char *sea_bench_field_text(const struct sea_node *row, const char *names,
+                                 struct sea_arena *arena);
+/* The same where it must be there; messages name the first of the names. */
+SEA_MUST_CHECK enum sea_status
+sea_bench_need_text(const struct sea_bench_table *table, const struct sea_node *row,
+                    const char *id, const char *names, struct sea_arena *arena,
+                    const char **out, struct sea_err *err);
+/* Fills id and id_is_number; a map's key stands in for a missing id. */
+SEA_MUST_CHECK enum sea_status
+sea_bench_need_id(const struct sea_bench_table *table, const struct sea_node *row,
+                  const char *names, struct sea_bench_question *question,
+                  struct sea_arena *arena, struct sea_err *err);
+/* Fills the picture's fields, from the table's cell "image" or from a field that holds a
+ * name, base64, or {"path"}; a row without a picture is fine. */
+SEA_MUST_CHECK enum sea_status
+sea_bench_need_image(const struct sea_bench_table *table, const struct sea_node *row,
+                     const char *names, struct sea_bench_question *question,
+                     struct sea_arena *arena, struct sea_err *err);
+
 /* ---- question files ---- */
 
-/* LLaVA's JSON Lines {"question_id", "image", "text", "category"}; each question's cluster
- * is its image. */
+/* Fills one question from a row; leaves its id NULL when the row is not to be asked. A
+ * cluster that is not set becomes the picture's name. */
+typedef enum sea_status
+sea_bench_row_fn(struct sea_bench_questions *questions, const struct sea_bench_table *table,
+                 const struct sea_node *row, struct sea_bench_question *question,
+                 struct sea_err *err);
+SEA_MUST_CHECK enum sea_status
+sea_bench_load_rows(struct sea_bench_questions *questions, int64_t limit, sea_bench_row_fn *take,
+                    struct sea_err *err);
+/* LLaVA's JSON Lines {"question_id", "image", "text", "category"}. */
 SEA_MUST_CHECK enum sea_status
 sea_bench_load_lines(struct sea_bench_questions *questions, int64_t limit, struct sea_err *err);
+/* Keeps the questions of the first so many clusters. */
+void sea_bench_cut(struct sea_bench_questions *questions, int64_t limit);
 /* Room for one question more. */
 struct sea_bench_question *sea_bench_add_question(struct sea_bench_questions *questions);
 /* The question without the suffix that LLaVA appends: up to the first newline. */
 const char *sea_bench_bare_question(const struct sea_bench_question *question,
                                     struct sea_arena *arena);
+static inline const char *
+sea_bench_key(const struct sea_bench_question *question)
+{
+    return question->key ? question->key : question->id;
+}
+/* The question with this key, NULL when there is none; sorts on the first call. */
+struct sea_bench_lookup {
+    const struct sea_bench_questions *questions;
+    size_t *order;
+    bool by_image;              /* look for pictures' names instead */
+};
+void sea_bench_lookup_init(struct sea_bench_lookup *lookup,
+                           const struct sea_bench_questions *questions, bool by_image,
+                           struct sea_arena *arena);
+/* Index of the nth question of this key, or -1. */
+int64_t sea_bench_lookup_find(const struct sea_bench_lookup *lookup, const char *key, size_t nth);
+
+/* ---- multiple choice ---- */
+
+#define SEA_CHOICES_MAX 26
+struct sea_choice {
+    const char *options[SEA_CHOICES_MAX];       /* NULL: unknown */
+    int count;
+    int answer;                 /* -1: not known */
+};
+/* Options from cells A, B, ..., from a list "options" or "choices" (also as the text of a
+ * Python list), or from choice_a, choice_b, ... They end at the first missing one. */
+void sea_choice_read(struct sea_choice *choice, const struct sea_node *row,
+                     struct sea_arena *arena);
+/* The right one: a letter, "(A)", or an index when from_index. -1: none of the options. */
+int sea_choice_answer(const struct sea_choice *choice, const struct sea_node *row,
+                      const char *names, bool from_index);
+/* "\nA. x\nB. y" appended; "(A) x" when bracketed. */
+void sea_choice_list(const struct sea_choice *choice, bool bracketed, struct sea_buf *out);
+/* Question, options and suffix as an arena copy. */
+const char *sea_choice_prompt(const struct sea_choice *choice, const char *question,
+                              bool bracketed, const char *suffix, struct sea_arena *arena);
+/* A parser of answers: the option meant, or -1. */
+typedef int sea_choice_parser(const char *text, const struct sea_choice *choice);
+/* "letter" "first" "exact" "ladder" "tokens" "extract" "mmmu" "start"; README.md has the
+ * rules. */
+sea_choice_parser *sea_choice_find(const char *name);
+/* Parses a row's answer with the scoring's variant, fills parsed, gold, score, is_failed. */
+void sea_choice_score(struct sea_bench_scoring *scoring, struct sea_bench_row *row,
+                      const struct sea_choice *choice, const char *parser);
 
 /* ---- text ---- */
 
@@ -91,13 +224,73 @@ void sea_text_strip(const char **text, size_t *len);
 bool sea_text_is_space(uint32_t code);          /* as str.split sees it */
 bool sea_text_is_digit(uint32_t code);          /* \d of Python 3 */
 uint32_t sea_text_next(const char **at);        /* one code point; 0 at the end */
+bool sea_text_is_valid(const char *text, size_t len);   /* UTF-8 without 0 bytes */
+/* Length of the valid UTF-8 sequence at text, 0 when there is none. */
+size_t sea_text_valid_length(const char *text, size_t left);
+int sea_text_digit(uint32_t code);              /* value of a \d */
+size_t sea_text_length(const char *text);       /* code points */
+size_t sea_text_distance(const char *one, const char *two);     /* Levenshtein */
+/* Best 1 - distance / length over the gold answers, 0 below the threshold; white space is
+ * collapsed for the distance and counts in the length. */
+double sea_text_anls(const char *const *golds, size_t count, const char *text, double threshold,
+                     struct sea_arena *arena);
+/* Lower case, stripped, as an arena copy; either can be left out. */
+const char *sea_text_tidy(const char *text, bool lower, bool strip, struct sea_arena *arena);
+/* The text through a normaliser, as an arena copy. */
+const char *sea_vqa_copy(enum sea_vqa_variant variant, const char *text, struct sea_arena *arena);
+/* The step of the normalisers that treats punctuation marks; out is cleared first. */
+void sea_vqa_marks(const char *text, struct sea_buf *out);
+/* yes and no as VLMEvalKit tells them: "yes", "no", or "" when neither or both stand there. */
+const char *sea_text_yes_no(const char *text, struct sea_arena *arena);
+/* Mean over people of min(1, m / 3), m: how many others said the same as text. */
+double sea_vqa_agreement(const char *const *answers, size_t count, const char *text);
 /* Text as an arena copy whose 0 bytes are blanks. */
 const char *sea_text_copy(struct sea_arena *arena, const char *text, size_t len);
 /* How many options "A. x" stand in lines of text, A first, no gaps. */
 size_t sea_text_options(const char *text, const char **first);
 
-/* The benchmarks. */
-extern const struct sea_bench sea_bench_pope, sea_bench_gqa, sea_bench_vqav2,
-    sea_bench_scienceqa, sea_bench_mmbench;
+/* ---- captions ---- */
+
+/* Words as the official scorers' tokenizer leaves them: lowered, contractions apart, without
+ * the marks that they drop; blanks between. out is cleared first. */
+void sea_caption_words(const char *text, struct sea_buf *out);
+
+struct sea_caption {            /* one picture's */
+    const char *said;           /* through sea_caption_words, as are the references */
+    const char **references;
+    size_t count;
+};
+struct sea_caption_scores {     /* each over the set */
+    double bleu[4];             /* corpus BLEU-1 to BLEU-4 */
+    double *rouge, *cider;      // (n) caller's, one per picture
+};
+/* CIDEr-D takes its document frequencies from this set. */
+void sea_caption_score(const struct sea_caption *captions, size_t n,
+                       struct sea_caption_scores *out);
+
+/* ---- Python's numbers and lists ---- */
+bool sea_py_int(const char *text, int64_t *out);        /* false: int() would raise */
+bool sea_py_float(const char *text, double *out);
+double sea_py_round(double value, int digits);          /* half to even on the binary value */
+const char *sea_py_float_text(double value, struct sea_arena *arena);   /* str(float) */
+struct sea_py_texts {
+    const char **at;
+    size_t count;
+};
+/* The text of a Python list of texts or numbers; false when it is none. */
+bool sea_py_list(const char *text, struct sea_arena *arena, struct sea_py_texts *out);
+/* A node as texts: a list, the text of a list, or one text or number. */
+void sea_py_texts_of(const struct sea_node *node, struct sea_arena *arena,
+                     struct sea_py_texts *out);
+
+/* The benchmarks; benchmark.c has them in the order of tables. */
+#define SEA_BENCHES(X) \
+    X(vqav2) X(gqa) X(vizwiz) X(scienceqa) X(textvqa) X(textvqa_plain) X(pope) X(mme) X(mmbench) \
+    X(mmbench_cn) X(seed) X(mmmu) X(coco_caption) X(nocaps) X(flickr30k) X(ai2d) \
+    X(mmstar) X(realworldqa) X(cvbench) X(mmvp) X(chartqa) X(docvqa) X(ocrbench) X(mathvista) \
+    X(hallusion) X(capsbench) X(dogs)
+#define X(name) extern const struct sea_bench sea_bench_##name;
+SEA_BENCHES(X)
+#undef X
 
 #endif

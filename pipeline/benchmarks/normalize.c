@@ -4,129 +4,145 @@
  *
  * off  the official VQAv2 scorer; m4c  LLaVA's (TextVQA, VizWiz, VQAv2 uploads); vk
  * VLMEvalKit's. They share the steps: punctuation, periods, words; README.md tells where
- * they differ.
+ * they differ. A scoring calls this millions of times, so steps go from one array of bytes
+ * to another and texts of ASCII take the short way.
  */
+#include <stdlib.h>
 #include <string.h>
 
 #include "pipeline/benchmarks/benchmarks_int.h"
 
 #define PERIODS_MAX 32          /* a flag of the published code sits in the count argument */
+#define SHORT 240               /* bytes that need no allocation */
 
-/* ---- the contraction table ---- */
-
-/* Keyed by the value without its apostrophe. */
-static const char *const contractions[] = {
-    "'twas", "ain't", "aren't", "can't", "could've", "couldn't", "didn't", "doesn't", "don't",
-    "hadn't", "hasn't", "haven't", "he'd", "he's", "how'd", "how'll", "how's", "isn't", "it'd",
-    "it'll", "ma'am", "might've", "mightn't", "must've", "mustn't", "needn't", "not've",
-    "o'clock", "oughtn't", "shan't", "should've", "shouldn't", "somebody'll", "somebody's",
-    "someone'd", "someone'll", "someone's", "something'd", "something'll", "that's", "there'd",
-    "there're", "there's", "they'd", "they'll", "they're", "they've", "wasn't", "we've",
-    "weren't", "what'll", "what're", "what's", "what've", "when's", "where'd", "where's",
-    "where've", "who'd", "who'll", "who's", "who've", "why'll", "why're", "why's", "won't",
-    "would've", "wouldn't", "y'all", "you'd", "you'll", "you're", "you've",
-};
-
-/* Keys that are written otherwise. Keys with capitals never meet lowered words. */
+/*
+ * Words that change: numbers, and contractions without (or with misplaced) apostrophes. Sorted
+ * by bytes. Left out are the published table's identities (let's, she's) and its keys with
+ * capitals, which never meet lowered words; "somebody'd" is reversed there, too.
+ */
 // clang-format off
-static const char *const spelled[][2] = {
-    { "couldn'tve", "couldn't've" },   { "couldnt've", "couldn't've" },
-    { "hadnt've", "hadn't've" },       { "hadn'tve", "hadn't've" },
-    { "hed've", "he'd've" },           { "he'dve", "he'd've" },
-    { "itd've", "it'd've" },           { "it'dve", "it'd've" },
-    { "mightnt've", "mightn't've" },   { "mightn'tve", "mightn't've" },
-    { "shed've", "she'd've" },         { "she'dve", "she'd've" },
-    { "shouldnt've", "shouldn't've" }, { "shouldn'tve", "shouldn't've" },
-    { "somebodyd've", "somebody'd've" }, { "somebody'dve", "somebody'd've" },
-    { "someoned've", "someone'd've" }, { "someone'dve", "someone'd've" },
-    { "somethingd've", "something'd've" }, { "something'dve", "something'd've" },
-    { "thered've", "there'd've" },     { "there'dve", "there'd've" },
-    { "theyd've", "they'd've" },       { "they'dve", "they'd've" },
-    { "wed've", "we'd've" },           { "we'dve", "we'd've" },
-    { "whod've", "who'd've" },         { "who'dve", "who'd've" },
-    { "wouldnt've", "wouldn't've" },   { "wouldn'tve", "wouldn't've" },
-    { "youd've", "you'd've" },         { "you'dve", "you'd've" },
-    { "yall'll", "y'all'll" },         { "y'allll", "y'all'll" },
-    { "yall'd've", "y'all'd've" },     { "y'alld've", "y'all'd've" },
-    { "y'all'dve", "y'all'd've" },
-    { "ow's'at", "'ow's'at" },         { "'ows'at", "'ow's'at" },
-    { "'ow'sat", "'ow's'at" },
-    { "somebody'd", "somebodyd" },      /* reversed in the published table */
-};
-
-static const char *const numbers[][2] = {
-    { "none", "0" }, { "zero", "0" }, { "one", "1" },   { "two", "2" },   { "three", "3" },
-    { "four", "4" }, { "five", "5" }, { "six", "6" },   { "seven", "7" }, { "eight", "8" },
-    { "nine", "9" }, { "ten", "10" },
+static const char *const words[][2] = {
+    { "'ow'sat", "'ow's'at" }, { "'ows'at", "'ow's'at" }, { "aint", "ain't" },
+    { "arent", "aren't" }, { "cant", "can't" }, { "couldn'tve", "couldn't've" },
+    { "couldnt", "couldn't" }, { "couldnt've", "couldn't've" }, { "couldve", "could've" },
+    { "didnt", "didn't" }, { "doesnt", "doesn't" }, { "dont", "don't" }, { "eight", "8" },
+    { "five", "5" }, { "four", "4" }, { "hadn'tve", "hadn't've" }, { "hadnt", "hadn't" },
+    { "hadnt've", "hadn't've" }, { "hasnt", "hasn't" }, { "havent", "haven't" },
+    { "he'dve", "he'd've" }, { "hed", "he'd" }, { "hed've", "he'd've" }, { "hes", "he's" },
+    { "howd", "how'd" }, { "howll", "how'll" }, { "hows", "how's" }, { "isnt", "isn't" },
+    { "it'dve", "it'd've" }, { "itd", "it'd" }, { "itd've", "it'd've" }, { "itll", "it'll" },
+    { "maam", "ma'am" }, { "mightn'tve", "mightn't've" }, { "mightnt", "mightn't" },
+    { "mightnt've", "mightn't've" }, { "mightve", "might've" }, { "mustnt", "mustn't" },
+    { "mustve", "must've" }, { "neednt", "needn't" }, { "nine", "9" }, { "none", "0" },
+    { "notve", "not've" }, { "oclock", "o'clock" }, { "one", "1" }, { "oughtnt", "oughtn't" },
+    { "ow's'at", "'ow's'at" }, { "seven", "7" }, { "shant", "shan't" }, { "she'dve", "she'd've" },
+    { "shed've", "she'd've" }, { "shouldn'tve", "shouldn't've" }, { "shouldnt", "shouldn't" },
+    { "shouldnt've", "shouldn't've" }, { "shouldve", "should've" }, { "six", "6" },
+    { "somebody'd", "somebodyd" }, { "somebody'dve", "somebody'd've" },
+    { "somebodyd've", "somebody'd've" }, { "somebodyll", "somebody'll" },
+    { "somebodys", "somebody's" }, { "someone'dve", "someone'd've" }, { "someoned", "someone'd" },
+    { "someoned've", "someone'd've" }, { "someonell", "someone'll" }, { "someones", "someone's" },
+    { "something'dve", "something'd've" }, { "somethingd", "something'd" },
+    { "somethingd've", "something'd've" }, { "somethingll", "something'll" }, { "ten", "10" },
+    { "thats", "that's" }, { "there'dve", "there'd've" }, { "thered", "there'd" },
+    { "thered've", "there'd've" }, { "therere", "there're" }, { "theres", "there's" },
+    { "they'dve", "they'd've" }, { "theyd", "they'd" }, { "theyd've", "they'd've" },
+    { "theyll", "they'll" }, { "theyre", "they're" }, { "theyve", "they've" }, { "three", "3" },
+    { "twas", "'twas" }, { "two", "2" }, { "wasnt", "wasn't" }, { "we'dve", "we'd've" },
+    { "wed've", "we'd've" }, { "werent", "weren't" }, { "weve", "we've" },
+    { "whatll", "what'll" }, { "whatre", "what're" }, { "whats", "what's" },
+    { "whatve", "what've" }, { "whens", "when's" }, { "whered", "where'd" },
+    { "wheres", "where's" }, { "whereve", "where've" }, { "who'dve", "who'd've" },
+    { "whod", "who'd" }, { "whod've", "who'd've" }, { "wholl", "who'll" }, { "whos", "who's" },
+    { "whove", "who've" }, { "whyll", "why'll" }, { "whyre", "why're" }, { "whys", "why's" },
+    { "wont", "won't" }, { "wouldn'tve", "wouldn't've" }, { "wouldnt", "wouldn't" },
+    { "wouldnt've", "wouldn't've" }, { "wouldve", "would've" }, { "y'all'dve", "y'all'd've" },
+    { "y'alld've", "y'all'd've" }, { "y'allll", "y'all'll" }, { "yall", "y'all" },
+    { "yall'd've", "y'all'd've" }, { "yall'll", "y'all'll" }, { "you'dve", "you'd've" },
+    { "youd", "you'd" }, { "youd've", "you'd've" }, { "youll", "you'll" }, { "youre", "you're" },
+    { "youve", "you've" }, { "zero", "0" },
 };
 // clang-format on
 
-/* word equals value without its apostrophe */
-static bool
-is_bare_form(const char *word, const char *value)
+static int
+compare_word(const void *word, const void *entry)
 {
-    for (; *value; value++) {
-        if (*value == '\'')
-            continue;
-        if (*word++ != *value)
-            return false;
-    }
-    return *word == 0;
+    return strcmp(word, ((const char *const *)entry)[0]);
 }
 
 static const char *
 look_up(const char *word)
 {
-    for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
-        if (strcmp(word, numbers[i][0]) == 0)
-            return numbers[i][1];
-    for (size_t i = 0; i < sizeof(contractions) / sizeof(contractions[0]); i++)
-        if (is_bare_form(word, contractions[i]))
-            return contractions[i];
-    for (size_t i = 0; i < sizeof(spelled) / sizeof(spelled[0]); i++)
-        if (strcmp(word, spelled[i][0]) == 0)
-            return spelled[i][1];
-    return word;
+    const char *const *found =
+        bsearch(word, words, sizeof(words) / sizeof(words[0]), sizeof(words[0]), compare_word);
+
+    return found ? found[1] : word;
 }
 
-/* ---- steps ---- */
-
-/* Lower case, no "," and "?", "'s" apart. */
-static void
-m4c_begin(struct sea_buf *text, struct sea_buf *work)
+static bool
+is_ascii(const char *text, size_t n)
 {
-    sea_text_lower(text->data, work);
-    sea_buf_clear(text);
-    for (const char *at = work->data; *at; at++) {
-        if (*at == ',' || *at == '?')
-            continue;
-        sea_buf_add(text, at, 1);
-    }
-    sea_buf_clear(work);
-    for (const char *at = text->data; *at; at++) {
-        if (at[0] == '\'' && at[1] == 's')
-            sea_buf_puts(work, " ");
-        sea_buf_add(work, at, 1);
-    }
-    sea_buf_clear(text);
-    sea_buf_add(text, work->data, work->len);
+    for (size_t i = 0; i < n; i++)
+        if ((unsigned char)text[i] >= 0x80)
+            return false;
+    return true;
 }
 
-/* Newline and tab become blanks; then the ends are stripped. */
-static void
-fix_blanks(struct sea_buf *text, struct sea_buf *work)
+/* Lower case; `to` has room for three bytes per byte. Returns the length. */
+static size_t
+lower(const char *text, size_t n, char *to)
 {
-    const char *from = text->data;
-    size_t len = text->len;
+    struct sea_buf buf;
 
-    for (size_t i = 0; i < len; i++)
-        if (text->data[i] == '\n' || text->data[i] == '\t')
-            text->data[i] = ' ';
-    sea_text_strip(&from, &len);
-    sea_buf_clear(work);
-    sea_buf_add(work, from, len);
-    sea_buf_clear(text);
-    sea_buf_add(text, work->data, work->len);
+    if (is_ascii(text, n)) {
+        for (size_t i = 0; i < n; i++)
+            to[i] = (char)(text[i] >= 'A' && text[i] <= 'Z' ? text[i] + 32 : text[i]);
+        to[n] = 0;
+        return n;
+    }
+    sea_buf_init(&buf, 3 * n + 16);
+    sea_text_lower(text, &buf);
+    n = buf.len;
+    memcpy(to, buf.data, n + 1);
+    sea_buf_release(&buf);
+    return n;
+}
+
+/* ---- steps: each writes to `to` with a 0 behind and returns the length ---- */
+
+/* Lower case, no "," and "?", "'s" apart; tmp is as large as to. */
+static size_t
+m4c_begin(const char *text, size_t n, char *tmp, char *to)
+{
+    size_t used = 0, kept = 0;
+
+    n = lower(text, n, tmp);
+    for (size_t i = 0; i < n; i++)
+        if (tmp[i] != ',' && tmp[i] != '?')
+            tmp[kept++] = tmp[i];
+    tmp[kept] = 0;
+    for (size_t i = 0; i < kept; i++) {
+        if (tmp[i] == '\'' && tmp[i + 1] == 's')
+            to[used++] = ' ';
+        to[used++] = tmp[i];
+    }
+    to[used] = 0;
+    return used;
+}
+
+/* Newline and tab become blanks; then the ends are stripped. In place. */
+static size_t
+fix_blanks(char *text, size_t n)
+{
+    const char *from = text;
+
+    for (size_t i = 0; i < n; i++)
+        if (text[i] == '\n' || text[i] == '\t')
+            text[i] = ' ';
+    sea_text_strip(&from, &n);
+    memmove(text, from, n);
+    text[n] = 0;
+    return n;
 }
 
 /* digit, comma, digit stands somewhere */
@@ -135,6 +151,8 @@ has_comma_number(const char *text)
 {
     uint32_t one = 0, two = 0, three;
 
+    if (!strchr(text, ','))
+        return false;
     while ((three = sea_text_next(&text)) != 0) {
         if (two == ',' && sea_text_is_digit(one) && sea_text_is_digit(three))
             return true;
@@ -144,41 +162,60 @@ has_comma_number(const char *text)
     return false;
 }
 
-/* Each mark is deleted everywhere when it stands beside a blank somewhere, else becomes a
- * blank; all tests look at the text before this step. */
-static void
-fix_marks(struct sea_buf *text, struct sea_buf *work)
+static bool
+is_mark(char c)
 {
-    static const char marks[] = ";/[]\"{}()=+\\_-><@`,?!";
-    bool deleted[sizeof(marks)];
-    bool numbered = has_comma_number(text->data);
+    static const bool marks[128] = {
+        [';'] = true, ['/'] = true, ['['] = true, [']'] = true, ['"'] = true, ['{'] = true,
+        ['}'] = true, ['('] = true, [')'] = true, ['='] = true, ['+'] = true, ['\\'] = true,
+        ['_'] = true, ['-'] = true, ['>'] = true, ['<'] = true, ['@'] = true, ['`'] = true,
+        [','] = true, ['?'] = true, ['!'] = true,
+    };
 
-    for (size_t m = 0; marks[m]; m++) {
-        char after[3] = { marks[m], ' ', 0 }, before[3] = { ' ', marks[m], 0 };
-
-        deleted[m] = numbered || strstr(text->data, after) || strstr(text->data, before);
-    }
-    sea_buf_clear(work);
-    for (const char *at = text->data; *at; at++) {
-        const char *mark = strchr(marks, *at);
-
-        if (!mark)
-            sea_buf_add(work, at, 1);
-        else if (!deleted[mark - marks])
-            sea_buf_puts(work, " ");
-    }
-    sea_buf_clear(text);
-    sea_buf_add(text, work->data, work->len);
+    return (unsigned char)c < 128 && marks[(unsigned char)c];
 }
 
-static void
-fix_periods(enum sea_vqa_variant variant, struct sea_buf *text, struct sea_buf *work)
+/* Each mark is deleted everywhere when it stands beside a blank somewhere, else becomes a
+ * blank; all tests look at the text before this step. */
+static size_t
+fix_marks(const char *text, size_t n, char *to)
 {
-    const char *at = text->data;
+    bool deleted[128] = { false }, found = false, numbered;
+    size_t used = 0;
+
+    for (size_t i = 0; i < n; i++)
+        if (is_mark(text[i])) {
+            found = true;
+            if (text[i + 1] == ' ' || (i > 0 && text[i - 1] == ' '))
+                deleted[(unsigned char)text[i]] = true;
+        }
+    if (!found) {
+        memcpy(to, text, n + 1);
+        return n;
+    }
+    numbered = has_comma_number(text);
+    for (size_t i = 0; i < n; i++) {
+        if (!is_mark(text[i]))
+            to[used++] = text[i];
+        else if (!numbered && !deleted[(unsigned char)text[i]])
+            to[used++] = ' ';
+    }
+    to[used] = 0;
+    return used;
+}
+
+static size_t
+fix_periods(enum sea_vqa_variant variant, const char *text, size_t n, char *to)
+{
+    const char *at = text;
     uint32_t before = 0, code;
     int removed = 0;
+    size_t used = 0;
 
-    sea_buf_clear(work);
+    if (!memchr(text, '.', n)) {
+        memcpy(to, text, n + 1);
+        return n;
+    }
     while (*at) {
         const char *here = at, *ahead;
         bool goes;
@@ -189,58 +226,76 @@ fix_periods(enum sea_vqa_variant variant, struct sea_buf *text, struct sea_buf *
         if (goes && variant == SEA_VQA_VK && sea_text_is_digit(before))
             goes = false;
         removed += goes;
-        if (!goes)
-            sea_buf_add(work, here, (size_t)(at - here));
+        if (!goes) {
+            memcpy(to + used, here, (size_t)(at - here));
+            used += (size_t)(at - here);
+        }
         before = code;
     }
-    sea_buf_clear(text);
-    sea_buf_add(text, work->data, work->len);
+    to[used] = 0;
+    return used;
 }
 
+/* Cuts text, which is lowered, into words where it stands. */
 static void
-fix_words(const char *text, struct sea_buf *work, struct sea_buf *out)
+fix_words(char *text, struct sea_buf *out)
 {
-    struct sea_buf word;
-    const char *at;
+    const char *at = text;
 
-    sea_text_lower(text, work);
     sea_buf_clear(out);
-    sea_buf_init(&word, work->len + 1);
-    at = work->data;
     while (*at) {
-        const char *here = at;
+        const char *here = at, *next = at;
+        char *end;
 
-        if (!sea_text_is_space(sea_text_next(&at))) {
-            sea_buf_add(&word, here, (size_t)(at - here));
-            if (*at)
-                continue;
-        }
-        if (word.len && strcmp(word.data, "a") != 0 && strcmp(word.data, "an") != 0 &&
-            strcmp(word.data, "the") != 0) {
-            if (out->len)
-                sea_buf_puts(out, " ");
-            sea_buf_puts(out, look_up(word.data));
-        }
-        sea_buf_clear(&word);
+        while (*at && !sea_text_is_space(sea_text_next(&next)))
+            at = next;
+        end = text + (at - text);
+        at = *at ? next : at;
+        if (end == here)
+            continue;
+        *end = 0;
+        if (strcmp(here, "a") == 0 || strcmp(here, "an") == 0 || strcmp(here, "the") == 0)
+            continue;
+        if (out->len)
+            sea_buf_puts(out, " ");
+        sea_buf_puts(out, look_up(here));
     }
-    sea_buf_release(&word);
 }
 
 void
 sea_vqa_normalize(enum sea_vqa_variant variant, const char *text, struct sea_buf *out)
 {
-    struct sea_buf now, work;
-    size_t max = 4 * strlen(text) + 64;         /* lowering and "'s" lengthen it a little */
+    char small[2][4 * SHORT + 16], *one = small[0], *two = small[1];
+    size_t n = strlen(text);
+    bool large = n > SHORT;
 
-    sea_buf_init(&now, max);
-    sea_buf_init(&work, max);
-    sea_buf_puts(&now, text);
+    if (large) {
+        one = sea_xcalloc(4 * n + 16, 1);
+        two = sea_xcalloc(4 * n + 16, 1);
+    }
     if (variant == SEA_VQA_M4C)
-        m4c_begin(&now, &work);
-    fix_blanks(&now, &work);
-    fix_marks(&now, &work);
-    fix_periods(variant, &now, &work);
-    fix_words(now.data, &work, out);
-    sea_buf_release(&now);
-    sea_buf_release(&work);
+        n = m4c_begin(text, n, two, one);
+    else
+        memcpy(one, text, n + 1);
+    n = fix_blanks(one, n);
+    n = fix_marks(one, n, two);
+    n = fix_periods(variant, two, n, one);
+    lower(one, n, two);
+    fix_words(two, out);
+    if (large) {
+        free(one);
+        free(two);
+    }
+}
+
+void
+sea_vqa_marks(const char *text, struct sea_buf *out)
+{
+    size_t n = strlen(text);
+    char *to = sea_xcalloc(n + 1, 1);
+
+    n = fix_marks(text, n, to);
+    sea_buf_clear(out);
+    sea_buf_add(out, to, n);
+    free(to);
 }

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "pipeline/benchmarks/benchmarks_int.h"
 
@@ -39,7 +40,7 @@ clusters_of(const struct sea_bench_scoring *s, const int64_t *which, size_t n)
     return cluster;
 }
 
-void
+struct sea_bench_metric *
 sea_bench_add_mean(struct sea_bench_scoring *s, const char *name, const double *values,
                    const int64_t *which, size_t n)
 {
@@ -58,6 +59,7 @@ sea_bench_add_mean(struct sea_bench_scoring *s, const char *name, const double *
     sea_stats_interval(&mean, values, n, SEA_BENCH_LEVEL, &metric->low, &metric->high);
     metric->interval = isnan(metric->low) ? "" : binary ? "wilson" : "t";
     free(cluster);
+    return metric;
 }
 
 /* A subset of the rows, with a value each. */
@@ -136,7 +138,7 @@ mapped_metric(void *arg, const int64_t *rows, size_t count)
     return m->metric(m->arg, m->rows, count);
 }
 
-void
+struct sea_bench_metric *
 sea_bench_add_metric(struct sea_bench_scoring *s, const char *name, sea_stats_metric_fn *metric,
                      const int64_t *which, size_t n)
 {
@@ -157,43 +159,90 @@ sea_bench_add_metric(struct sea_bench_scoring *s, const char *name, sea_stats_me
     out->interval = isnan(boot.low) ? "" : "bootstrap";
     free(mapped.rows);
     free(cluster);
+    return out;
 }
 
-struct group_key {
-    sea_bench_text_fn *text;
-    const char *value;
-};
-
-static bool
-is_of_group(const struct sea_bench_row *row, const void *arg)
+struct sea_bench_metric *
+sea_bench_add_metric_all(struct sea_bench_scoring *s, const char *name,
+                         sea_stats_metric_fn *metric)
 {
-    const struct group_key *key = arg;
-    const char *value = key->text(row);
+    int64_t *which = sea_xcalloc(s->count + 1, sizeof(*which));
+    struct sea_bench_metric *out;
+    size_t n = 0;
 
-    return value && strcmp(value, key->value) == 0;
+    for (size_t i = 0; i < s->count; i++)
+        if (s->rows[i].is_unit)
+            which[n++] = (int64_t)i;
+    out = sea_bench_add_metric(s, name, metric, which, n);
+    free(which);
+    return out;
 }
 
+bool
+sea_bench_is_any(const struct sea_bench_row *row, const void *unused)
+{
+    (void)row;
+    (void)unused;
+    return true;
+}
+
+bool
+sea_bench_is_unit(const struct sea_bench_row *row, const void *unused)
+{
+    (void)unused;
+    return row->is_unit;
+}
+
+bool
+sea_bench_is_yes_no(const struct sea_bench_row *row, const void *unused)
+{
+    (void)unused;
+    return row->is_unit &&
+           (strcasecmp(row->gold, "yes") == 0 || strcasecmp(row->gold, "no") == 0);
+}
+
+const char *
+sea_bench_category_of(const struct sea_bench_row *row)
+{
+    return row->is_unit ? row->question->category : NULL;
+}
+
+/* One pass over the rows for all groups: question types come by the hundred. */
 void
 sea_bench_add_groups(struct sea_bench_scoring *s, const char *prefix, sea_bench_text_fn *text)
 {
-    const char **seen = sea_xcalloc(s->count + 1, sizeof(char *));
-    size_t count = 0;
+    const char **names = sea_xcalloc(s->count + 1, sizeof(char *));
+    int64_t *number = sea_xcalloc(s->count + 1, sizeof(*number)),
+            *which = sea_xcalloc(s->count + 1, sizeof(*which));
+    size_t *end = sea_xcalloc(s->count + 2, sizeof(*end)), groups;
+    double *values = sea_xcalloc(s->count + 1, sizeof(*values));
 
     for (size_t i = 0; i < s->count; i++) {
-        struct group_key key = { text, text(&s->rows[i]) };
-        size_t k = 0;
-
-        if (!key.value || !key.value[0])
-            continue;
-        while (k < count && strcmp(seen[k], key.value) != 0)
-            k++;
-        if (k < count)
-            continue;
-        seen[count++] = key.value;
-        sea_bench_add_score(s, sea_arena_printf(s->arena, "%s/%s", prefix, key.value),
-                            is_of_group, &key);
+        names[i] = text(&s->rows[i]);
+        names[i] = names[i] ? names[i] : "";
     }
-    free(seen);
+    groups = sea_stats_number(names, s->count, number);
+    for (size_t i = 0; i < s->count; i++)
+        end[number[i] + 1]++;
+    for (size_t g = 0; g < groups; g++)
+        end[g + 1] += end[g];
+    for (size_t i = 0; i < s->count; i++)
+        which[end[number[i]]++] = (int64_t)i;
+    for (size_t g = 0; g < groups; g++) {
+        size_t first = g ? end[g - 1] : 0, n = end[g] - first;
+
+        if (!names[which[first]][0])
+            continue;
+        for (size_t i = 0; i < n; i++)
+            values[i] = s->rows[which[first + i]].score;
+        sea_bench_add_mean(s, sea_arena_printf(s->arena, "%s/%s", prefix, names[which[first]]),
+                           values, which + first, n);
+    }
+    free(names);
+    free(number);
+    free(which);
+    free(end);
+    free(values);
 }
 
 /* ---- JSON ---- */
@@ -207,7 +256,7 @@ sea_bench_result_node(const struct sea_bench_result *result, struct sea_arena *a
     sea_node_put_text(arena, top, "headline", result->bench->headline);
     sea_node_put_text(arena, top, "scorer", result->bench->scorer);
     sea_node_put_text(arena, top, "variant", result->variant);
-    sea_node_put_text(arena, top, "prompt", result->bench->prompt);
+    sea_node_put_text(arena, top, "prompt", result->prompt);
     sea_node_put_bool(arena, top, "complete", result->complete);
     sea_node_put_int(arena, top, "n", (int64_t)result->rows_count);
     sea_node_put_int(arena, top, "missing", result->missing);
@@ -222,6 +271,7 @@ sea_bench_result_node(const struct sea_bench_result *result, struct sea_arena *a
         sea_node_put_text(arena, node, "name", m->name);
         sea_node_put_real(arena, node, "value", m->value);
         sea_node_put_real(arena, node, "scale", m->scale);
+        sea_node_put_real(arena, node, "points", m->value * m->scale);
         sea_node_put_int(arena, node, "n", m->n);
         sea_node_put_int(arena, node, "clusters", m->clusters);
         sea_node_put_real(arena, node, "se", m->se);
@@ -233,11 +283,58 @@ sea_bench_result_node(const struct sea_bench_result *result, struct sea_arena *a
     return top;
 }
 
+struct sea_node *
+sea_bench_lmms_node(const struct sea_bench_result *result, struct sea_arena *arena)
+{
+    struct sea_node *top = sea_node_put(arena, NULL, NULL, SEA_NODE_MAP), *node;
+    const char *name = result->bench->name;
+
+    node = sea_node_put(arena, sea_node_put(arena, top, "results", SEA_NODE_MAP), name,
+                        SEA_NODE_MAP);
+    sea_node_put_text(arena, node, "alias", name);
+    for (size_t i = 0; i < result->metrics_count; i++) {
+        const struct sea_bench_metric *m = &result->metrics[i];
+        double se = isnan(m->clustered_se) ? m->se : m->clustered_se;
+
+        sea_node_put_real(arena, node, sea_arena_printf(arena, "%s,none", m->name), m->value);
+        sea_node_put_real(arena, node, sea_arena_printf(arena, "%s_stderr,none", m->name), se);
+    }
+    node = sea_node_put(arena, sea_node_put(arena, top, "configs", SEA_NODE_MAP), name,
+                        SEA_NODE_MAP);
+    sea_node_put_text(arena, node, "task", name);
+    sea_node_put_text(arena, node, "scorer", result->bench->scorer);
+    sea_node_put_text(arena, node, "variant", result->variant);
+    sea_node_put_text(arena, node, "prompt", result->prompt);
+    sea_node_put_text(arena, node, "questions_sha256", result->questions_digest);
+    sea_node_put_text(arena, sea_node_put(arena, top, "versions", SEA_NODE_MAP), name, "sea-1");
+    sea_node_put_int(arena, sea_node_put(arena, top, "n-shot", SEA_NODE_MAP), name, 0);
+    node = sea_node_put(arena, sea_node_put(arena, top, "higher_is_better", SEA_NODE_MAP), name,
+                        SEA_NODE_MAP);
+    sea_node_put_bool(arena, node, result->bench->headline, true);
+    node = sea_node_put(arena, sea_node_put(arena, top, "n-samples", SEA_NODE_MAP), name,
+                        SEA_NODE_MAP);
+    sea_node_put_int(arena, node, "original", (int64_t)result->rows_count);
+    sea_node_put_int(arena, node, "effective", (int64_t)result->rows_count - result->missing);
+    return top;
+}
+
 static void
 add_field(struct sea_buf *buf, const char *before, const char *text)
 {
     sea_buf_puts(buf, before);
     sea_json_quote(buf, text, strlen(text));
+}
+
+/* The key where ids repeat: rows of two runs are paired by it. */
+static void
+add_id(struct sea_buf *buf, const struct sea_bench_question *question)
+{
+    char *id = sea_xstrdup(sea_bench_key(question));
+
+    for (char *c = id; *c; c++)
+        *c = *c == '\n' ? ' ' : *c;
+    add_field(buf, "{\"id\": ", id);
+    free(id);
 }
 
 void
@@ -246,10 +343,10 @@ sea_bench_rows_write(const struct sea_bench_result *result, struct sea_buf *buf)
     for (size_t i = 0; i < result->rows_count; i++) {
         const struct sea_bench_row *row = &result->rows[i];
 
-        add_field(buf, "{\"id\": ", row->question->id);
+        add_id(buf, row->question);
         add_field(buf, ", \"cluster\": ", row->question->cluster);
         add_field(buf, ", \"category\": ", row->question->category);
-        add_field(buf, ", \"prompt\": ", row->question->prompt);
+        add_field(buf, ", \"prompt\": ", row->asked ? row->asked : row->question->prompt);
         add_field(buf, ", \"text\": ", row->text);
         add_field(buf, ", \"parsed\": ", row->parsed);
         add_field(buf, ", \"gold\": ", row->gold);

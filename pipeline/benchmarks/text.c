@@ -10,11 +10,13 @@ uint32_t
 sea_text_next(const char **at)
 {
     const unsigned char *b = (const unsigned char *)*at;
-    size_t n = b[0] < 0x80 ? 1 : b[0] < 0xE0 ? 2 : b[0] < 0xF0 ? 3 : 4;
-    uint32_t code = n == 1 ? b[0] : b[0] & (0x7Fu >> n);
+    size_t n = b[0] < 0xE0 ? 2 : b[0] < 0xF0 ? 3 : 4;
+    uint32_t code = b[0] & (0x7Fu >> n);
 
-    if (b[0] == 0)
-        return 0;
+    if (b[0] < 0x80) {
+        *at += b[0] != 0;
+        return b[0];
+    }
     for (size_t i = 1; i < n; i++) {
         if (b[i] == 0) {        /* cut off: never in valid text */
             n = i;
@@ -33,6 +35,20 @@ sea_text_is_space(uint32_t code)
            code == 0xA0 || code == 0x1680 || (code >= 0x2000 && code <= 0x200A) ||
            code == 0x2028 || code == 0x2029 || code == 0x202F || code == 0x205F ||
            code == 0x3000;
+}
+
+int
+sea_text_digit(uint32_t code)
+{
+    uint32_t first = code;
+
+    if (code < 0x80)
+        return (int)(code - '0');
+    if (code >= 0x1D7CE && code <= 0x1D7FF)     /* mathematical digits: five tens in a row */
+        return (int)((code - 0x1D7CE) % 10);
+    while (code - first < 9 && sea_text_is_digit(first - 1))
+        first--;
+    return (int)(code - first);
 }
 
 bool
@@ -69,7 +85,11 @@ sea_text_lower(const char *text, struct sea_buf *out)
     while ((code = sea_text_next(&text)) != 0) {
         const char *ahead = text;
 
-        if (code == 0x130) {                    /* dotted capital I: the only one that grows */
+        if (code < 0x80) {
+            char c = (char)(code >= 'A' && code <= 'Z' ? code + 32 : code);
+
+            sea_buf_add(out, &c, 1);
+        } else if (code == 0x130) {                    /* dotted capital I: the only one that grows */
             put(out, 'i');
             put(out, 0x307);
         } else if (code == 0x3A3) {             /* capital sigma: final form at a word's end */
@@ -99,6 +119,58 @@ sea_text_strip(const char **text, size_t *len)
         last = at;
     }
     *len = inside ? (size_t)(last - *text) : 0;
+}
+
+const char *
+sea_text_tidy(const char *text, bool lower, bool strip, struct sea_arena *arena)
+{
+    struct sea_buf buf;
+    const char *from = text, *copy;
+    size_t len = strlen(text);
+
+    sea_buf_init(&buf, 4 * len + 64);
+    if (lower) {
+        sea_text_lower(text, &buf);
+        from = buf.data;
+        len = buf.len;
+    }
+    if (strip)
+        sea_text_strip(&from, &len);
+    copy = sea_arena_strndup(arena, len ? from : "", len);
+    sea_buf_release(&buf);
+    return copy;
+}
+
+size_t
+sea_text_valid_length(const char *bytes, size_t left)
+{
+    const unsigned char *text = (const unsigned char *)bytes;
+    size_t n = text[0] < 0x80 ? 1 : text[0] >= 0xC2 && text[0] < 0xE0 ? 2
+             : text[0] >= 0xE0 && text[0] < 0xF0 ? 3
+             : text[0] >= 0xF0 && text[0] < 0xF5 ? 4 : 0;
+
+    if (n == 0 || n > left)
+        return 0;
+    for (size_t i = 1; i < n; i++)
+        if ((text[i] & 0xC0) != 0x80)
+            return 0;
+    if ((text[0] == 0xE0 && text[1] < 0xA0) || (text[0] == 0xED && text[1] > 0x9F) ||
+        (text[0] == 0xF0 && text[1] < 0x90) || (text[0] == 0xF4 && text[1] > 0x8F))
+        return 0;
+    return n;
+}
+
+bool
+sea_text_is_valid(const char *text, size_t len)
+{
+    for (size_t i = 0; i < len;) {
+        size_t n = text[i] ? sea_text_valid_length(text + i, len - i) : 0;
+
+        if (n == 0)
+            return false;
+        i += n;
+    }
+    return true;
 }
 
 const char *

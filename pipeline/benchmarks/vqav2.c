@@ -25,19 +25,6 @@ load(struct sea_bench_questions *questions, int64_t limit, struct sea_err *err)
     return sea_bench_load_lines(questions, limit, err);
 }
 
-static const char *
-normalized(enum sea_vqa_variant variant, const char *text, struct sea_arena *arena)
-{
-    struct sea_buf out;
-    const char *copy;
-
-    sea_buf_init(&out, 8 * strlen(text) + 64);
-    sea_vqa_normalize(variant, text, &out);
-    copy = sea_arena_strndup(arena, out.data, out.len);
-    sea_buf_release(&out);
-    return copy;
-}
-
 /* Newline and tab become blanks, the ends are stripped. */
 static const char *
 tidy(const char *text, struct sea_arena *arena)
@@ -50,6 +37,16 @@ tidy(const char *text, struct sea_arena *arena)
         copy[i] = copy[i] == '\n' || copy[i] == '\t' ? ' ' : copy[i];
     sea_text_strip(&from, &n);
     return sea_arena_strndup(arena, from, n);
+}
+
+/* People say the same: one copy of it is enough. */
+static const char *
+known_answer(const struct record *record, const char *answer)
+{
+    for (size_t i = 0; i < record->count; i++)
+        if (strcmp(record->answers[i], answer) == 0)
+            return record->answers[i];
+    return NULL;
 }
 
 static enum sea_status
@@ -69,7 +66,10 @@ read_people(const struct sea_records *rows, const char *id, const struct sea_nod
             return sea_records_fail(rows, id, err, SEA_E_FORMAT,
                                     "answer %zu of \"answers\" has no text \"answer\"",
                                     record->count);
-        record->answers[record->count++] = tidy(answer, arena);
+        record->answers[record->count] = known_answer(record, answer);
+        if (!record->answers[record->count])
+            record->answers[record->count] = tidy(answer, arena);
+        record->count++;
     }
     record->answer_type =
         sea_arena_strdup(arena, sea_node_text(sea_node_get(row, "answer_type"), ""));
@@ -157,60 +157,43 @@ most_frequent(const struct record *record)
     return record->answers[best];
 }
 
-/* Mean over the people of min(1, m / 3), m: how many others gave the predicted answer. */
-static double
-agreement(const struct record *record, const char *prediction, bool normalize,
-          struct sea_arena *arena)
+/* What people said, each through the normaliser once. */
+static void
+normalize_people(const struct record *record, const char *out[PEOPLE_MAX],
+                 struct sea_arena *arena)
 {
-    bool equal[PEOPLE_MAX];
-    double sum = 0;
-    size_t matches = 0;
-
     for (size_t i = 0; i < record->count; i++) {
-        const char *answer = record->answers[i];
+        size_t j = 0;
 
-        if (normalize)
-            answer = normalized(SEA_VQA_OFF, answer, arena);
-        equal[i] = strcmp(answer, prediction) == 0;
-        matches += equal[i];
+        while (record->answers[j] != record->answers[i])
+            j++;
+        out[i] = j < i ? out[j] : sea_vqa_copy(SEA_VQA_OFF, record->answers[i], arena);
     }
-    for (size_t i = 0; i < record->count; i++) {
-        double others = (double)(matches - equal[i]) / 3.0;
-
-        sum += others < 1 ? others : 1;
-    }
-    return sum / (double)record->count;
 }
 
 static void
 score_row(struct sea_bench_scoring *s, struct sea_bench_row *row, struct sea_arena *scratch)
 {
     const struct record *record = row->question->extra;
-    const char *text = row->text;
+    const char *text = row->text, *people[PEOPLE_MAX];
     bool differ = false;
 
     if (strcmp(s->variant, "llava") == 0)
-        text = normalized(SEA_VQA_M4C, text, s->arena);
+        text = sea_vqa_copy(SEA_VQA_M4C, text, s->arena);
     text = tidy(text, s->arena);
     for (size_t i = 1; i < record->count; i++)
         differ |= strcmp(record->answers[i], record->answers[0]) != 0;
-    row->parsed = differ ? normalized(SEA_VQA_OFF, text, s->arena) : text;
+    row->parsed = differ ? sea_vqa_copy(SEA_VQA_OFF, text, s->arena) : text;
     row->gold = most_frequent(record);
-    row->score = agreement(record, row->parsed, differ, scratch);
+    if (differ)
+        normalize_people(record, people, scratch);
+    row->score = sea_vqa_agreement(differ ? people : record->answers, record->count, row->parsed);
 }
 
 static const struct record *
 record_of(const struct sea_bench_row *row)
 {
     return row->question->extra;
-}
-
-static bool
-is_any(const struct sea_bench_row *row, const void *unused)
-{
-    (void)row;
-    (void)unused;
-    return true;
 }
 
 static bool
@@ -244,7 +227,7 @@ score(struct sea_bench_scoring *s, struct sea_err *err)
             sea_arena_reset(scratch);
             score_row(s, &s->rows[i], scratch);
         }
-        sea_bench_add_score(s, "accuracy", is_any, NULL);
+        sea_bench_add_score(s, "accuracy", sea_bench_is_any, NULL);
         sea_bench_add_groups(s, "answer_type", answer_type);
         sea_bench_add_yes_share(s, "yes_share", is_yes_no, NULL);
         sea_bench_add_groups(s, "question_type", question_type);
@@ -261,7 +244,7 @@ dump(struct sea_bench_scoring *s, struct sea_buf *out, struct sea_err *err)
     sea_buf_puts(out, "[");
     for (size_t i = 0; i < s->count; i++) {
         const struct sea_bench_question *q = s->rows[i].question;
-        const char *answer = normalized(SEA_VQA_M4C, s->rows[i].text, s->arena);
+        const char *answer = sea_vqa_copy(SEA_VQA_M4C, s->rows[i].text, s->arena);
 
         sea_buf_puts(out, i ? ", {\"question_id\": " : "{\"question_id\": ");
         if (q->id_is_number)
@@ -276,12 +259,17 @@ dump(struct sea_bench_scoring *s, struct sea_buf *out, struct sea_err *err)
     return SEA_OK;
 }
 
+static const char *const variants[] = { "llava", "off", NULL };
+
 const struct sea_bench sea_bench_vqav2 = {
     .name = "vqav2",
     .about = "open questions, agreement with ten people",
     .headline = "accuracy",
     .scorer = "vqa-official",
     .prompt = "llava-1.5",
+    .suffix = SEA_BENCH_SHORT,
+    .licence = "CC BY 4.0; images: COCO",
+    .variants = variants,
     .max_new_tokens = 128,
     .needs_annotations = true,
     .questions_path = "llava_vqav2_mscoco_val2014.jsonl",

@@ -152,10 +152,14 @@ make_optimiser(struct sea_align_run *run, struct sea_err *err)
     struct sea_adamw_part parts[2] = {
         { "adapter", &run->adapter->params, lr, sea_stage_real(stage, "weight_decay") },
     };
-    struct sea_adamw_desc desc = sea_adamw_defaults(
-        sea_schedule_make(SEA_SCHEDULE_COSINE, run->steps, sea_stage_real(stage, "warmup")));
+    enum sea_schedule_kind kind;
+    struct sea_adamw_desc desc;
     int64_t count = 1;
 
+    if (!sea_schedule_find(sea_stage_text(stage, "schedule"), &kind))
+        return sea_fail(err, SEA_E_INTERNAL, "unknown schedule");
+    desc = sea_adamw_defaults(sea_schedule_make(kind, run->steps,
+                                                sea_stage_real(stage, "warmup")));
     if (sea_stage_bool(stage, "tau.learn") && run->lambda > 0)
         parts[count++] = (struct sea_adamw_part){ "theta", sea_align_params(run->align), lr, 0 };
     desc.clip_norm = sea_stage_real(stage, "clip");

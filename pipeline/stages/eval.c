@@ -3,9 +3,9 @@
  * eval.c - a suite of benchmarks: answers, scores, and the same with the wrong pictures
  *
  * Out: answers/NAME.jsonl in LLaVA's form, rows/NAME.jsonl with a score per question, and
- * scores.json. A control "shuffle" shows each question the picture of another one: what is
- * still right then was not seen. NAME is BENCHMARK, BENCHMARK-SPLIT, and with ".shuffle" for
- * the control.
+ * scores.json. Controls: "shuffle" shows each question the picture of another one, "no-image"
+ * none at all: what is still right then was not seen. NAME is BENCHMARK, BENCHMARK-SPLIT, and
+ * with ".shuffle" or ".no-image" for a control.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -49,11 +49,23 @@ load_model(struct sea_eval *eval, struct sea_err *err)
     return sea_clip_work_create(&eval->work, eval->folder.clip, &limits, err);
 }
 
+static const char *const controls[] = { "", "shuffle", "no-image" };
+
 static const char *
-run_name(struct sea_arena *arena, const struct sea_suite_item *item, bool shuffle)
+run_name(struct sea_arena *arena, const struct sea_suite_item *item, enum sea_control control)
 {
-    return sea_arena_printf(arena, "%s%s%s%s", item->bench->name, item->split[0] ? "-" : "",
-                            item->split, shuffle ? ".shuffle" : "");
+    return sea_arena_printf(arena, "%s%s%s%s%s", item->bench->name, item->split[0] ? "-" : "",
+                            item->split, control ? "." : "", controls[control]);
+}
+
+/* A reader of scores.json knows controls as one truth value; the second kind is therefore
+ * told apart by its split, too. */
+static const char *
+split_name(struct sea_arena *arena, const struct sea_suite_item *item, enum sea_control control)
+{
+    return control == SEA_CONTROL_NO_IMAGE
+               ? sea_arena_printf(arena, "%s%sno-image", item->split, item->split[0] ? "+" : "")
+               : item->split;
 }
 
 static void
@@ -87,22 +99,23 @@ write_rows(struct sea_stage *stage, const char *relative, const struct sea_bench
 /* Answers and scores one benchmark, adds it to scores. */
 static enum sea_status
 run_item(struct sea_eval *eval, const struct sea_suite_item *item,
-         const struct sea_bench_questions *questions, bool shuffle, struct sea_node *scores,
-         struct sea_err *err)
+         const struct sea_bench_questions *questions, enum sea_control control,
+         struct sea_node *scores, struct sea_err *err)
 {
     struct sea_stage *stage = eval->stage;
-    const char *name = run_name(stage->arena, item, shuffle);
+    const char *name = run_name(stage->arena, item, control);
     const char *rows = sea_arena_printf(stage->arena, "rows/%s.jsonl", name);
     const char *answers = sea_arena_printf(stage->arena, "answers/%s.jsonl", name);
     struct sea_bench_options options = { .limit = sea_stage_int(stage, "limit"),
-                                         .variant = item->variant };
+                                         .variant = item->variant,
+                                         .prompt = item->prompt };
     struct sea_bench_result result;
     struct sea_node *node;
     char path[SEA_PATH_MAX];
     enum sea_status status = sea_stage_path(stage, answers, path, err);
 
     if (!status)
-        status = sea_eval_answer(eval, item, questions, name, shuffle, path, err);
+        status = sea_eval_answer(eval, item, questions, name, control, path, err);
     if (!status)
         status = sea_bench_score(item->bench->name, item->questions, path, item->annotations,
                                  item->annotations_count, &options, stage->arena, &result, err);
@@ -116,8 +129,11 @@ run_item(struct sea_eval *eval, const struct sea_suite_item *item,
     node = sea_node_put_copy(stage->arena, scores, NULL,
                              sea_bench_result_node(&result, stage->arena));
     sea_node_put_text(stage->arena, node, "name", item->bench->name);
-    sea_node_put_text(stage->arena, node, "split", item->split);
-    sea_node_put_bool(stage->arena, node, "control", shuffle);
+    sea_node_put_text(stage->arena, node, "split",
+                      split_name(stage->arena, item, control));
+    sea_node_put_bool(stage->arena, node, "control", control != SEA_CONTROL_NONE);
+    if (control)
+        sea_node_put_text(stage->arena, node, "control_kind", controls[control]);
     sea_node_put_text(stage->arena, node, "headline", item->bench->headline);
     sea_node_put_text(stage->arena, node, "answers", answers);
     sea_node_put_text(stage->arena, node, "rows", rows);
@@ -126,14 +142,14 @@ run_item(struct sea_eval *eval, const struct sea_suite_item *item,
 }
 
 static bool
-wants_shuffle(const struct sea_stage *stage)
+wants(const struct sea_stage *stage, enum sea_control control)
 {
     const struct sea_node *list = sea_node_path(stage->config, "stages.eval.controls"), *node;
 
     for (node = list ? list->first : NULL; node; node = node->next)
-        if (strcmp(sea_node_text(node, ""), "shuffle") == 0)
+        if (strcmp(sea_node_text(node, ""), controls[control]) == 0)
             return true;
-    return false;
+    return control == SEA_CONTROL_NONE;
 }
 
 /* All files are looked at before the first answer is made. */
@@ -151,14 +167,16 @@ open_questions(struct sea_eval *eval, const struct sea_suite *suite,
         status = sea_bench_questions_load(item->bench, item->questions, limit,
                                           eval->stage->arena, &questions[i], err);
         if (!status)
+            status = sea_bench_questions_ask(&questions[i], &item->ask, err);
+        if (!status)
             status = sea_bench_images_check(&questions[i], item->images, err);
         if (status)
             sea_context(err, "benchmark %s of suite \"%s\"", item->bench->name, suite->path);
         else
             eval->total += (int64_t)questions[i].count;
     }
-    if (wants_shuffle(eval->stage))
-        eval->total *= 2;
+    eval->total *= 1 + wants(eval->stage, SEA_CONTROL_SHUFFLE) +
+                   wants(eval->stage, SEA_CONTROL_NO_IMAGE);
     return status;
 }
 
@@ -209,10 +227,14 @@ sea_stage_eval(struct sea_stage *stage, struct sea_err *err)
     sea_node_put_text(stage->arena, root, "suite", suite.name ? suite.name : "");
     scores = sea_node_put(stage->arena, root, "benchmarks", SEA_NODE_LIST);
     for (i = 0; i < suite.count && !status; i++) {
-        status = run_item(&eval, &suite.items[i], &questions[i], false, scores, err);
-        if (!status && wants_shuffle(stage))
-            status = run_item(&eval, &suite.items[i], &questions[i], true, scores, err);
+        for (int c = 0; c < 3 && !status; c++)
+            if (wants(stage, (enum sea_control)c))
+                status = run_item(&eval, &suite.items[i], &questions[i], (enum sea_control)c,
+                                  scores, err);
     }
+    if (suite.references_count)
+        sea_node_put_copy(stage->arena, root, "reference",
+                          sea_suite_reference_node(&suite, stage->arena));
     if (!status)
         status = sea_stage_write_json(stage, "scores.json", root, err);
     release(&eval);

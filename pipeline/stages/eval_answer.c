@@ -33,6 +33,7 @@ struct answering {
     size_t *lengths;
     const char *parts;          /* folder of finished parts */
     int64_t max_new;
+    struct sea_image_view view; /* the model's, or the suite's */
 };
 
 /* ---- order ---- */
@@ -63,7 +64,7 @@ compare_shown(const void *a, const void *b)
 
 /* Numbers the distinct pictures; one that lies in the question file is its own. */
 static void
-number_pictures(struct answering *a, bool shuffle)
+number_pictures(struct answering *a, enum sea_control control)
 {
     int64_t count = (int64_t)a->questions->count, i, n = 0, *to;
     struct shown *named = sea_xcalloc((size_t)count + 1, sizeof(*named));
@@ -74,6 +75,8 @@ number_pictures(struct answering *a, bool shuffle)
         const struct sea_bench_question *question = &a->questions->items[i];
 
         a->asked[i] = (struct asked){ .question = i, .picture = -1 };
+        if (control == SEA_CONTROL_NO_IMAGE)
+            continue;
         if (question->has_image && !question->image) {
             a->asked[i].picture = a->pictures;
             a->shown[a->pictures++] = i;
@@ -88,7 +91,7 @@ number_pictures(struct answering *a, bool shuffle)
         a->asked[named[i].question].picture = a->pictures - 1;
     }
     free(named);
-    if (shuffle && a->pictures > 1) {
+    if (control == SEA_CONTROL_SHUFFLE && a->pictures > 1) {
         to = sea_arena_alloc(a->arena, (size_t)a->pictures, sizeof(*to));
         sea_derange(to, a->pictures, SHUFFLE_SEED);
         for (i = 0; i < count; i++)
@@ -138,7 +141,7 @@ see_pictures(struct answering *a, int64_t first, int64_t end, struct sea_prompt 
 
             status = sea_bench_image_load(owner, a->item->images, &image, err);
             if (!status)
-                status = sea_image_preprocess(&image, &eval->view,
+                status = sea_image_preprocess(&image, &a->view,
                                               eval->pixels + *images * floats, err);
             sea_image_release(&image);
             if (status)
@@ -163,12 +166,14 @@ encode_prompts(struct answering *a, int64_t first, int64_t end, struct sea_promp
     enum sea_status status = SEA_OK;
     int64_t i;
 
+    if (a->item->system)
+        conversation.system = a->item->system;
     for (i = first; i < end && !status; i++) {
         const struct sea_bench_question *question = &a->questions->items[a->asked[i].question];
         struct sea_ids *one = &ids[i - first];
 
         status = sea_conversation_prompt(&conversation, a->eval->tokenizer, question->prompt,
-                                         question->has_image || question->image, one, err);
+                                         a->asked[i].picture >= 0, one, err);
         prompts[i - first].ids = one->data;
         prompts[i - first].count = (int64_t)one->len;
         prompts[i - first].id = a->asked[i].question;
@@ -369,16 +374,18 @@ write_answers(const struct answering *a, const char *path, struct sea_err *err)
 
 enum sea_status
 sea_eval_answer(struct sea_eval *eval, const struct sea_suite_item *item,
-                const struct sea_bench_questions *questions, const char *name, bool shuffle,
-                const char *path, struct sea_err *err)
+                const struct sea_bench_questions *questions, const char *name,
+                enum sea_control control, const char *path, struct sea_err *err)
 {
     int64_t max_new = sea_stage_int(eval->stage, "max_new");
     struct answering a = { .eval = eval, .item = item, .questions = questions,
-                           .arena = sea_arena_create(NULL, name),
+                           .arena = sea_arena_create(NULL, name), .view = eval->view,
                            .max_new = max_new ? max_new : item->max_new };
     char relative[256], parts[SEA_PATH_MAX];
     enum sea_status status;
 
+    if (item->aspect >= 0)
+        a.view.aspect = (enum sea_aspect)item->aspect;
     a.texts = sea_arena_alloc(a.arena, questions->count + 1, sizeof(*a.texts));
     a.lengths = sea_arena_alloc(a.arena, questions->count + 1, sizeof(*a.lengths));
     snprintf(relative, sizeof(relative), "checkpoint/%s", name);
@@ -387,7 +394,7 @@ sea_eval_answer(struct sea_eval *eval, const struct sea_suite_item *item,
     if (!status)
         status = sea_dir_create(parts, err);
     if (!status) {
-        number_pictures(&a, shuffle);
+        number_pictures(&a, control);
         status = answer_all(&a, err);
     }
     if (!status)

@@ -21,14 +21,15 @@ struct sea_eval {
     int64_t done, total;        /* questions of the whole suite */
 };
 
+enum sea_control { SEA_CONTROL_NONE, SEA_CONTROL_SHUFFLE, SEA_CONTROL_NO_IMAGE };
 #define SEA_EVAL_PICTURES 32    /* whose questions are answered together */
 
 /* Answers every question of a benchmark, greedily, and writes them to path. name: of the
- * run, for its parts in the checkpoint folder. shuffle: each question sees the picture of
- * another one. */
+ * run, for its parts in the checkpoint folder. control: each question sees the picture of
+ * another one, or none. */
 SEA_MUST_CHECK enum sea_status
 sea_eval_answer(struct sea_eval *eval, const struct sea_suite_item *item,
-                const struct sea_bench_questions *questions, const char *name, bool shuffle,
-                const char *path, struct sea_err *err);
+                const struct sea_bench_questions *questions, const char *name,
+                enum sea_control control, const char *path, struct sea_err *err);
 
 #endif

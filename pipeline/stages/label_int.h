@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* label_int.h - between label.c (the store) and label_figures.c (comparing variants) */
+/*
+ * label_int.h - between label.c (the store), label_read.c (towers, words, patches) and
+ * label_figures.c (comparing variants)
+ */
 #ifndef SEA_LABEL_INT_H
 #define SEA_LABEL_INT_H
 
@@ -16,11 +19,13 @@ struct sea_labelling {
     struct sea_clip *clip;
     struct sea_clip_work *work;
     float *vectors;             // (words, J) unit length, host
-    float *patches;             // (batch * m, J) device, in plan
+    float *patches;             // (batch * read_grid^2, J) device, in plan
     struct sea_plan plan;
     float *pixels;              // (batch, 3, side, side)
+    int32_t *read_index;        // (batch * read_grid^2, top) when the grids differ, else NULL
+    float *read_score;          // the same
     int64_t batch, m, top;
-    int grid;
+    int grid, read_grid;        /* patches per side of the store, of the labelling tower */
     float min_score;
 };
 
@@ -38,6 +43,11 @@ SEA_MUST_CHECK enum sea_status
 sea_reading_run(const struct sea_reading *reading, struct sea_labelling *run,
                 const struct sea_pictures *pictures, const int64_t *numbers, int64_t count,
                 int32_t *index, float *score, struct sea_err *err);
+
+/* Loads towers, pictures and words, and makes room: label_read.c. */
+SEA_MUST_CHECK enum sea_status
+sea_labelling_open(struct sea_labelling *run, struct sea_err *err);
+void sea_labelling_close(struct sea_labelling *run);
 
 /* Compares the variants (all four, or the one given) on a sample, writes figures and chooses.
  * only: -1 for all. */

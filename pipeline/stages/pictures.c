@@ -31,6 +31,7 @@ sea_pictures_init(struct sea_pictures *pictures, const struct sea_dataset *data,
 
     pictures->root = data->images ? data->images : ".";
     pictures->view = *view;
+    pictures->again = false;
     pictures->count = 0;
     pictures->of_row = sea_arena_alloc(arena, (size_t)data->count + 1, sizeof(int64_t));
     pictures->names = sea_arena_alloc(arena, (size_t)data->images_count + 1, sizeof(char *));
@@ -57,6 +58,20 @@ sea_pictures_init(struct sea_pictures *pictures, const struct sea_dataset *data,
     free(first);
 }
 
+void
+sea_pictures_see_again(struct sea_pictures *pictures, const struct sea_image_view *of, int side)
+{
+    pictures->again = true;
+    pictures->second = *of;
+    pictures->second.aspect = SEA_ASPECT_SQUARE;
+    pictures->second.do_resize = true;
+    pictures->second.do_crop = false;
+    pictures->second.resample = SEA_RESAMPLE_BICUBIC;
+    pictures->second.size = 0;
+    pictures->second.resize_h = pictures->second.resize_w = side;
+    pictures->second.crop_h = pictures->second.crop_w = side;
+}
+
 struct decoding {
     const struct sea_pictures *pictures;
     const int64_t *numbers;
@@ -65,6 +80,22 @@ struct decoding {
     struct sea_err err;
     int64_t failed;             /* place of the first failure of this thread, or count */
 };
+
+static enum sea_status
+see(const struct sea_pictures *pictures, const struct sea_image *image, float *pixels,
+    struct sea_err *err)
+{
+    struct sea_image seen = { 0 };
+    enum sea_status status;
+
+    if (!pictures->again)
+        return sea_image_preprocess(image, &pictures->view, pixels, err);
+    status = sea_image_view_rgb(image, &pictures->view, &seen, err);
+    if (!status)
+        status = sea_image_preprocess(&seen, &pictures->second, pixels, err);
+    sea_image_release(&seen);
+    return status;
+}
 
 static void *
 decode(void *arg)
@@ -83,8 +114,7 @@ decode(void *arg)
         if (!status)
             status = sea_image_load(&image, path, &d->err);
         if (!status)
-            status = sea_image_preprocess(&image, &d->pictures->view, d->pixels + i * d->floats,
-                                          &d->err);
+            status = see(d->pictures, &image, d->pixels + i * d->floats, &d->err);
         sea_image_release(&image);
         if (status) {
             d->failed = i;
@@ -101,6 +131,7 @@ sea_pictures_pixels(const struct sea_pictures *pictures, const int64_t *numbers,
     struct decoding all[DECODERS_MAX];
     pthread_t threads[DECODERS_MAX];
     bool started[DECODERS_MAX] = { false };
+    const struct sea_image_view *view = pictures->again ? &pictures->second : &pictures->view;
     int64_t i, used = count / 4 < 1 ? 1 : count / 4 > DECODERS_MAX ? DECODERS_MAX : count / 4;
     int64_t first = count;
     enum sea_status status = SEA_OK;
@@ -108,7 +139,7 @@ sea_pictures_pixels(const struct sea_pictures *pictures, const int64_t *numbers,
     for (i = 0; i < used; i++) {
         all[i] = (struct decoding){ .pictures = pictures, .numbers = numbers, .pixels = pixels,
                                     .from = i, .step = used, .count = count };
-        all[i].floats = (int64_t)3 * pictures->view.crop_h * pictures->view.crop_w;
+        all[i].floats = (int64_t)3 * view->crop_h * view->crop_w;
         if (i > 0)
             started[i] = pthread_create(&threads[i], NULL, decode, &all[i]) == 0;
     }

@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <assert.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine/base/sea_rng.h"
 #include "pipeline/stages/stages_int.h"
 
 /* ---- samples ---- */
@@ -193,52 +191,6 @@ sea_packed_batch(const struct sea_packed *packed)
     return (struct sea_lm_batch){ .rows = packed->rows, .segments = packed->segments,
                                   .start = packed->start, .ids = packed->ids,
                                   .labels = packed->labels };
-}
-
-/* ---- order ---- */
-
-void
-sea_order_init(struct sea_order *order, int64_t count, uint64_t seed, const char *use)
-{
-    *order = (struct sea_order){ .count = count, .pass = -1, .seed = seed, .use = use };
-    order->items = sea_xcalloc((size_t)count + 1, sizeof(int64_t));
-}
-
-void
-sea_order_release(struct sea_order *order)
-{
-    free(order->items);
-    memset(order, 0, sizeof(*order));
-}
-
-int64_t
-sea_order_at(struct sea_order *order, int64_t at)
-{
-    int64_t pass = at / order->count, i;
-
-    if (pass != order->pass) {
-        struct sea_rng rng;
-
-        for (i = 0; i < order->count; i++)
-            order->items[i] = i;
-        sea_rng_init(&rng, order->seed, sea_rng_stream(order->use, (uint64_t)pass, 0));
-        sea_rng_shuffle(&rng, order->items, (size_t)order->count);
-        order->pass = pass;
-    }
-    return order->items[at % order->count];
-}
-
-int64_t
-sea_run_steps(int64_t steps, double epochs, int64_t count, int64_t batch, int64_t *samples)
-{
-    if (steps > 0) {
-        *samples = steps * batch;
-        return steps;
-    }
-    *samples = (int64_t)llround(epochs * (double)count);
-    if (*samples < 1)
-        *samples = 1;
-    return (*samples + batch - 1) / batch;
 }
 
 /* ---- figures ---- */

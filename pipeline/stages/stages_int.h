@@ -23,10 +23,17 @@ struct sea_pictures {           /* read freely */
     int64_t count;
     int64_t *of_row;            /* (rows of the data set) number of its picture, -1: none */
     struct sea_image_view view;
+    /* For a tower that reads what another one sees: of the view's pixels, seen again. */
+    bool again;
+    struct sea_image_view second;
 };
 /* The pictures of a data set, in the arena. view is copied. */
 void sea_pictures_init(struct sea_pictures *pictures, const struct sea_dataset *data,
                        const struct sea_image_view *view, struct sea_arena *arena);
+/* The same pixels for a tower of another size: the view's square is resized (bicubic) to
+ * side x side; rescaling and colours are those of `of`. */
+void sea_pictures_see_again(struct sea_pictures *pictures, const struct sea_image_view *of,
+                            int side);
 /* Pixels of count pictures, (count, 3, side, side) host; decoded by several threads. */
 SEA_MUST_CHECK enum sea_status
 sea_pictures_pixels(const struct sea_pictures *pictures, const int64_t *numbers, int64_t count,
@@ -108,7 +115,14 @@ void sea_packed_add(struct sea_packed *packed, const struct sea_samples *samples
                     int64_t patches);
 struct sea_lm_batch sea_packed_batch(const struct sea_packed *packed);
 
-/* ---- order of samples (samples.c) ---- */
+/* ---- order of samples, and how a step is packed (order.c) ---- */
+
+enum sea_order_kind {
+    SEA_ORDER_SHUFFLE,
+    SEA_ORDER_LENGTH,           /* samples of like length in one step */
+    SEA_ORDER_MODALITY          /* that, and all with or all without a picture: LLaVA's
+                                   group_by_modality_length */
+};
 
 /* Sample number `at` of a run that passes over count samples again and again, each pass in
  * its own random order: a function of (seed, at) alone. Keeps one pass in memory. */
@@ -116,14 +130,27 @@ struct sea_order {
     int64_t *items, count, pass;
     uint64_t seed;
     const char *use;            /* names the random stream */
+    enum sea_order_kind kind;
+    const int64_t *lengths;     // (count), below 0: without a picture; borrowed
+    int64_t batch, chunk;       /* samples of a step, and of the chunks that it is dealt to */
 };
 void sea_order_init(struct sea_order *order, int64_t count, uint64_t seed, const char *use);
+/* Orders by length. Each pass: a random permutation is cut into batches, a batch is sorted by
+ * falling length and dealt to batch / chunk chunks, each sample to the shortest chunk that
+ * has room. By modality: this is done for both kinds apart, the whole batches of both are
+ * shuffled, and what is left of both comes last. */
+void sea_order_group(struct sea_order *order, enum sea_order_kind kind, const int64_t *lengths,
+                     int64_t batch, int64_t chunk);
 void sea_order_release(struct sea_order *order);        /* accepts all-zero */
 int64_t sea_order_at(struct sea_order *order, int64_t at);
 /* Steps of a run: `steps` when given, else enough for `epochs` passes; *samples is how many
  * are used in all (the last step may be smaller). */
 int64_t sea_run_steps(int64_t steps, double epochs, int64_t count, int64_t batch,
                       int64_t *samples);
+/* Deals n samples of rows[i] rows each to parts of at most room rows: longest first, each to
+ * the fullest part that still takes it. part[i] is its part; returns how many there are.
+ * Samples that all fit together are one part; none may be longer than room. */
+int64_t sea_pack_parts(const int64_t *rows, int64_t n, int64_t room, int64_t *part);
 
 /* ---- figures ---- */
 

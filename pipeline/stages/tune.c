@@ -2,143 +2,17 @@
 /*
  * tune.c - instruction tuning: adapter and language model learn to answer
  *
- * Conversations are packed without padding and run in parts of at most micro_rows rows; the
- * loss of a step is the mean over all its supervised words, however it was cut.
+ * Conversations are packed without padding into parts of at most micro_rows rows; the loss of
+ * a step is the mean over all its supervised words, however it was cut. What is trained
+ * besides the adapter is the mode's: the language model, low-rank adapters of it, or nothing;
+ * and the vision tower when it has a learning rate.
  */
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine/sea_mllm.h"
 #include "pipeline/stages/tune_int.h"
 
-struct tune_run {
-    struct sea_stage *stage;
-    uint64_t seed;
-    int64_t batch, steps, total, m;
-    struct sea_dataset data;
-    struct sea_pictures pictures;
-    char vision[SEA_PATH_MAX], language[SEA_PATH_MAX];
-    struct sea_tokenizer *tokenizer;
-    struct sea_clip *clip;
-    struct sea_lm *lm;
-    struct sea_adapter *adapter;
-    struct sea_mllm mllm;
-    struct sea_features features;
-    struct sea_samples samples;
-    struct sea_order order;
-    struct sea_adamw *adamw;
-    struct sea_mllm_work *work;
-    struct sea_packed packed;
-    int64_t rows_max, images_max;       /* of one part */
-    float *features_of;         // (images_max, m, Dv) host
-    int64_t *numbers;           // (images_max) pictures of the part
-};
-
-static enum sea_status
-load_models(struct tune_run *run, struct sea_err *err)
-{
-    struct sea_stage *stage = run->stage;
-    struct sea_image_view view;
-    char adapter[SEA_PATH_MAX];
-    enum sea_status status = sea_stage_model(stage, "model.vision.path", run->vision, err);
-
-    if (!status)
-        status = sea_stage_model(stage, "model.language.path", run->language, err);
-    if (!status)
-        status = sea_path_join(adapter, sea_stage_input_dir(stage, "align"),
-                               "adapter.safetensors", err);
-    if (!status)
-        status = sea_clip_load(&run->clip, &stage->device, run->vision, false, err);
-    if (!status)
-        status = sea_image_view_load(&view, run->vision, err);
-    if (!status)
-        status = sea_tokenizer_load(&run->tokenizer, run->language, err);
-    if (!status)
-        status = sea_lm_load(&run->lm, &stage->device, run->language, true, err);
-    if (!status)
-        status = sea_adapter_load(&run->adapter, &stage->device, adapter,
-                                  run->clip->desc.vision.D, run->lm->desc.D, true, err);
-    if (status)
-        return status;
-    view.aspect = strcmp(sea_stage_text(stage, "aspect"), "pad") == 0 ? SEA_ASPECT_PAD
-                                                                      : SEA_ASPECT_SQUARE;
-    sea_pictures_init(&run->pictures, &run->data, &view, stage->arena);
-    run->m = sea_clip_patch_count(&run->clip->desc);
-    run->mllm = (struct sea_mllm){ .lm = run->lm, .adapter = run->adapter, .patches = run->m };
-    return SEA_OK;
-}
-
-static enum sea_status
-make_work(struct tune_run *run, struct sea_err *err)
-{
-    struct sea_mllm_limits limits = { .text = { .trained = true } };
-
-    run->rows_max = sea_stage_int(run->stage, "micro_rows");
-    if (sea_samples_most(&run->samples, 1, run->m) > run->rows_max)
-        run->rows_max = sea_samples_most(&run->samples, 1, run->m);
-    run->images_max = run->rows_max / run->m;
-    if (run->images_max > run->batch)
-        run->images_max = run->batch;
-    if (run->pictures.count == 0)
-        run->images_max = 0;
-    limits.text.rows = run->rows_max;
-    limits.images = run->images_max;
-    sea_packed_init(&run->packed, run->rows_max);
-    run->numbers = sea_xcalloc((size_t)run->images_max + 1, sizeof(int64_t));
-    run->features_of = sea_xcalloc((size_t)(run->images_max * run->m) *
-                                   (size_t)run->clip->desc.vision.D + 1, sizeof(float));
-    return sea_mllm_work_create(&run->work, &run->mllm, &limits, err);
-}
-
-static enum sea_status
-make_optimiser(struct tune_run *run, struct sea_err *err)
-{
-    const struct sea_stage *stage = run->stage;
-    double lr = sea_stage_real(stage, "lr"), wd = sea_stage_real(stage, "weight_decay");
-    struct sea_adamw_part parts[] = { { "adapter", &run->adapter->params, lr, wd },
-                                      { "language", &run->lm->params, lr, wd } };
-    struct sea_adamw_desc desc = sea_adamw_defaults(
-        sea_schedule_make(SEA_SCHEDULE_COSINE, run->steps, sea_stage_real(stage, "warmup")));
-
-    desc.clip_norm = sea_stage_real(stage, "clip");
-    return sea_adamw_create(&run->adamw, &stage->device, &desc, parts, 2, err);
-}
-
-static enum sea_status
-prepare(struct tune_run *run, struct sea_err *err)
-{
-    struct sea_stage *stage = run->stage;
-    enum sea_template kind;
-    enum sea_status status;
-
-    run->seed = (uint64_t)sea_stage_int(stage, "seed");
-    run->batch = sea_stage_int(stage, "batch");
-    status = sea_dataset_load(&run->data, SEA_DATASET_INSTRUCT,
-                              sea_stage_text(stage, "data.instruct.json"),
-                              sea_stage_text(stage, "data.instruct.images"), stage->arena, err);
-    if (!status)
-        status = load_models(run, err);
-    if (!status)
-        status = sea_template_parse(&kind, sea_stage_text(stage, "template"), err);
-    if (!status)
-        status = sea_samples_encode(&run->samples, stage, &run->data, run->tokenizer, kind,
-                                    run->m, sea_stage_max_length(stage, run->lm), err);
-    if (status)
-        return status;
-    run->steps = sea_run_steps(sea_stage_int(stage, "steps"), sea_stage_real(stage, "epochs"),
-                               run->data.count, run->batch, &run->total);
-    sea_order_init(&run->order, run->data.count, run->seed, "tune.order");
-    status = make_work(run, err);
-    if (!status)
-        status = make_optimiser(run, err);
-    if (!status)
-        status = sea_features_open(&run->features, stage, run->clip,
-                                   sea_stage_int(stage, "model.vision.layer"), false,
-                                   &run->pictures, err);
-    return status;
-}
-
-/* ---- one step ---- */
+#define KEY_ROWS 20             /* bits of a dropout key that number the rows of a sample */
 
 static int64_t
 count_supervised(const struct sea_samples *samples, int64_t i)
@@ -150,34 +24,91 @@ count_supervised(const struct sea_samples *samples, int64_t i)
     return n;
 }
 
-/* Packs samples from `at` on until the part is full; returns the first that is left. */
+/* The step's samples, dealt to parts; returns how many parts. */
 static int64_t
-fill_part(struct tune_run *run, int64_t at, int64_t end)
+deal_step(struct sea_tune_run *run, int64_t t, int64_t *count, int64_t *supervised)
 {
-    sea_packed_clear(&run->packed);
-    for (; at < end; at++) {
-        int64_t row = sea_order_at(&run->order, at);
-        int64_t images = run->packed.images;
+    int64_t end = (t + 1) * run->batch, i;
 
-        if (run->packed.rows + sea_samples_rows(&run->samples, row, run->m) > run->rows_max)
-            break;
-        sea_packed_add(&run->packed, &run->samples, row, run->m);
-        if (run->packed.images > images)
-            run->numbers[images] = run->pictures.of_row[row];
+    run->first = t * run->batch;
+    *count = (end < run->total ? end : run->total) - run->first;
+    *supervised = 0;
+    for (i = 0; i < *count; i++) {
+        run->step_items[i] = sea_order_at(&run->order, run->first + i);
+        run->step_rows[i] = sea_samples_rows(&run->samples, run->step_items[i], run->m);
+        *supervised += count_supervised(&run->samples, run->step_items[i]);
     }
-    return at;
+    return sea_pack_parts(run->step_rows, *count, run->rows_max, run->step_part);
+}
+
+/* Keys of the rows of a sample that was just packed, for dropout: its number in the run and
+ * the place in it, wherever it was packed. */
+static void
+add_keys(struct sea_tune_run *run, int64_t number, int64_t from)
+{
+    const struct sea_packed *packed = &run->packed;
+
+    for (int64_t r = from; r < packed->rows; r++) {
+        run->keys[r] = (uint64_t)number << KEY_ROWS | (uint64_t)(r - from);
+        if (r + 1 < packed->rows && packed->labels[r + 1] != SEA_LM_IGNORE)
+            run->live_keys[run->live++] = run->keys[r];
+    }
+}
+
+static void
+fill_part(struct sea_tune_run *run, int64_t part, int64_t count)
+{
+    run->live = 0;
+    sea_packed_clear(&run->packed);
+    for (int64_t i = 0; i < count; i++) {
+        int64_t images = run->packed.images, from = run->packed.rows;
+
+        if (run->step_part[i] != part)
+            continue;
+        sea_packed_add(&run->packed, &run->samples, run->step_items[i], run->m);
+        if (run->packed.images > images)
+            run->numbers[images] = run->pictures.of_row[run->step_items[i]];
+        add_keys(run, run->first + i, from);
+    }
+}
+
+/* Features of the part's pictures: kept ones, or fresh ones of a tower that is trained. */
+static enum sea_status
+read_pictures(struct sea_tune_run *run, struct sea_mllm_batch *batch, struct sea_err *err)
+{
+    struct sea_clip_out out = { .device = run->tower_out };
+    enum sea_status status;
+
+    batch->images = run->packed.images;
+    if (!run->tower) {
+        batch->features = run->features_of;
+        return sea_features_get(&run->features, run->numbers, batch->images, run->features_of,
+                                err);
+    }
+    batch->features = run->tower_out;
+    batch->features_on_device = true;
+    if (!batch->images)
+        return SEA_OK;
+    status = sea_pictures_pixels(&run->pictures, run->numbers, batch->images, run->pixels, err);
+    if (!status)
+        status = sea_clip_features(run->clip, run->tower_work, run->pixels, batch->images,
+                                   run->layer, run->with_class, out, err);
+    return status;
 }
 
 static enum sea_status
-run_part(struct tune_run *run, int64_t supervised, double *loss, struct sea_err *err)
+run_part(struct sea_tune_run *run, int64_t t, int64_t supervised, double *loss,
+         struct sea_err *err)
 {
-    struct sea_mllm_batch batch = { .text = sea_packed_batch(&run->packed),
-                                    .images = run->packed.images,
-                                    .features = run->features_of };
+    struct sea_mllm_batch batch = { .text = sea_packed_batch(&run->packed) };
+    bool tower = run->tower && run->packed.images;
     double sum;
-    enum sea_status status = sea_features_get(&run->features, run->numbers, batch.images,
-                                              run->features_of, err);
+    enum sea_status status = read_pictures(run, &batch, err);
 
+    if (run->lora)
+        sea_lora_set_rows(run->lora, t,
+                          (struct sea_lora_keys){ run->keys, run->packed.rows },
+                          (struct sea_lora_keys){ run->live_keys, run->live });
     if (!status)
         status = sea_mllm_forward(&run->mllm, run->work, &batch,
                                   supervised ? 1.0f / (float)supervised : 0.0f, true, err);
@@ -186,7 +117,10 @@ run_part(struct tune_run *run, int64_t supervised, double *loss, struct sea_err 
     if (!status)
         status = sea_mllm_backward(&run->mllm, run->work, err);
     if (!status)
-        status = sea_mllm_backward_adapter(&run->mllm, run->work, NULL, err);
+        status = sea_mllm_backward_adapter(&run->mllm, run->work,
+                                           tower ? run->tower_grad : NULL, err);
+    if (!status && tower)
+        status = sea_clip_features_backward(run->clip, run->tower_work, run->tower_grad, err);
     if (!status)
         *loss += sum;
     return status;
@@ -195,19 +129,16 @@ run_part(struct tune_run *run, int64_t supervised, double *loss, struct sea_err 
 static enum sea_status
 step(void *arg, int64_t t, struct sea_err *err)
 {
-    struct tune_run *run = arg;
+    struct sea_tune_run *run = arg;
     struct sea_events *events = run->stage->events;
-    int64_t first = t * run->batch, end = first + run->batch, at, supervised = 0, rows = 0;
+    int64_t count, supervised, parts = deal_step(run, t, &count, &supervised), rows = 0, p;
     double loss = 0, norm;
     enum sea_status status = sea_adamw_zero(run->adamw, err);
 
-    end = end > run->total ? run->total : end;
-    for (at = first; at < end; at++)
-        supervised += count_supervised(&run->samples, sea_order_at(&run->order, at));
-    for (at = first; at < end && !status;) {
-        at = fill_part(run, at, end);
+    for (p = 0; p < parts && !status; p++) {
+        fill_part(run, p, count);
         rows += run->packed.rows;
-        status = run_part(run, supervised, &loss, err);
+        status = run_part(run, t, supervised, &loss, err);
     }
     if (!status)
         status = sea_adamw_step(run->adamw, &norm, err);
@@ -220,10 +151,11 @@ step(void *arg, int64_t t, struct sea_err *err)
 }
 
 static enum sea_status
-save(struct tune_run *run, struct sea_err *err)
+save(struct sea_tune_run *run, struct sea_err *err)
 {
     struct sea_tuned tuned = { .stage = run->stage, .clip = run->clip, .adapter = run->adapter,
                                .lm = run->lm, .tokenizer = run->tokenizer,
+                               .layer = run->layer, .with_class = run->with_class,
                                .language = run->language, .view = &run->pictures.view };
 
     /* The folder may need a wider copy of the language model: make room for it. */
@@ -231,43 +163,37 @@ save(struct tune_run *run, struct sea_err *err)
     sea_mllm_work_destroy(run->work);
     run->adamw = NULL;
     run->work = NULL;
-    return sea_tuned_save(&tuned, err);
-}
+    if (run->lora && sea_stage_bool(run->stage, "lora.merge")) {
+        enum sea_status status = sea_lora_merge(run->lora, err);
 
-static void
-release(struct tune_run *run)
-{
-    sea_adamw_destroy(run->adamw);
-    sea_mllm_work_destroy(run->work);
-    sea_features_close(&run->features);
-    sea_adapter_destroy(run->adapter);
-    sea_lm_destroy(run->lm);
-    sea_clip_destroy(run->clip);
-    sea_tokenizer_destroy(run->tokenizer);
-    sea_samples_release(&run->samples);
-    sea_packed_release(&run->packed);
-    sea_order_release(&run->order);
-    free(run->features_of);
-    free(run->numbers);
+        if (status)
+            return status;
+    } else {
+        tuned.lora = run->lora;
+    }
+    return sea_tuned_save(&tuned, err);
 }
 
 enum sea_status
 sea_stage_tune(struct sea_stage *stage, struct sea_err *err)
 {
-    struct tune_run *run = sea_xcalloc(1, sizeof(*run));
+    static const char *const what[] = { "adapter and language model",
+                                        "adapter and low-rank adapters", "the adapter" };
+    struct sea_tune_run *run = sea_xcalloc(1, sizeof(*run));
     struct sea_train train = { .every = sea_stage_int(stage, "checkpoint_every"), .step = step,
-                               .arg = run, .what = "adapter and language model" };
+                               .arg = run };
     enum sea_status status;
 
     run->stage = stage;
-    status = prepare(run, err);
+    status = sea_tune_prepare(run, err);
     train.adamw = run->adamw;
     train.steps = run->steps;
+    train.what = what[run->mode];
     if (!status)
         status = sea_stage_train(stage, &train, err);
     if (!status)
         status = save(run, err);
-    release(run);
+    sea_tune_release(run);
     free(run);
     return status;
 }

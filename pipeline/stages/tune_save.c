@@ -22,11 +22,9 @@ copy_tensor(const struct sea_lm *lm, struct sea_lm *wide, const struct sea_param
         return sea_fail(err, SEA_E_INTERNAL, "tensor \"%s\" has no place in a wider model",
                         to->name);
     }
-    status = sea_device_get(lm->device, host, lm->params.data + from->offset,
-                            (size_t)from->count * sizeof(float), err);
+    status = sea_params_get(&lm->params, from, 0, from->count, host, err);
     if (!status)
-        status = sea_device_put(wide->device, wide->params.data + to->offset, host,
-                                (size_t)to->count * sizeof(float), err);
+        status = sea_params_put(&wide->params, to, 0, to->count, host, err);
     free(host);
     return status;
 }
@@ -66,51 +64,62 @@ put_added(struct sea_arena *arena, struct sea_node *parent, const char *key)
     return map;
 }
 
-static enum sea_status
-load_copied(struct sea_stage *stage, const char *name, struct sea_node **root,
-            struct sea_err *err)
+/* "OUT/model/NAME" or "OUT/model/base/NAME". */
+static const char *
+name_in(const struct sea_tuned *tuned, const char *folder, const char *name)
 {
-    char path[SEA_PATH_MAX];
-    enum sea_status status = sea_stage_path(stage, name, path, err);
-
-    return status ? status : sea_json_load(path, JSON_BYTES_MAX, stage->arena, root, err);
+    return sea_arena_printf(tuned->stage->arena, "%s/%s", folder, name);
 }
 
 static enum sea_status
-add_image_word(struct sea_stage *stage, int32_t id, struct sea_err *err)
+load_copied(const struct sea_tuned *tuned, const char *name, struct sea_node **root,
+            struct sea_err *err)
 {
-    struct sea_arena *arena = stage->arena;
+    char path[SEA_PATH_MAX];
+    enum sea_status status = sea_stage_path(tuned->stage, name, path, err);
+
+    return status ? status
+                  : sea_json_load(path, JSON_BYTES_MAX, tuned->stage->arena, root, err);
+}
+
+static enum sea_status
+add_image_word(const struct sea_tuned *tuned, const char *folder, int32_t id,
+               struct sea_err *err)
+{
+    struct sea_stage *stage = tuned->stage;
+    const char *file = name_in(tuned, folder, "tokenizer.json");
     struct sea_node *root, *list, *map;
     char path[SEA_PATH_MAX], number[16];
-    enum sea_status status = load_copied(stage, "model/tokenizer.json", &root, err);
+    enum sea_status status = load_copied(tuned, file, &root, err);
 
     if (status)
         return status;
     list = sea_node_get(root, "added_tokens");
     if (!list || list->kind != SEA_NODE_LIST)
-        list = sea_node_put(arena, root, "added_tokens", SEA_NODE_LIST);
-    map = put_added(arena, list, NULL);
-    sea_node_put_int(arena, map, "id", id);
-    status = sea_stage_write_json(stage, "model/tokenizer.json", root, err);
+        list = sea_node_put(stage->arena, root, "added_tokens", SEA_NODE_LIST);
+    map = put_added(stage->arena, list, NULL);
+    sea_node_put_int(stage->arena, map, "id", id);
+    status = sea_stage_write_json(stage, file, root, err);
+    file = name_in(tuned, folder, "tokenizer_config.json");
     if (!status)
-        status = sea_stage_path(stage, "model/tokenizer_config.json", path, err);
+        status = sea_stage_path(stage, file, path, err);
     if (status || !sea_file_exists(path))
         return status;
-    status = load_copied(stage, "model/tokenizer_config.json", &root, err);
+    status = load_copied(tuned, file, &root, err);
     if (status)
         return status;
     map = sea_node_get(root, "added_tokens_decoder");
     if (map && map->kind == SEA_NODE_MAP) {
         snprintf(number, sizeof(number), "%d", (int)id);
-        put_added(arena, map, number);
+        put_added(stage->arena, map, number);
     }
-    return sea_stage_write_json(stage, "model/tokenizer_config.json", root, err);
+    return sea_stage_write_json(stage, file, root, err);
 }
 
 /* ---- the folder ---- */
 
 static enum sea_status
-write_generation_config(const struct sea_tuned *tuned, struct sea_err *err)
+write_generation_config(const struct sea_tuned *tuned, const char *folder, struct sea_err *err)
 {
     struct sea_arena *arena = tuned->stage->arena;
     struct sea_node *root = sea_node_put(arena, NULL, NULL, SEA_NODE_MAP), *list;
@@ -124,39 +133,82 @@ write_generation_config(const struct sea_tuned *tuned, struct sea_err *err)
         sea_node_put_int(arena, list, NULL, desc->eos[i]);
     if (desc->pad >= 0)
         sea_node_put_int(arena, root, "pad_token_id", desc->pad);
-    return sea_stage_write_json(tuned->stage, "model/generation_config.json", root, err);
+    return sea_stage_write_json(tuned->stage, name_in(tuned, folder, "generation_config.json"),
+                                root, err);
 }
 
 static enum sea_status
-write_processor_config(const struct sea_tuned *tuned, struct sea_err *err)
+write_processor_config(const struct sea_tuned *tuned, const char *folder, struct sea_err *err)
 {
     struct sea_arena *arena = tuned->stage->arena;
     struct sea_node *root = sea_node_put(arena, NULL, NULL, SEA_NODE_MAP);
+    int64_t class_rows = sea_clip_class_rows(&tuned->clip->desc);
+    bool all = tuned->with_class || !class_rows;
 
     sea_node_put_text(arena, root, "processor_class", "LlavaProcessor");
     sea_node_put_text(arena, root, "image_token", SEA_IMAGE_TAG);
     sea_node_put_int(arena, root, "patch_size", tuned->clip->desc.vision.patch);
-    sea_node_put_int(arena, root, "num_additional_image_tokens", 1);
-    sea_node_put_text(arena, root, "vision_feature_select_strategy", "default");
-    return sea_stage_write_json(tuned->stage, "model/processor_config.json", root, err);
+    sea_node_put_int(arena, root, "num_additional_image_tokens", class_rows);
+    sea_node_put_text(arena, root, "vision_feature_select_strategy", all ? "full" : "default");
+    return sea_stage_write_json(tuned->stage, name_in(tuned, folder, "processor_config.json"),
+                                root, err);
+}
+
+/* What stands beside the weights. word: the id of "<image>" when the tokenizer has none. */
+static enum sea_status
+write_companions(const struct sea_tuned *tuned, const char *folder, int32_t word,
+                 struct sea_err *err)
+{
+    char dir[SEA_PATH_MAX];
+    enum sea_status status = sea_stage_path(tuned->stage, folder, dir, err);
+
+    if (!status)
+        status = sea_tokenizer_copy(tuned->language, dir, err);
+    if (!status && word >= 0)
+        status = add_image_word(tuned, folder, word, err);
+    if (!status)
+        status = sea_image_view_save(tuned->view, dir, err);
+    if (!status)
+        status = write_generation_config(tuned, folder, err);
+    if (!status)
+        status = write_processor_config(tuned, folder, err);
+    return status;
+}
+
+/* The PEFT folder OUT/model, whose base model is written already. */
+static enum sea_status
+write_adapters(const struct sea_tuned *tuned, int32_t word, struct sea_err *err)
+{
+    struct sea_node *config;
+    char dir[SEA_PATH_MAX];
+    enum sea_status status = sea_stage_path(tuned->stage, "model", dir, err);
+
+    if (!status)
+        status = sea_lora_save(tuned->lora, dir, "base", true, err);
+    if (!status)
+        status = load_copied(tuned, "model/base/config.json", &config, err);
+    if (!status)
+        status = sea_stage_write_json(tuned->stage, "model/config.json", config, err);
+    return status ? status : write_companions(tuned, "model", word, err);
 }
 
 enum sea_status
 sea_tuned_save(const struct sea_tuned *tuned, struct sea_err *err)
 {
     struct sea_stage *stage = tuned->stage;
+    const char *name = tuned->lora ? "model/base" : "model";
     struct sea_mllm_folder folder = {
         .clip = tuned->clip, .adapter = tuned->adapter, .lm = tuned->lm,
-        .patches = sea_clip_patch_count(&tuned->clip->desc),
-        .layer = sea_stage_int(stage, "model.vision.layer"),
+        .patches = sea_clip_patch_count(&tuned->clip->desc) + tuned->with_class,
+        .layer = tuned->layer, .with_class = tuned->with_class,
         .image_token = sea_tokenizer_find(tuned->tokenizer, SEA_IMAGE_TAG) };
-    bool has_word = folder.image_token >= 0;
     struct sea_lm *wide = NULL;
     char dir[SEA_PATH_MAX];
-    enum sea_status status = sea_stage_path(stage, "model", dir, err);
+    int32_t word = -1;
+    enum sea_status status = sea_stage_path(stage, name, dir, err);
 
-    if (!has_word)
-        folder.image_token = sea_tokenizer_count(tuned->tokenizer);
+    if (folder.image_token < 0)
+        word = folder.image_token = sea_tokenizer_count(tuned->tokenizer);
     if (!status && folder.image_token >= tuned->lm->desc.vocab) {
         int64_t words = (folder.image_token / WORDS_STEP + 1) * WORDS_STEP;
 
@@ -166,15 +218,9 @@ sea_tuned_save(const struct sea_tuned *tuned, struct sea_err *err)
     if (!status)
         status = sea_mllm_save(&folder, dir, err);
     if (!status)
-        status = sea_tokenizer_copy(tuned->language, dir, err);
-    if (!status && !has_word)
-        status = add_image_word(stage, folder.image_token, err);
-    if (!status)
-        status = sea_image_view_save(tuned->view, dir, err);
-    if (!status)
-        status = write_generation_config(tuned, err);
-    if (!status)
-        status = write_processor_config(tuned, err);
+        status = write_companions(tuned, name, word, err);
+    if (!status && tuned->lora)
+        status = write_adapters(tuned, word, err);
     sea_lm_destroy(wide);
     return status;
 }
