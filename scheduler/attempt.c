@@ -15,7 +15,9 @@
 #include "scheduler/sea_supervisor.h"
 
 #define TAIL_BYTES 4000         /* of the child's output, shown when it fails */
-#define ARGS_MAX 24
+#define ARGS_FIXED 16            /* arguments of a stage besides two for each input */
+#define PAUSE_MS_MIN 50         /* between two tries while the database is away: doubles ... */
+#define PAUSE_MS_MAX 2000       /* ... up to this */
 #define TICK_MS 100
 
 struct attempt {
@@ -27,10 +29,13 @@ struct attempt {
     struct sea_relay *relay;
     struct sea_child child;
     bool resumed;
-    bool stopping, cancelling;  /* why the child got SIGTERM */
+    bool stopping, cancelling, late;    /* why the child got SIGTERM */
+    bool told;                  /* the database knows that the worker drains */
     bool killed;                /* it did not end within the grace */
     bool ours;                  /* the stage was done, publishing it failed */
     int64_t kill_ms;            /* 0: no SIGTERM sent */
+    int64_t started_ms;         /* the child's start */
+    int tries;                  /* since the last call of patience() */
 };
 
 static bool
@@ -104,7 +109,8 @@ start_child(struct attempt *a, struct sea_err *err)
 {
     const struct sea_worker_options *worker = a->options->worker;
     struct sea_arena *arena = a->options->arena;
-    char *argv[ARGS_MAX], *events;
+    char **argv = sea_arena_alloc(arena, ARGS_FIXED + 2 * a->claim->inputs_count, sizeof(*argv));
+    char *events;
     size_t n = 0, i;
 
     events = sea_arena_printf(arena, "%d", SEA_CHILD_EVENTS_FD);
@@ -113,7 +119,7 @@ start_child(struct attempt *a, struct sea_err *err)
     argv[n++] = sea_arena_strdup(arena, a->claim->stage);
     argv[n++] = sea_arena_strdup(arena, "--config");
     argv[n++] = a->config;
-    for (i = 0; i < a->claim->inputs_count && n < ARGS_MAX - 8; i++) {
+    for (i = 0; i < a->claim->inputs_count; i++) {
         const char *name = a->claim->inputs[i].name;
 
         argv[n++] = sea_arena_strdup(arena, "--in");
@@ -128,6 +134,7 @@ start_child(struct attempt *a, struct sea_err *err)
         argv[n++] = sea_arena_strdup(arena, worker->device);
     }
     argv[n] = NULL;
+    a->started_ms = sea_clock_ms();
     return sea_child_start(&a->child, argv, a->log, err);
 }
 
@@ -159,22 +166,41 @@ prepare(struct attempt *a, struct sea_err *err)
 
 /* ---- while the child runs ---- */
 
+/* An operator sees that the worker takes no more. Only a courtesy: without an answer the
+ * database finds out when the worker is gone. */
+static void
+tell_draining(struct attempt *a)
+{
+    struct sea_err ignored = { 0 };
+
+    if (a->told || sea_db_is_lost(a->options->db))
+        return;
+    a->told = true;
+    if (sea_queue_worker_state(a->options->db, a->options->worker_id, "draining", &ignored))
+        sea_log_err(SEA_LOG_DEBUG, &ignored);
+}
+
 static void
 ask_to_stop(struct attempt *a)
 {
     int64_t now = sea_clock_ms();
-    bool cancel = sea_lease_wants_cancel(a->lease), stop = is_stopped(a);
+    bool cancel = sea_lease_wants_cancel(a->lease);
+    bool stop = is_stopped(a) || sea_lease_drain(a->lease) == SEA_DRAIN_CHECKPOINT;
+    bool late = a->claim->timeout_ms && now - a->started_ms >= a->claim->timeout_ms;
 
     if (a->kill_ms && now >= a->kill_ms && !a->killed) {
         a->killed = true;
         sea_child_signal(&a->child, SIGKILL);
     }
-    if (a->kill_ms || (!cancel && !stop))
+    if (a->kill_ms || (!cancel && !stop && !late))
         return;
     a->cancelling = cancel;
     a->stopping = stop;
+    a->late = late;
     a->kill_ms = now + a->options->worker->grace_ms;
     sea_child_signal(&a->child, SIGTERM);
+    if (is_stopped(a))
+        tell_draining(a);
 }
 
 /* Returns SEA_E_LEASE when the attempt is over for us; the child is dead then. */
@@ -203,9 +229,31 @@ watch(struct attempt *a, struct sea_err *err)
 
 /* ---- after ---- */
 
-/* Something failed because the database was away: waits, connects, and says whether to try
- * again. Goes on while the lease lives, and for a while after that, because a lease that
- * nobody took back still counts. */
+/* How long a worker goes on trying to write the end of an attempt: while the lease lives, and
+ * for a while after that, because a lease that nobody took back still counts. */
+static int64_t
+patience(struct attempt *a)
+{
+    a->tries = 0;
+    return sea_clock_ms() + 2 * a->options->worker->ttl_ms + 10000;
+}
+
+/* Doubles from try to try, and is different for each worker, so that a server that comes back
+ * is not met by all of them at once. */
+static int64_t
+next_pause(struct attempt *a)
+{
+    int64_t pause = PAUSE_MS_MIN << (a->tries < 6 ? a->tries : 6);
+    uint64_t mix = (uint64_t)sea_clock_ms() * 0x9e3779b97f4a7c15u ^ (uint64_t)a->fence->stage_id;
+
+    a->tries++;
+    if (pause > PAUSE_MS_MAX)
+        pause = PAUSE_MS_MAX;
+    return pause / 2 + (int64_t)((mix >> 33) % (uint64_t)(pause / 2 + 1));
+}
+
+/* Something failed because the database was away or busy: waits, connects, and says whether to
+ * try again. Every try but the first costs a pause, whatever the reason. */
 static bool
 may_repeat(struct attempt *a, enum sea_status status, int64_t until_ms)
 {
@@ -213,15 +261,10 @@ may_repeat(struct attempt *a, enum sea_status status, int64_t until_ms)
 
     if (status != SEA_E_SERVICE || sea_clock_ms() > until_ms)
         return false;
+    sea_clock_sleep_ms(next_pause(a));
     if (sea_db_is_lost(a->options->db) && sea_db_reconnect(a->options->db, &ignored))
-        sea_clock_sleep_ms(200);
+        sea_log_err(SEA_LOG_DEBUG, &ignored);
     return true;
-}
-
-static int64_t
-patience(const struct attempt *a)
-{
-    return sea_clock_ms() + 2 * a->options->worker->ttl_ms + 10000;
 }
 
 static void
@@ -256,21 +299,42 @@ flush_all(struct attempt *a, struct sea_err *err)
     }
 }
 
+/* Pins the blobs before they are published. One that the collector is just removing is waited
+ * for: it comes back with our file. */
 static enum sea_status
-send_results(struct attempt *a, const struct sea_artifacts *files,
-             const struct sea_scores *scores, struct sea_err *err)
+pin(struct attempt *a, const struct sea_artifacts *files, const struct sea_scores *scores,
+    struct sea_err *err)
 {
-    struct sea_db *db = a->options->db;
+    const char *benchmarks = scores->benchmarks ? scores->benchmarks : "[]";
+    int64_t until = patience(a), condemned = 0;
+    enum sea_status status;
+
+    for (;;) {
+        struct sea_err mine = { 0 };
+
+        status = sea_queue_prepare(a->options->db, a->fence, files, benchmarks, &condemned, &mine);
+        if (!status && condemned)
+            status = sea_fail(&mine, SEA_E_SERVICE, "%lld files of the output are just being "
+                              "removed from the store", (long long)condemned);
+        if (!status)
+            return SEA_OK;
+        if (!may_repeat(a, status, until)) {
+            *err = mine;
+            return status;
+        }
+    }
+}
+
+static enum sea_status
+send_answers(struct attempt *a, const struct sea_scores *scores, struct sea_err *err)
+{
     int64_t until = patience(a);
     enum sea_status status;
 
     for (;;) {
         struct sea_err mine = { 0 };
 
-        status = sea_queue_prepare(db, a->fence, files,
-                                   scores->benchmarks ? scores->benchmarks : "[]", &mine);
-        if (!status)
-            status = sea_scores_send(scores, a->out, db, a->fence, &mine);
+        status = sea_scores_send(scores, a->out, a->options->db, a->fence, &mine);
         if (!status)
             return SEA_OK;
         if (!may_repeat(a, status, until)) {
@@ -295,6 +359,8 @@ commit(struct attempt *a, const struct sea_artifacts *files, const char *digest,
         enum sea_outcome outcome = SEA_OUTCOME_OPEN;
         struct sea_err mine = { 0 }, asking = { 0 };
 
+        sea_log(SEA_LOG_DEBUG, "commit sent id=%lld epoch=%lld", (long long)a->fence->stage_id,
+                (long long)a->fence->epoch);
         status = sea_queue_commit(db, a->fence, files, digest, scores, a->options->arena,
                                   &checkpoints, &mine);
         if (!status) {
@@ -331,9 +397,11 @@ finish_done(struct attempt *a, struct sea_err *err)
     if (!status)
         status = sea_scores_load(a->out, arena, &scores, err);
     if (!status)
+        status = pin(a, &files, &scores, err);
+    if (!status)
         status = sea_store_publish(a->options->store, a->out, &files, err);
     if (!status)
-        status = send_results(a, &files, &scores, err);
+        status = send_answers(a, &scores, err);
     return status ? status : commit(a, &files, digest, scores.rows ? scores.rows : "[]", err);
 }
 
@@ -386,13 +454,19 @@ explain(struct attempt *a, int exit_status, struct sea_err *why)
         sea_hint(why, "The system may have been out of memory: see the kernel's log.");
 }
 
+/* Classes of failure: sql/README.md. A device or a service that is not there is no fault of the
+ * stage; a device with too little memory is a matter between the two. */
 static const char *
 class_of(const struct attempt *a, int exit_status, const struct sea_err *why)
 {
+    if (a->late)
+        return "timeout";
     if (a->stopping && exit_status >= 128)
         return "preempted";
     if (why->status == SEA_E_DEVMEM || exit_status == 128 + SIGKILL)
         return "oom";
+    if (why->status == SEA_E_SERVICE || why->status == SEA_E_DEVICE)
+        return "infra";
     if (!a->ours && exit_status < 128 && sea_status_retry(why->status) == SEA_RETRY_NEVER)
         return "invalid";
     return "error";
@@ -418,7 +492,7 @@ settle(struct attempt *a, int exit_status, const struct sea_err *why)
         sea_err_clear(&err);
         if (a->cancelling) {
             status = sea_queue_cancelled(db, a->fence, &err);
-        } else if (exit_status == sea_status_exit(SEA_E_STOPPED)) {
+        } else if (!a->late && exit_status == sea_status_exit(SEA_E_STOPPED)) {
             snprintf(state, sizeof(state), "backoff");
             status = sea_queue_release(db, a->fence, a->stopping ? "the worker was stopped"
                                                                  : "the stage asked for a pause",
@@ -457,6 +531,12 @@ finish(struct attempt *a, int exit_status)
         a->cancelling = false;
         a->ours = true;
         exit_status = sea_status_exit(err.status);
+    } else if (a->late) {
+        sea_fail(&err, SEA_E_INTERNAL, "stage \"%s\" did not end within its %lld s",
+                 a->claim->stage, (long long)(a->claim->timeout_ms / 1000));
+        sea_hint(&err, "The next attempt goes on from its checkpoint. Allow more with "
+                       "resources.hours, or find out what it waited for.");
+        sea_relay_log(a->relay, "error", err.message);
     } else {
         explain(a, exit_status, &err);
     }

@@ -75,7 +75,7 @@ fail_connect(struct sea_db *db, const char *why, struct sea_err *err)
     one_line(text, sizeof(text), why ? why : db->conn ? PQerrorMessage(db->conn) : "no memory");
     sea_fail(err, SEA_E_SERVICE, "could not connect to PostgreSQL: %s", text);
     sea_cause(err, "sqlstate 08001");
-    sea_hint(err, "Start it with `sea up`, or name a running one in SEA_DATABASE_URL.");
+    /* No hint: whose server it is, and how to start it, the caller knows. */
     if (db->conn)
         lose(db);
     return SEA_E_SERVICE;
@@ -495,15 +495,6 @@ sea_rows_int_or(const struct sea_rows *rows, size_t row, const char *column, int
     const char *text = cell(rows, row, column, false, err);
 
     return text ? parse_int(text, column, err) : fallback;
-}
-
-double
-sea_rows_real_or(const struct sea_rows *rows, size_t row, const char *column, double fallback,
-                 struct sea_err *err)
-{
-    const char *text = cell(rows, row, column, false, err);
-
-    return text ? parse_real(text, column, err) : fallback;
 }
 
 const char *

@@ -173,6 +173,18 @@ look(struct sea_db *db, const char *ids, int64_t wait_ms, struct sea_rows **rows
     }
 }
 
+/* "{1,2,3}" */
+static void
+add_ids(struct sea_buf *list, const int64_t *ids, size_t count)
+{
+    size_t i;
+
+    sea_buf_puts(list, "{");
+    for (i = 0; i < count; i++)
+        sea_buf_addf(list, "%s%lld", i ? "," : "", (long long)ids[i]);
+    sea_buf_puts(list, "}");
+}
+
 enum sea_status
 sea_follow(struct sea_db *db, const int64_t *ids, size_t count, int64_t wait_ms,
            const volatile sig_atomic_t *stop, FILE *to, struct sea_follow_result *out,
@@ -185,10 +197,7 @@ sea_follow(struct sea_db *db, const int64_t *ids, size_t count, int64_t wait_ms,
 
     *out = (struct sea_follow_result){ 0 };
     sea_buf_init(&list, IDS_BYTES_MAX);
-    sea_buf_puts(&list, "{");
-    for (i = 0; i < count; i++)
-        sea_buf_addf(&list, "%s%lld", i ? "," : "", (long long)ids[i]);
-    sea_buf_puts(&list, "}");
+    add_ids(&list, ids, count);
     while (open && !status) {
         struct sea_rows *rows = NULL;
 
@@ -213,5 +222,56 @@ sea_follow(struct sea_db *db, const int64_t *ids, size_t count, int64_t wait_ms,
     }
     sea_buf_release(&list);
     free(follow.list);
+    return status;
+}
+
+/* A stage that never ran, because its key could not be computed, lacks an input. */
+static enum sea_status
+fail_as_stage(const struct sea_rows *rows, const struct sea_follow_result *result,
+              struct sea_err *err)
+{
+    int64_t code = sea_rows_int_or(rows, 0, "exit_status", sea_status_exit(SEA_E_MISSING), err);
+    const char *stage = sea_rows_text(rows, 0, "stage", err);
+    const char *reason = sea_rows_text_or(rows, 0, "reason", "", err);
+    const char *hint = sea_rows_text_or(rows, 0, "hint", "", err);
+    int64_t id = sea_rows_int(rows, 0, "experiment_id", err);
+
+    if (err->status)
+        return err->status;
+    sea_fail(err, sea_status_from_exit((int)code), "%zu experiment%s failed; %s of %lld: %s",
+             result->failed, result->failed == 1 ? "" : "s", stage, (long long)id, reason);
+    if (*hint)
+        sea_hint(err, "%s", hint);
+    sea_hint(err, "`sea logs ID` tells more; `sea retry ID` submits it again as a new experiment, "
+                  "in which finished stages come from the cache.");
+    return err->status;
+}
+
+enum sea_status
+sea_follow_failure(struct sea_db *db, const int64_t *ids, size_t count,
+                   const struct sea_follow_result *result, struct sea_err *err)
+{
+    struct sea_rows *rows = NULL;
+    struct sea_buf list;
+    enum sea_status status;
+
+    if (result->failed == 0 && result->cancelled == 0)
+        return SEA_OK;
+    if (result->failed == 0) {
+        status = sea_fail(err, SEA_E_STOPPED, "%zu experiment%s cancelled", result->cancelled,
+                          result->cancelled == 1 ? " was" : "s were");
+        sea_hint(err, "`sea retry ID` submits it again as a new experiment.");
+        return status;
+    }
+    sea_buf_init(&list, IDS_BYTES_MAX);
+    add_ids(&list, ids, count);
+    status = sea_db_query(db, "cli_failure", SEA_PARAMS(SEA_P_TEXT(list.data)), &rows, err);
+    if (!status && sea_rows_count(rows))
+        status = fail_as_stage(rows, result, err);
+    else if (!status)
+        status = sea_fail(err, SEA_E_INTERNAL, "%zu experiment%s failed", result->failed,
+                          result->failed == 1 ? "" : "s");
+    sea_rows_close(rows);
+    sea_buf_release(&list);
     return status;
 }

@@ -70,3 +70,20 @@ sea_home_connect(const struct sea_home *home, const char *role, struct sea_db **
     }
     return status;
 }
+
+enum sea_status
+sea_home_begin(const struct sea_call *call, struct sea_home_command *command,
+               struct sea_err *err)
+{
+    enum sea_status status;
+
+    command->db = NULL;
+    status = sea_args_parse(call->argc, call->argv, call->usage, command->table,
+                            command->table_count, &command->rest, &command->helped, err);
+    if (status || command->helped)
+        return status;
+    status = sea_args_count(&command->rest, command->min, command->max, call->usage, err);
+    if (!status)
+        status = sea_home_open(&command->home, *command->data, err);
+    return status ? status : sea_home_connect(&command->home, command->role, &command->db, err);
+}

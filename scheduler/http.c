@@ -10,10 +10,13 @@
 #include "engine/base/sea_arena.h"
 #include "engine/base/sea_clock.h"
 #include "engine/base/sea_log.h"
+#include "engine/base/sea_node.h"
+#include "scheduler/sea_args.h"
 #include "scheduler/sea_headlines.h"
 #include "scheduler/sea_table.h"
 
 #define LIST_BYTES_MAX ((size_t)65536)
+#define EXPERIMENTS_MAX 100     /* on the page; /api/experiments has all */
 
 struct page {                   /* one answer under construction */
     char *text;
@@ -91,11 +94,17 @@ query(struct sea_db *db, const char *name, const struct sea_param *params, size_
 static enum sea_status
 write_dashboard(struct sea_db *db, FILE *to, struct sea_err *err)
 {
-    struct sea_rows *experiments = NULL, *board = NULL;
+    struct sea_rows *experiments = NULL, *board = NULL, *count = NULL;
     struct sea_buf metrics;
+    int64_t hidden = 0;
     enum sea_status status;
 
-    status = query(db, "cli_experiments", SEA_NO_PARAMS, &experiments, err);
+    status = query(db, "cli_experiments", SEA_PARAMS(SEA_P_INT(EXPERIMENTS_MAX)), &experiments,
+                   err);
+    if (!status)
+        status = query(db, "cli_experiments_count", SEA_NO_PARAMS, &count, err);
+    if (!status)
+        hidden = sea_rows_int(count, 0, "n", err) - (int64_t)sea_rows_count(experiments);
     sea_buf_init(&metrics, LIST_BYTES_MAX);
     sea_headlines(&metrics);
     if (!status)
@@ -105,9 +114,13 @@ write_dashboard(struct sea_db *db, FILE *to, struct sea_err *err)
     if (!status) {
         fputs(page_head, to);
         html_table("Experiments", experiments, to);
+        if (hidden > 0)
+            fprintf(to, "<p>and %lld older ones: <a href=/api/experiments>all as JSON</a></p>",
+                    (long long)hidden);
         html_table("Leaderboard", board, to);
     }
     sea_rows_close(experiments);
+    sea_rows_close(count);
     sea_rows_close(board);
     return status;
 }
@@ -125,37 +138,84 @@ write_json(struct sea_db *db, const char *name, const struct sea_param *params, 
     return status;
 }
 
-/* Fills to for url and returns the HTTP status. */
-static unsigned
-answer(struct sea_db *db, struct MHD_Connection *connection, const char *url, FILE *to,
-       const char **type, struct sea_err *err)
+static enum sea_status
+write_stages(struct sea_db *db, const char *id, FILE *to, struct sea_err *err)
 {
-    const char *id = MHD_lookup_connection_value(connection, MHD_GET_ARGUMENT_KIND, "id");
+    int64_t number;
     enum sea_status status;
 
+    if (!id)
+        return sea_fail(err, SEA_E_CONFIG, "/api/stages needs ?id= and the id of an experiment");
+    status = sea_args_id(id, "experiment", &number, err);
+    return status ? status
+                  : write_json(db, "cli_stages_all", SEA_PARAMS(SEA_P_INT(number)), to, err);
+}
+
+static enum sea_status
+write_health(struct sea_db *db, FILE *to, struct sea_err *err)
+{
+    struct sea_rows *rows;
+    enum sea_status status = query(db, "cli_ping", SEA_NO_PARAMS, &rows, err);
+
+    sea_rows_close(rows);
+    fputs("ok\n", to);
+    return status;
+}
+
+/* Writes the page of url; *type is its kind. */
+static enum sea_status
+write_page(struct sea_db *db, const char *url, const char *id, FILE *to, const char **type,
+           struct sea_err *err)
+{
     *type = "application/json";
+    if (strcmp(url, "/api/experiments") == 0)
+        return write_json(db, "cli_experiments_all", SEA_PARAMS(SEA_P_NULL), to, err);
+    if (strcmp(url, "/api/stages") == 0)
+        return write_stages(db, id, to, err);
+    if (strcmp(url, "/api/leaderboard") == 0)
+        return write_json(db, "cli_scores", SEA_PARAMS(SEA_P_NULL, SEA_P_NULL), to, err);
     if (strcmp(url, "/") == 0) {
         *type = "text/html; charset=utf-8";
-        status = write_dashboard(db, to, err);
-    } else if (strcmp(url, "/api/experiments") == 0) {
-        status = write_json(db, "cli_experiments_all", SEA_NO_PARAMS, to, err);
-    } else if (strcmp(url, "/api/stages") == 0 && id && strtoll(id, NULL, 10) > 0) {
-        status = write_json(db, "cli_stages_all",
-                            SEA_PARAMS(SEA_P_INT(strtoll(id, NULL, 10))), to, err);
-    } else if (strcmp(url, "/api/leaderboard") == 0) {
-        status = write_json(db, "cli_scores", SEA_PARAMS(SEA_P_NULL, SEA_P_NULL), to, err);
-    } else if (strcmp(url, "/health") == 0) {
-        struct sea_rows *rows;
-
-        *type = "text/plain";
-        status = query(db, "cli_schedules", SEA_NO_PARAMS, &rows, err);
-        sea_rows_close(rows);
-        fputs("ok\n", to);
-    } else {
-        fputs("{\"error\":\"no such page\"}\n", to);
-        return MHD_HTTP_NOT_FOUND;
+        return write_dashboard(db, to, err);
     }
-    return status ? MHD_HTTP_SERVICE_UNAVAILABLE : MHD_HTTP_OK;
+    if (strcmp(url, "/health") == 0) {
+        *type = "text/plain";
+        return write_health(db, to, err);
+    }
+    return sea_fail(err, SEA_E_MISSING, "there is no page %s", url);
+}
+
+static unsigned
+http_code(enum sea_status status)
+{
+    switch (status) {
+    case SEA_OK:
+        return MHD_HTTP_OK;
+    case SEA_E_CONFIG:
+        return MHD_HTTP_BAD_REQUEST;
+    case SEA_E_MISSING:
+        return MHD_HTTP_NOT_FOUND;
+    default:
+        return MHD_HTTP_SERVICE_UNAVAILABLE;
+    }
+}
+
+/* What went wrong, in place of whatever was written so far. */
+static void
+write_error(struct page *page, const struct sea_err *what, const char **type)
+{
+    struct sea_buf text;
+
+    sea_buf_init(&text, LIST_BYTES_MAX);
+    sea_buf_puts(&text, "{\"error\":");
+    sea_json_quote(&text, what->message, strlen(what->message));
+    sea_buf_puts(&text, ",\"hint\":");
+    sea_json_quote(&text, what->hint, strlen(what->hint));
+    sea_buf_puts(&text, "}\n");
+    free(page->text);
+    page->text = sea_buf_take(&text);
+    page->len = strlen(page->text);
+    *type = "application/json";
 }
 
 static enum MHD_Result
@@ -167,8 +227,7 @@ handle(void *arg, struct MHD_Connection *connection, const char *url, const char
     struct page page = { 0 };
     struct MHD_Response *response;
     enum MHD_Result sent;
-    const char *type;
-    unsigned code;
+    const char *type, *id;
 
     (void)version, (void)upload, (void)upload_size, (void)state;
     if (strcmp(method, "GET") != 0)
@@ -176,19 +235,20 @@ handle(void *arg, struct MHD_Connection *connection, const char *url, const char
     page.to = open_memstream(&page.text, &page.len);
     if (!page.to)
         return MHD_NO;
-    code = answer(db, connection, url, page.to, &type, &err);
+    id = MHD_lookup_connection_value(connection, MHD_GET_ARGUMENT_KIND, "id");
+    (void)write_page(db, url, id, page.to, &type, &err);
     fclose(page.to);
-    if (err.status) {
+    if (err.status)
+        write_error(&page, &err, &type);
+    if (http_code(err.status) == MHD_HTTP_SERVICE_UNAVAILABLE)
         sea_log_err(SEA_LOG_WARN, &err);
-        page.len = 0;           /* half an answer is none */
-    }
     response = MHD_create_response_from_buffer(page.len, page.text, MHD_RESPMEM_MUST_FREE);
     if (!response) {
         free(page.text);
         return MHD_NO;
     }
     MHD_add_response_header(response, "Content-Type", type);
-    sent = MHD_queue_response(connection, code, response);
+    sent = MHD_queue_response(connection, http_code(err.status), response);
     MHD_destroy_response(response);
     return sent;
 }

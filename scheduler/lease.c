@@ -11,17 +11,21 @@
 #include "engine/base/sea_clock.h"
 #include "engine/base/sea_log.h"
 
+#define RENEW_MS_MAX 2000
+
 struct sea_lease {
     struct sea_fence fence;
     int64_t ttl_ms;
     char *url;
     pthread_t thread;
     bool started;               /* the thread exists */
+    int64_t accepted_ms;        /* when the last accepted renewal was sent; no lock: after the
+                                   thread's start only the thread knows it */
     pthread_mutex_t lock;       /* guards what follows */
     pthread_cond_t wake;
     bool stop, lost, cancel;
+    enum sea_drain drain;
     pid_t group;
-    int64_t accepted_ms;        /* when the last accepted renewal was sent */
 };
 
 /* The pause before TTL in which the child must have been killed. */
@@ -79,6 +83,7 @@ renew(struct sea_lease *lease, struct sea_db **db, int64_t fence_at_ms)
     struct sea_err err = { 0 };
     int64_t sent_ms, left = fence_at_ms - sea_clock_ms();
     enum sea_status status = SEA_OK;
+    enum sea_drain drain = SEA_DRAIN_NO;
     bool cancel = false;
 
     /* No call may outlast the moment at which the child has to be killed. */
@@ -96,12 +101,13 @@ renew(struct sea_lease *lease, struct sea_db **db, int64_t fence_at_ms)
     sent_ms = sea_clock_ms();
     left = fence_at_ms - sent_ms;
     sea_db_set_statement_ms(*db, left < 50 ? 50 : left);
-    status = sea_queue_heartbeat(*db, &lease->fence, lease->ttl_ms, &cancel, &err);
+    status = sea_queue_heartbeat(*db, &lease->fence, lease->ttl_ms, &cancel, &drain, &err);
     if (status)
         return status;
-    pthread_mutex_lock(&lease->lock);
     lease->accepted_ms = sent_ms;
+    pthread_mutex_lock(&lease->lock);
     lease->cancel = lease->cancel || cancel;
+    lease->drain = drain;
     pthread_mutex_unlock(&lease->lock);
     return SEA_OK;
 }
@@ -111,7 +117,8 @@ keep(void *arg)
 {
     struct sea_lease *lease = arg;
     struct sea_db *db = NULL;
-    int64_t every = lease->ttl_ms / 3, next = sea_clock_ms();
+    int64_t every = lease->ttl_ms / 3 < RENEW_MS_MAX ? lease->ttl_ms / 3 : RENEW_MS_MAX;
+    int64_t next = sea_clock_ms();
 
     for (;;) {
         int64_t fence_at = lease->accepted_ms + lease->ttl_ms - margin_ms(lease);
@@ -130,8 +137,7 @@ keep(void *arg)
             break;
         }
         now = sea_clock_ms();
-        /* A cancel request should not wait a third of a long TTL. */
-        next = now + (status ? 200 : every < 2000 ? every : 2000);
+        next = now + (status ? 200 : every);
         if (status)
             sea_log(SEA_LOG_DEBUG, "renewal failed stage=%lld",
                     (long long)lease->fence.stage_id);
@@ -230,4 +236,15 @@ sea_lease_wants_cancel(struct sea_lease *lease)
     cancel = lease->cancel;
     pthread_mutex_unlock(&lease->lock);
     return cancel;
+}
+
+enum sea_drain
+sea_lease_drain(struct sea_lease *lease)
+{
+    enum sea_drain drain;
+
+    pthread_mutex_lock(&lease->lock);
+    drain = lease->drain;
+    pthread_mutex_unlock(&lease->lock);
+    return drain;
 }

@@ -11,25 +11,79 @@
 
 #define FENCE(f) SEA_P_INT((f)->stage_id), SEA_P_INT((f)->epoch), SEA_P_TEXT((f)->secret)
 
+/* ---- one value of a one-row answer ---- */
+
+static enum sea_status
+query_int(struct sea_db *db, const char *name, const struct sea_param *params, size_t count,
+          const char *column, int64_t *out, struct sea_err *err)
+{
+    struct sea_rows *rows = NULL;
+    enum sea_status status;
+
+    *out = 0;
+    status = sea_db_query_one(db, name, params, count, &rows, err);
+    if (!status) {
+        *out = sea_rows_int(rows, 0, column, err);
+        status = err->status;
+    }
+    sea_rows_close(rows);
+    return status;
+}
+
+/* Copied into the arena; NULL is "". */
+static enum sea_status
+query_text(struct sea_db *db, const char *name, const struct sea_param *params, size_t count,
+           const char *column, struct sea_arena *arena, const char **out, struct sea_err *err)
+{
+    struct sea_rows *rows = NULL;
+    enum sea_status status;
+
+    *out = NULL;
+    status = sea_db_query_one(db, name, params, count, &rows, err);
+    if (!status) {
+        *out = sea_arena_strdup(arena, sea_rows_text_or(rows, 0, column, "", err));
+        status = err->status;
+    }
+    sea_rows_close(rows);
+    return status;
+}
+
+/* A short word, cut at room. */
+static enum sea_status
+query_word(struct sea_db *db, const char *name, const struct sea_param *params, size_t count,
+           const char *column, char *out, size_t room, struct sea_err *err)
+{
+    struct sea_rows *rows = NULL;
+    enum sea_status status;
+
+    out[0] = 0;
+    status = sea_db_query_one(db, name, params, count, &rows, err);
+    if (!status) {
+        snprintf(out, room, "%s", sea_rows_text_or(rows, 0, column, "", err));
+        status = err->status;
+    }
+    sea_rows_close(rows);
+    return status;
+}
+
 /* ---- worker ---- */
+
+static enum sea_drain
+drain_of(const char *word)
+{
+    return strcmp(word, "finish") == 0       ? SEA_DRAIN_FINISH
+         : strcmp(word, "checkpoint") == 0   ? SEA_DRAIN_CHECKPOINT
+                                             : SEA_DRAIN_NO;
+}
 
 enum sea_status
 sea_queue_register(struct sea_db *db, const char *host, int64_t pid, const char *device,
                    const char *queue, int64_t ttl_ms, int64_t *worker_id, struct sea_err *err)
 {
-    struct sea_rows *rows = NULL;
-    enum sea_status status;
-
-    *worker_id = 0;
-    status = sea_db_query_one(db, "worker_register",
-                              SEA_PARAMS(SEA_P_TEXT(host), SEA_P_INT(pid), SEA_P_TEXT(device),
-                                         SEA_P_TEXT(queue), SEA_P_INT(ttl_ms)), &rows, err);
-    if (!status) {
-        *worker_id = sea_rows_int(rows, 0, "worker_id", err);
-        status = err->status;
-    }
-    sea_rows_close(rows);
-    return status;
+    return query_int(db, "worker_register",
+                     SEA_PARAMS(SEA_P_TEXT(host), SEA_P_INT(pid), SEA_P_TEXT(device),
+                                SEA_P_TEXT(queue), SEA_P_INT(ttl_ms)), "worker_id", worker_id,
+                     err);
 }
 
 enum sea_status
@@ -41,9 +95,15 @@ sea_queue_worker_state(struct sea_db *db, int64_t worker_id, const char *state,
 }
 
 enum sea_status
-sea_queue_worker_beat(struct sea_db *db, int64_t worker_id, struct sea_err *err)
+sea_queue_worker_beat(struct sea_db *db, int64_t worker_id, enum sea_drain *drain,
+                      struct sea_err *err)
 {
-    return sea_db_query(db, "worker_beat", SEA_PARAMS(SEA_P_INT(worker_id)), NULL, err);
+    char word[16];
+    enum sea_status status = query_word(db, "worker_beat", SEA_PARAMS(SEA_P_INT(worker_id)),
+                                        "drain", word, sizeof(word), err);
+
+    *drain = drain_of(word);
+    return status;
 }
 
 /* ---- claim ---- */
@@ -136,6 +196,7 @@ sea_queue_claim(struct sea_db *db, int64_t worker_id, const char *queue, int64_t
     out->stage = sea_arena_strdup(arena, sea_rows_text(rows, 0, "stage", err));
     out->key = sea_arena_strdup(arena, sea_rows_text(rows, 0, "key", err));
     out->config = sea_arena_strdup(arena, sea_rows_text(rows, 0, "config", err));
+    out->timeout_ms = sea_rows_int_or(rows, 0, "timeout_ms", 0, err);
     status = err->status;
     if (!status)
         status = read_inputs(db, arena, out, err);
@@ -163,7 +224,7 @@ sea_queue_start(struct sea_db *db, const struct sea_fence *fence, int64_t pid, b
 
 enum sea_status
 sea_queue_heartbeat(struct sea_db *db, const struct sea_fence *fence, int64_t ttl_ms,
-                    bool *cancel, struct sea_err *err)
+                    bool *cancel, enum sea_drain *drain, struct sea_err *err)
 {
     struct sea_rows *rows = NULL;
     enum sea_status status;
@@ -172,6 +233,7 @@ sea_queue_heartbeat(struct sea_db *db, const struct sea_fence *fence, int64_t tt
                               err);
     if (!status) {
         *cancel = sea_rows_bool(rows, 0, "cancel", err);
+        *drain = drain_of(sea_rows_text_or(rows, 0, "drain", "", err));
         status = err->status;
     }
     sea_rows_close(rows);
@@ -205,24 +267,6 @@ files_json(const struct sea_artifacts *files)
     return sea_buf_take(&text);
 }
 
-/* The one text of a one-row answer, copied into the arena. */
-static enum sea_status
-query_text(struct sea_db *db, const char *name, const struct sea_param *params, size_t count,
-           const char *column, struct sea_arena *arena, const char **out, struct sea_err *err)
-{
-    struct sea_rows *rows = NULL;
-    enum sea_status status;
-
-    *out = NULL;
-    status = sea_db_query_one(db, name, params, count, &rows, err);
-    if (!status) {
-        *out = sea_arena_strdup(arena, sea_rows_text(rows, 0, column, err));
-        status = err->status;
-    }
-    sea_rows_close(rows);
-    return status;
-}
-
 enum sea_status
 sea_queue_checkpoint(struct sea_db *db, const struct sea_fence *fence, int64_t step,
                      const char *name, const struct sea_artifacts *files,
@@ -241,13 +285,14 @@ sea_queue_checkpoint(struct sea_db *db, const struct sea_fence *fence, int64_t s
 enum sea_status
 sea_queue_prepare(struct sea_db *db, const struct sea_fence *fence,
                   const struct sea_artifacts *files, const char *benchmarks,
-                  struct sea_err *err)
+                  int64_t *condemned, struct sea_err *err)
 {
     char *list = files_json(files);
     enum sea_status status;
 
-    status = sea_db_query(db, "commit_prepare", SEA_PARAMS(FENCE(fence), SEA_P_TEXT(list),
-                                                           SEA_P_TEXT(benchmarks)), NULL, err);
+    status = query_int(db, "commit_prepare", SEA_PARAMS(FENCE(fence), SEA_P_TEXT(list),
+                                                        SEA_P_TEXT(benchmarks)), "condemned",
+                       condemned, err);
     free(list);
     return status;
 }
@@ -282,20 +327,13 @@ enum sea_status
 sea_queue_outcome(struct sea_db *db, const struct sea_fence *fence, enum sea_outcome *out,
                   struct sea_err *err)
 {
-    struct sea_rows *rows = NULL;
-    enum sea_status status;
-    const char *text;
+    char word[16];
+    enum sea_status status = query_word(db, "commit_outcome", SEA_PARAMS(FENCE(fence)), "outcome",
+                                        word, sizeof(word), err);
 
-    *out = SEA_OUTCOME_OPEN;
-    status = sea_db_query_one(db, "commit_outcome", SEA_PARAMS(FENCE(fence)), &rows, err);
-    if (!status) {
-        text = sea_rows_text(rows, 0, "outcome", err);
-        *out = strcmp(text, "committed") == 0 ? SEA_OUTCOME_COMMITTED
-             : strcmp(text, "lost") == 0      ? SEA_OUTCOME_LOST
-                                              : SEA_OUTCOME_OPEN;
-        status = err->status;
-    }
-    sea_rows_close(rows);
+    *out = strcmp(word, "committed") == 0 ? SEA_OUTCOME_COMMITTED
+         : strcmp(word, "lost") == 0      ? SEA_OUTCOME_LOST
+                                          : SEA_OUTCOME_OPEN;
     return status;
 }
 
@@ -304,21 +342,11 @@ sea_queue_fail(struct sea_db *db, const struct sea_fence *fence, const char *cla
                int exit_status, const struct sea_err *why, char state[16],
                struct sea_err *err)
 {
-    struct sea_rows *rows = NULL;
-    enum sea_status status;
-
-    state[0] = 0;
-    status = sea_db_query_one(db, "attempt_fail",
-                              SEA_PARAMS(FENCE(fence), SEA_P_TEXT(class),
-                                         SEA_P_INT(exit_status), SEA_P_TEXT(why->message),
-                                         SEA_P_TEXT(why->hint), SEA_P_TEXT(why->context),
-                                         SEA_P_TEXT(why->cause)), &rows, err);
-    if (!status) {
-        snprintf(state, 16, "%s", sea_rows_text(rows, 0, "state", err));
-        status = err->status;
-    }
-    sea_rows_close(rows);
-    return status;
+    return query_word(db, "attempt_fail",
+                      SEA_PARAMS(FENCE(fence), SEA_P_TEXT(class), SEA_P_INT(exit_status),
+                                 SEA_P_TEXT(why->message), SEA_P_TEXT(why->hint),
+                                 SEA_P_TEXT(why->context), SEA_P_TEXT(why->cause)), "state",
+                      state, 16, err);
 }
 
 enum sea_status
@@ -341,18 +369,8 @@ enum sea_status
 sea_queue_submit(struct sea_db *db, const char *config, const char *key,
                  int64_t *experiment_id, struct sea_err *err)
 {
-    struct sea_rows *rows = NULL;
-    enum sea_status status;
-
-    *experiment_id = 0;
-    status = sea_db_query_one(db, "submit", SEA_PARAMS(SEA_P_TEXT(config), SEA_P_TEXT(key)), &rows,
-                              err);
-    if (!status) {
-        *experiment_id = sea_rows_int(rows, 0, "experiment_id", err);
-        status = err->status;
-    }
-    sea_rows_close(rows);
-    return status;
+    return query_int(db, "submit", SEA_PARAMS(SEA_P_TEXT(config), SEA_P_TEXT(key)),
+                     "experiment_id", experiment_id, err);
 }
 
 enum sea_status

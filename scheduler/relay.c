@@ -23,6 +23,7 @@ struct sea_relay {
     struct sea_arena *arena;            /* reset after each line */
     struct sea_buf line;                /* begun, no end yet */
     bool skip;                          /* the line is too long: drop the rest of it */
+    int64_t skipped;                    /* lines that were too long */
     struct sea_buf metrics, logs;       /* JSON elements with commas between, not sent */
     char progress[160];                 /* newest one, a JSON list; "" none */
     struct sea_buf batch;               /* sent without an answer; len 0: none */
@@ -181,6 +182,20 @@ take_line(struct sea_relay *relay)
     sea_arena_reset(relay->arena);
 }
 
+/* Told once: a stage that writes such lines writes many of them. */
+static void
+skip_line(struct sea_relay *relay)
+{
+    char text[128];
+
+    if (relay->skipped++)
+        return;
+    snprintf(text, sizeof(text), "event lines of more than %zu bytes are left out",
+             LINE_BYTES_MAX);
+    sea_log(SEA_LOG_WARN, "%s stage=%lld", text, (long long)relay->options.fence->stage_id);
+    sea_relay_log(relay, "warn", text);
+}
+
 enum sea_status
 sea_relay_read(struct sea_relay *relay, int fd, bool *closed, struct sea_err *err)
 {
@@ -208,12 +223,16 @@ sea_relay_read(struct sea_relay *relay, int fd, bool *closed, struct sea_err *er
             if (!relay->skip && relay->line.len + (size_t)(end - at) < LINE_BYTES_MAX) {
                 sea_buf_add(&relay->line, at, (size_t)(end - at));
                 take_line(relay);
+            } else if (!relay->skip) {
+                skip_line(relay);
             }
             relay->skip = false;
             sea_buf_clear(&relay->line);
             at = end + 1;
         }
         if (relay->skip || relay->line.len + (size_t)(chunk + n - at) >= LINE_BYTES_MAX) {
+            if (!relay->skip)
+                skip_line(relay);
             relay->skip = true;
             sea_buf_clear(&relay->line);
         } else {
@@ -251,6 +270,7 @@ make_batch(struct sea_relay *relay)
 static enum sea_status
 send_batch(struct sea_relay *relay, struct sea_err *err)
 {
+    struct sea_err mine = { 0 };
     enum sea_status status;
 
     if (relay->batch.len == 0 && !has_news(relay))
@@ -258,13 +278,20 @@ send_batch(struct sea_relay *relay, struct sea_err *err)
     if (relay->batch.len == 0)
         make_batch(relay);
     status = sea_queue_relay(relay->options.db, relay->options.fence, relay->number,
-                             relay->batch.data, err);
-    if (!status) {
-        sea_buf_clear(&relay->batch);
-        relay->number++;
-        relay->sent_ms = sea_clock_ms();
+                             relay->batch.data, &mine);
+    if (status == SEA_E_INTERNAL) {
+        /* A batch that the database refuses is told once and dropped: it must not stop the
+         * training whose figures it carries, nor what comes after it. */
+        sea_log_err(SEA_LOG_ERROR, &mine);
+        status = SEA_OK;
+    } else if (status) {
+        *err = mine;
+        return status;
     }
-    return status;
+    sea_buf_clear(&relay->batch);
+    relay->number++;
+    relay->sent_ms = sea_clock_ms();
+    return SEA_OK;
 }
 
 /* names: a JSON list of store names that nothing refers to any more. */
@@ -342,14 +369,6 @@ sea_relay_flush(struct sea_relay *relay, bool final, struct sea_err *err)
         status = send_batch(relay, &mine);
     if (status == SEA_E_SERVICE && !final) {
         relay->retry_ms = sea_clock_ms() + RETRY_MS;
-        return SEA_OK;
-    }
-    if (status == SEA_E_INTERNAL) {
-        /* A batch that the database refuses is told once and dropped: it must not stop the
-         * training whose figures it carries. */
-        sea_log_err(SEA_LOG_ERROR, &mine);
-        sea_buf_clear(&relay->batch);
-        relay->number++;
         return SEA_OK;
     }
     if (status)

@@ -8,9 +8,11 @@
 
 #include "engine/base/sea_clock.h"
 #include "engine/base/sea_log.h"
+#include "scheduler/sea_collector.h"
 #include "scheduler/sea_migrate.h"
 
 #define MAINTAIN_MS 60000
+#define COLLECT_MS 600000
 #define TELL_MS 10000          /* between two log lines about the same trouble */
 
 /* ---- keys ---- */
@@ -182,6 +184,9 @@ tick_keys(struct sea_db *db, sea_key_fn *key, struct sea_scheduler_counts *out,
     } while (!status && out->cached > moved);
     if (!status && out->readied)
         status = sea_db_query(db, "notify_ready", SEA_NO_PARAMS, NULL, err);
+    /* Here and not beside the rescues: judging a night compares many answers. */
+    if (!status)
+        status = sea_db_query(db, "fire_schedules", SEA_NO_PARAMS, NULL, err);
     return status;
 }
 
@@ -196,14 +201,37 @@ sea_scheduler_tick(struct sea_db *db, const struct sea_scheduler_options *option
     return status ? status : tick_keys(db, options->key, out, err);
 }
 
-/* ---- the loop: two threads, each with its connection, so that a long hash of data holds
- * up no rescue ---- */
+static enum sea_status
+collect(struct sea_db *db, const char *data, struct sea_err *err)
+{
+    const struct sea_collector_options options = SEA_COLLECTOR_DEFAULTS;
+    struct sea_collector_counts counts;
+    struct sea_store store;
+    char path[SEA_PATH_MAX];
+    enum sea_status status = sea_path_join(path, data, "store", err);
+
+    if (!status)
+        status = sea_store_open(&store, path, err);
+    if (!status)
+        status = sea_collector_run(db, &store, &options, &counts, err);
+    if (!status && (counts.blobs || counts.leftovers))
+        sea_log(SEA_LOG_INFO, "collected blobs=%lld bytes=%lld leftovers=%lld",
+                (long long)counts.blobs, (long long)counts.bytes, (long long)counts.leftovers);
+    return status;
+}
+
+/* ---- the loop: three threads, each with its connection, so that neither a long hash of data
+ * nor a walk through the store holds up a rescue ---- */
+
+enum duty { LEASES, KEYS, STORE };
 
 struct loop {
     const struct sea_scheduler_options *options;
     struct sea_db *db;
-    bool keys;                  /* this one computes keys, the other does the rest */
-    const atomic_bool *done;    /* tells the thread that computes keys to end; else NULL */
+    enum duty duty;
+    const atomic_bool *done;    /* tells the threads besides the caller's to end; else NULL */
+    pthread_t thread;
+    bool started;
 };
 
 static bool
@@ -212,30 +240,50 @@ is_stopped(const struct loop *loop)
     return loop->done ? *loop->done : loop->options->stop && *loop->options->stop;
 }
 
+/* What is due now; *at_ms is when upkeep or collection was done last. */
+static enum sea_status
+loop_once(struct loop *loop, int64_t *at_ms, struct sea_err *err)
+{
+    int64_t collect_ms = loop->options->collect_ms ? loop->options->collect_ms : COLLECT_MS;
+    struct sea_scheduler_counts counts = { 0 };
+    int64_t now = sea_clock_ms();
+    enum sea_status status = SEA_OK;
+
+    if (sea_db_is_lost(loop->db)) {
+        status = sea_db_reconnect(loop->db, err);
+        if (!status)
+            sea_log(SEA_LOG_INFO, "connected again");
+    }
+    if (status)
+        return status;
+    switch (loop->duty) {
+    case KEYS:
+        return tick_keys(loop->db, loop->options->key, &counts, err);
+    case STORE:
+        if (now - *at_ms < collect_ms)
+            return SEA_OK;
+        *at_ms = now;
+        return collect(loop->db, loop->options->data, err);
+    default:
+        if (now - *at_ms >= MAINTAIN_MS) {
+            status = sea_db_query(loop->db, "maintain", SEA_NO_PARAMS, NULL, err);
+            *at_ms = now;
+        }
+        return status ? status : tick_leases(loop->db, &counts, err);
+    }
+}
+
 static void
 loop_run(struct loop *loop)
 {
     int64_t tick_ms = loop->options->tick_ms ? loop->options->tick_ms : 250;
-    int64_t maintained_ms = -MAINTAIN_MS, told_ms = -TELL_MS;
+    int64_t at_ms = loop->duty == STORE ? sea_clock_ms() : -MAINTAIN_MS, told_ms = -TELL_MS;
 
     while (!is_stopped(loop)) {
-        struct sea_scheduler_counts counts = { 0 };
         struct sea_err err = { 0 };
+        enum sea_status status = loop_once(loop, &at_ms, &err);
         int64_t now = sea_clock_ms();
-        enum sea_status status = SEA_OK;
 
-        if (sea_db_is_lost(loop->db)) {
-            status = sea_db_reconnect(loop->db, &err);
-            if (!status)
-                sea_log(SEA_LOG_INFO, "connected again");
-        }
-        if (!status && !loop->keys && now - maintained_ms >= MAINTAIN_MS) {
-            status = sea_db_query(loop->db, "maintain", SEA_NO_PARAMS, NULL, &err);
-            maintained_ms = now;
-        }
-        if (!status)
-            status = loop->keys ? tick_keys(loop->db, loop->options->key, &counts, &err)
-                                : tick_leases(loop->db, &counts, &err);
         if (status && now - told_ms >= TELL_MS) {
             sea_log_err(SEA_LOG_WARN, &err);
             told_ms = now;
@@ -245,7 +293,7 @@ loop_run(struct loop *loop)
 }
 
 static void *
-keys_thread(void *arg)
+loop_thread(void *arg)
 {
     loop_run(arg);
     return NULL;
@@ -260,41 +308,54 @@ loop_open(struct loop *loop, struct sea_err *err)
 
     if (!status)
         status = sea_migrate_check(loop->db, &schema, err);
-    if (!status && loop->keys)
+    if (!status && loop->duty == KEYS)
         status = sea_db_listen(loop->db, "sea_submit", err);
     return status;
+}
+
+/* In a thread of its own. */
+static enum sea_status
+loop_start(struct loop *loop, struct sea_err *err)
+{
+    enum sea_status status = loop_open(loop, err);
+    sigset_t all, before;
+    int rc;
+
+    if (status)
+        return status;
+    sigfillset(&all);           /* signals are for the caller's thread */
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    rc = pthread_create(&loop->thread, NULL, loop_thread, loop);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (rc) {
+        errno = rc;
+        return sea_fail_errno(err, "could not start a thread of the scheduler");
+    }
+    loop->started = true;
+    return SEA_OK;
 }
 
 enum sea_status
 sea_scheduler_run(const struct sea_scheduler_options *options, struct sea_err *err)
 {
     atomic_bool done = false;
-    struct loop leases = { .options = options }, keys = { .options = options, .keys = true,
-                                                          .done = &done };
-    enum sea_status status;
-    sigset_t all, before;
-    pthread_t thread;
-    int rc;
+    struct loop leases = { .options = options };
+    struct loop others[] = { { .options = options, .duty = KEYS, .done = &done },
+                             { .options = options, .duty = STORE, .done = &done } };
+    enum sea_status status = loop_open(&leases, err);
+    size_t i;
 
-    status = loop_open(&leases, err);
+    for (i = 0; i < 2 && !status; i++)
+        if (others[i].duty != STORE || options->data)
+            status = loop_start(&others[i], err);
     if (!status)
-        status = loop_open(&keys, err);
-    if (!status) {
-        sigfillset(&all);       /* signals are for the caller's thread */
-        pthread_sigmask(SIG_SETMASK, &all, &before);
-        rc = pthread_create(&thread, NULL, keys_thread, &keys);
-        pthread_sigmask(SIG_SETMASK, &before, NULL);
-        if (rc) {
-            errno = rc;
-            status = sea_fail_errno(err, "could not start the thread that computes keys");
-        }
-    }
-    if (!status) {
         loop_run(&leases);
-        done = true;
-        pthread_join(thread, NULL);
+    done = true;
+    for (i = 0; i < 2; i++) {
+        if (others[i].started)
+            pthread_join(others[i].thread, NULL);
+        sea_db_close(others[i].db);
     }
-    sea_db_close(keys.db);
     sea_db_close(leases.db);
     return status;
 }

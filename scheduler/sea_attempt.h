@@ -24,6 +24,7 @@ struct sea_attempt_options {
     const char *tmp;                    /* folder of attempts' folders */
     struct sea_arena *arena;            /* ends with the attempt */
     const struct sea_claim *claim;
+    int64_t worker_id;
     int64_t claimed_ms;                 /* sea_clock_ms() before the claim was sent */
 };
 

@@ -81,7 +81,10 @@ SEA_MUST_CHECK enum sea_status
 sea_db_query_one(struct sea_db *db, const char *name, const struct sea_param *params,
                  size_t count, struct sea_rows **rows, struct sea_err *err);
 /* Runs a named script of several statements, without parameters, in one transaction of the
- * server's making unless the script or an open transaction says otherwise. Never repeated. */
+ * server's making unless the script or an open transaction says otherwise. Never repeated:
+ * after SEA_E_SERVICE it may have happened, COMMIT included, and the caller looks before it
+ * sends it again. sea_migrate reads sea.migration under its lock first, the collector's
+ * statements can be sent twice, and a database that exists already is told apart by 42P04. */
 SEA_MUST_CHECK enum sea_status
 sea_db_script(struct sea_db *db, const char *name, struct sea_err *err);
 /* SQL that a user typed or a test made. Product code names its queries instead. */
@@ -107,8 +110,6 @@ const char *sea_rows_text(const struct sea_rows *rows, size_t row, const char *c
                           struct sea_err *err);
 int64_t sea_rows_int_or(const struct sea_rows *rows, size_t row, const char *column,
                         int64_t fallback, struct sea_err *err);
-double sea_rows_real_or(const struct sea_rows *rows, size_t row, const char *column,
-                        double fallback, struct sea_err *err);
 const char *sea_rows_text_or(const struct sea_rows *rows, size_t row, const char *column,
                              const char *fallback, struct sea_err *err);
 

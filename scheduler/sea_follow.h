@@ -29,4 +29,10 @@ sea_follow(struct sea_db *db, const int64_t *ids, size_t count, int64_t wait_ms,
            const volatile sig_atomic_t *stop, FILE *to, struct sea_follow_result *out,
            struct sea_err *err);
 
+/* The status of watched experiments: SEA_OK when all succeeded; the status that the first
+ * failed stage ended with, and its words; SEA_E_STOPPED when some were only cancelled. */
+SEA_MUST_CHECK enum sea_status
+sea_follow_failure(struct sea_db *db, const int64_t *ids, size_t count,
+                   const struct sea_follow_result *result, struct sea_err *err);
+
 #endif

@@ -12,7 +12,9 @@
 
 #include "engine/base/sea_err.h"
 #include "engine/base/sea_file.h"
+#include "scheduler/sea_args.h"
 #include "scheduler/sea_cluster.h"
+#include "scheduler/sea_command.h"
 #include "scheduler/sea_db.h"
 
 struct sea_home {
@@ -31,5 +33,22 @@ sea_home_open(struct sea_home *home, const char *data, struct sea_err *err);
 SEA_MUST_CHECK enum sea_status
 sea_home_connect(const struct sea_home *home, const char *role, struct sea_db **db,
                  struct sea_err *err);
+
+/* What every command with a database does first. */
+struct sea_home_command {
+    const struct sea_arg *table;        /* of table_count options, --data among them */
+    size_t table_count;
+    size_t min, max;                    /* arguments besides options */
+    const char *const *data;            /* where --data puts its value */
+    const char *role;                   /* for the database: "sea gc" */
+    struct sea_home home;               /* out, as what follows */
+    struct sea_db *db;                  /* caller closes; NULL when helped */
+    struct sea_texts rest;
+    bool helped;                        /* --help was given and answered: nothing to do */
+};
+/* Parses, checks the number of arguments, opens the data folder, connects. */
+SEA_MUST_CHECK enum sea_status
+sea_home_begin(const struct sea_call *call, struct sea_home_command *command,
+               struct sea_err *err);
 
 #endif

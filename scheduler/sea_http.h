@@ -7,6 +7,8 @@
  *     /api/stages?id=N      stages of one experiment
  *     /api/leaderboard      all scores
  *     /health               "ok" when the database answers
+ * What went wrong is JSON with a message and a hint: 400 for a question that makes no sense,
+ * 404 for a page that is not there, 503 while the database is away.
  * One thread, one connection to the database: for a team's browsers, not for the world. It
  * listens on the loopback address; put a proxy with your own log-in before it.
  */

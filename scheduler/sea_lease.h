@@ -2,8 +2,9 @@
 /*
  * sea_lease.h - keeps one lease alive, and kills the child when it cannot
  *
- * A thread with its own connection renews the lease every TTL/3, whatever the child and the
- * relay are doing. The reply carries the cancel request. If no renewal was accepted for
+ * A thread with its own connection renews the lease every TTL/3, and at least every 2 s so
+ * that the wishes which the reply carries (cancel, drain) do not wait for a long TTL, whatever
+ * the child and the relay are doing. If no renewal was accepted for
  * TTL - margin, counted from when the last accepted one was *sent*, or the database says
  * that the lease is gone, the thread kills the guarded process group itself: another worker
  * may hold the stage run from then on.
@@ -37,5 +38,7 @@ void sea_lease_guard(struct sea_lease *lease, pid_t group);
 
 bool sea_lease_is_lost(struct sea_lease *lease);
 bool sea_lease_wants_cancel(struct sea_lease *lease);
+/* How the worker is to leave, by an operator's wish. */
+enum sea_drain sea_lease_drain(struct sea_lease *lease);
 
 #endif

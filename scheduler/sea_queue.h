@@ -36,6 +36,7 @@ struct sea_claim {              /* texts live in the arena given to sea_queue_cl
     const char *stage;          /* "label" */
     const char *key;            /* the stage key */
     const char *config;         /* the resolved experiment, JSON */
+    int64_t timeout_ms;         /* longest life of the stage's process; 0: no limit */
     struct sea_claim_input *inputs;
     size_t inputs_count;
     struct {                    /* newest committed one; name NULL: none */
@@ -50,13 +51,16 @@ struct sea_claim {              /* texts live in the arena given to sea_queue_cl
 SEA_MUST_CHECK enum sea_status
 sea_queue_register(struct sea_db *db, const char *host, int64_t pid, const char *device,
                    const char *queue, int64_t ttl_ms, int64_t *worker_id, struct sea_err *err);
-/* "active" (heard again), "draining" (no more claims), "gone". */
+/* "draining" (no more claims), "gone". */
 SEA_MUST_CHECK enum sea_status
 sea_queue_worker_state(struct sea_db *db, int64_t worker_id, const char *state,
                        struct sea_err *err);
+/* An operator's wish that a worker leaves: after its stage, or after a checkpoint of it. */
+enum sea_drain { SEA_DRAIN_NO, SEA_DRAIN_FINISH, SEA_DRAIN_CHECKPOINT };
 /* Says that an idle worker lives. SEA_E_LEASE: it was given up; register again. */
 SEA_MUST_CHECK enum sea_status
-sea_queue_worker_beat(struct sea_db *db, int64_t worker_id, struct sea_err *err);
+sea_queue_worker_beat(struct sea_db *db, int64_t worker_id, enum sea_drain *drain,
+                      struct sea_err *err);
 
 /* Takes the first ready stage run: *claimed is false when there is none. */
 SEA_MUST_CHECK enum sea_status
@@ -72,7 +76,7 @@ sea_queue_start(struct sea_db *db, const struct sea_fence *fence, int64_t pid, b
 /* Moves the lease's end to now + ttl on the database's clock. */
 SEA_MUST_CHECK enum sea_status
 sea_queue_heartbeat(struct sea_db *db, const struct sea_fence *fence, int64_t ttl_ms,
-                    bool *cancel, struct sea_err *err);
+                    bool *cancel, enum sea_drain *drain, struct sea_err *err);
 /* payload: {"metrics":[[name,step,value],...],"logs":[[level,text],...],
  * "progress":[done,total,unit]}, each optional. The same batch number again changes nothing. */
 SEA_MUST_CHECK enum sea_status
@@ -84,11 +88,12 @@ SEA_MUST_CHECK enum sea_status
 sea_queue_checkpoint(struct sea_db *db, const struct sea_fence *fence, int64_t step,
                      const char *name, const struct sea_artifacts *files,
                      struct sea_arena *arena, const char **replaced, struct sea_err *err);
-/* Before a commit: names the blobs and benchmarks it will refer to. */
+/* Before files are published: pins the blobs, names the benchmarks that the commit will refer
+ * to. *condemned blobs are just being removed: call again, after a pause, until it is 0. */
 SEA_MUST_CHECK enum sea_status
 sea_queue_prepare(struct sea_db *db, const struct sea_fence *fence,
                   const struct sea_artifacts *files, const char *benchmarks,
-                  struct sea_err *err);
+                  int64_t *condemned, struct sea_err *err);
 /* rows: a JSON list of answers, numbered from first. */
 SEA_MUST_CHECK enum sea_status
 sea_queue_answers(struct sea_db *db, const struct sea_fence *fence, const char *benchmark,

@@ -27,7 +27,9 @@ typedef enum sea_status sea_key_fn(const char *stage, const struct sea_node *con
 
 struct sea_scheduler_options {
     const char *url;            /* of the database; NULL: environment */
+    const char *data;           /* folder with store/, collected now and then; NULL: never */
     int64_t tick_ms;            /* 0: 250 */
+    int64_t collect_ms;         /* between two collections; 0: 600000 */
     sea_key_fn *key;            /* NULL: sea_stage_key */
     const volatile sig_atomic_t *stop;  /* not 0: return; NULL: never */
 };

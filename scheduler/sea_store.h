@@ -70,6 +70,10 @@ SEA_MUST_CHECK enum sea_status
 sea_store_check(const struct sea_store *store, size_t *checked, size_t *bad,
                 struct sea_err *err);
 
+/* Unlinks a blob; one that is not there is fine. Only the collector may (sea_collector.h). */
+SEA_MUST_CHECK enum sea_status
+sea_store_remove(const struct sea_store *store, const char *sha256, struct sea_err *err);
+
 /* ---- checkpoints ---- */
 
 /*

@@ -3,7 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <dirent.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -166,7 +166,8 @@ static enum sea_status
 publish_one(const struct sea_store *store, const char *folder, const struct sea_artifact *file,
             struct sea_err *err)
 {
-    char from[SEA_PATH_MAX], to[SEA_PATH_MAX], temp[SEA_PATH_MAX + 32];
+    static atomic_uint turn;    /* two threads of one process may publish the same file */
+    char from[SEA_PATH_MAX], to[SEA_PATH_MAX], temp[SEA_PATH_MAX + 48];
     char sha256[SEA_SHA256_TEXT];
     enum sea_status status;
     uint64_t bytes;
@@ -190,7 +191,7 @@ publish_one(const struct sea_store *store, const char *folder, const struct sea_
         status = sync_file(from, err);
     if (status)
         return status;
-    snprintf(temp, sizeof(temp), "%s.tmp.%ld", to, (long)getpid());
+    snprintf(temp, sizeof(temp), "%s.tmp.%ld.%u", to, (long)getpid(), turn++);
     unlink(temp);
     status = link_or_copy(from, temp, err);
     if (status)
@@ -323,6 +324,17 @@ sea_store_check(const struct sea_store *store, size_t *checked, size_t *bad,
 
     *checked = c.checked;
     *bad = c.bad;
+    return status;
+}
+
+enum sea_status
+sea_store_remove(const struct sea_store *store, const char *sha256, struct sea_err *err)
+{
+    char path[SEA_PATH_MAX];
+    enum sea_status status = blob_path(store, sha256, path, err);
+
+    if (!status && unlink(path) && errno != ENOENT)
+        status = sea_fail_errno(err, "could not remove \"%s\"", path);
     return status;
 }
 

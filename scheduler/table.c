@@ -13,7 +13,7 @@
 enum sea_status
 sea_format_find(const char *name, enum sea_format *out, struct sea_err *err)
 {
-    static const char *const names[] = { "table", "csv", "json", "md" };
+    static const char *const names[] = { "table", "csv", "json", "md", "jsonl" };
     size_t i;
 
     for (i = 0; i < sizeof(names) / sizeof(names[0]); i++)
@@ -21,7 +21,8 @@ sea_format_find(const char *name, enum sea_format *out, struct sea_err *err)
             *out = (enum sea_format)i;
             return SEA_OK;
         }
-    return sea_fail(err, SEA_E_CONFIG, "unknown format \"%s\", know: table, csv, json, md", name);
+    return sea_fail(err, SEA_E_CONFIG, "unknown format \"%s\", know: table, csv, json, md, jsonl",
+                    name);
 }
 
 /* Columns on a terminal: code points, counted as UTF-8 lead bytes. */
@@ -153,37 +154,68 @@ print_csv(const struct sea_rows *rows, FILE *to)
     }
 }
 
-/* A list of objects. NaN and infinities of the database have no JSON: null. */
+/* One object. NaN and infinities of the database have no JSON: null. */
+static void
+json_row(const struct sea_rows *rows, size_t r, struct sea_buf *text, FILE *to)
+{
+    size_t columns = sea_rows_columns_count(rows), c;
+
+    fputs("{", to);
+    for (c = 0; c < columns; c++) {
+        const char *cell = sea_rows_cell(rows, r, c), *name = sea_rows_column(rows, c);
+        enum sea_column_kind kind = sea_rows_column_kind(rows, c);
+
+        sea_buf_clear(text);
+        sea_json_quote(text, name, strlen(name));
+        sea_buf_puts(text, ":");
+        if (!cell || (kind == SEA_COLUMN_NUMBER && strpbrk(cell, "NI")))
+            sea_buf_puts(text, "null");
+        else if (kind == SEA_COLUMN_NUMBER || kind == SEA_COLUMN_JSON)
+            sea_buf_puts(text, cell);
+        else if (kind == SEA_COLUMN_BOOL)
+            sea_buf_puts(text, cell[0] == 't' ? "true" : "false");
+        else
+            sea_json_quote(text, cell, strlen(cell));
+        fprintf(to, "%s%s", c ? "," : "", text->data);
+    }
+    fputs("}", to);
+}
+
+void
+sea_table_print_more(const struct sea_rows *rows, size_t *done, FILE *to)
+{
+    struct sea_buf text;
+    size_t r;
+
+    sea_buf_init(&text, CELL_BYTES_MAX);
+    for (r = 0; r < sea_rows_count(rows); r++) {
+        fputs((*done)++ ? ",\n " : "\n ", to);
+        json_row(rows, r, &text, to);
+    }
+    sea_buf_release(&text);
+}
+
 static void
 print_json(const struct sea_rows *rows, FILE *to)
 {
-    size_t columns = sea_rows_columns_count(rows), count = sea_rows_count(rows), r, c;
+    size_t done = 0;
+
+    fputs("[", to);
+    sea_table_print_more(rows, &done, to);
+    fputs(done ? "\n]\n" : "]\n", to);
+}
+
+static void
+print_json_lines(const struct sea_rows *rows, FILE *to)
+{
     struct sea_buf text;
+    size_t r;
 
     sea_buf_init(&text, CELL_BYTES_MAX);
-    fputs("[", to);
-    for (r = 0; r < count; r++) {
-        fputs(r ? ",\n {" : "\n {", to);
-        for (c = 0; c < columns; c++) {
-            const char *cell = sea_rows_cell(rows, r, c), *name = sea_rows_column(rows, c);
-            enum sea_column_kind kind = sea_rows_column_kind(rows, c);
-
-            sea_buf_clear(&text);
-            sea_json_quote(&text, name, strlen(name));
-            sea_buf_puts(&text, ":");
-            if (!cell || (kind == SEA_COLUMN_NUMBER && strpbrk(cell, "NI")))
-                sea_buf_puts(&text, "null");
-            else if (kind == SEA_COLUMN_NUMBER || kind == SEA_COLUMN_JSON)
-                sea_buf_puts(&text, cell);
-            else if (kind == SEA_COLUMN_BOOL)
-                sea_buf_puts(&text, cell[0] == 't' ? "true" : "false");
-            else
-                sea_json_quote(&text, cell, strlen(cell));
-            fprintf(to, "%s%s", c ? "," : "", text.data);
-        }
-        fputs("}", to);
+    for (r = 0; r < sea_rows_count(rows); r++) {
+        json_row(rows, r, &text, to);
+        fputs("\n", to);
     }
-    fputs(count ? "\n]\n" : "]\n", to);
     sea_buf_release(&text);
 }
 
@@ -192,6 +224,8 @@ sea_table_print(const struct sea_rows *rows, enum sea_format format, const char 
 {
     if (format == SEA_FORMAT_JSON)
         print_json(rows, to);
+    else if (format == SEA_FORMAT_JSONL)
+        print_json_lines(rows, to);
     else if (format == SEA_FORMAT_CSV)
         print_csv(rows, to);
     else if (sea_rows_count(rows) == 0)

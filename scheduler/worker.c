@@ -19,12 +19,13 @@ struct worker {
     char tmp[SEA_PATH_MAX];
     int64_t id;
     int64_t beat_ms;            /* when it was heard last */
+    enum sea_drain drain;       /* an operator wants it to leave */
 };
 
 static bool
 is_stopped(const struct worker *worker)
 {
-    return worker->options.stop && *worker->options.stop;
+    return worker->drain || (worker->options.stop && *worker->options.stop);
 }
 
 static enum sea_status
@@ -65,8 +66,10 @@ beat(struct worker *worker, struct sea_err *err)
 
     if (now - worker->beat_ms < worker->options.ttl_ms / 3)
         return SEA_OK;
-    status = sea_queue_worker_beat(worker->db, worker->id, err);
+    status = sea_queue_worker_beat(worker->db, worker->id, &worker->drain, err);
     worker->beat_ms = now;
+    if (worker->drain)
+        sea_log(SEA_LOG_INFO, "worker drains id=%lld", (long long)worker->id);
     if (status == SEA_E_LEASE) {
         sea_err_clear(err);
         status = enter(worker, err);
@@ -88,7 +91,8 @@ work_once(struct worker *worker, bool *worked, struct sea_err *err)
     if (!status && *worked) {
         sea_attempt_run(&(struct sea_attempt_options){
             .worker = &worker->options, .db = worker->db, .store = &worker->store,
-            .tmp = worker->tmp, .arena = arena, .claim = &claim, .claimed_ms = claimed_ms });
+            .tmp = worker->tmp, .arena = arena, .claim = &claim, .worker_id = worker->id,
+            .claimed_ms = claimed_ms });
         worker->beat_ms = 0;
     }
     sea_arena_destroy(arena);

@@ -48,17 +48,15 @@ print_errors(void)
     }
 }
 
-static enum sea_status
-print_doc(struct sea_err *err)
+static void
+print_doc(void)
 {
     struct sea_buf page;
 
-    (void)err;
     sea_buf_init(&page, PAGE_BYTES_MAX);
     sea_experiment_doc(&page);
     fputs(page.data, stdout);
     sea_buf_release(&page);
-    return SEA_OK;
 }
 
 static enum sea_status
@@ -104,8 +102,10 @@ sea_cmd_config(const struct sea_call *call, struct sea_err *err)
     status = sea_args_count(&rest, 1, 2, call->usage, err);
     if (status)
         return status;
-    if (strcmp(rest.at[0], "doc") == 0 && rest.count == 1)
-        return print_doc(err);
+    if (strcmp(rest.at[0], "doc") == 0 && rest.count == 1) {
+        print_doc();
+        return SEA_OK;
+    }
     if (strcmp(rest.at[0], "errors") == 0 && rest.count == 1) {
         print_errors();
         return SEA_OK;

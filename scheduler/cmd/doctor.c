@@ -14,6 +14,7 @@
 #include "scheduler/sea_home.h"
 #include "scheduler/sea_migrate.h"
 #include "scheduler/sea_role.h"
+#include "scheduler/sea_store.h"
 
 #define DISK_BYTES_WANTED ((double)(1 << 30))
 
@@ -77,15 +78,11 @@ check_devices(struct report *report)
 static void
 check_files(struct report *report)
 {
-    static const struct { const char *topic, *path, *package; } files[] = {
-        { "emoji font", "/usr/share/fonts/truetype/noto/NotoColorEmoji.ttf",
-          "fonts-noto-color-emoji" },
-        { "names", "/usr/share/unicode/cldr/common/annotations/en.xml", "unicode-cldr-core" },
-        { "wordnet", "/usr/share/wordnet/index.noun", "wordnet-base" } };
+    size_t count, i;
+    const struct sea_doctor_file *files = sea_doctor_files(&count);
     char mend[160];
-    size_t i;
 
-    for (i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+    for (i = 0; i < count; i++) {
         snprintf(mend, sizeof(mend), "apt-get install %s (or `make deps`)", files[i].package);
         if (sea_file_exists(files[i].path))
             tell(report, FINE, files[i].topic, files[i].path, "");
@@ -129,8 +126,32 @@ check_roles(struct report *report, const char *dir)
     tell(report, workers ? FINE : NOTE, "workers", text, workers ? "" : "`sea up` starts one.");
 }
 
+/* Hashes every file of the store: takes as long as reading it. */
 static void
-check_database(struct report *report, const struct sea_home *home)
+check_store(struct report *report, const char *dir)
+{
+    struct sea_err err = { 0 };
+    size_t checked = 0, bad = 0;
+    struct sea_store store;
+    char path[SEA_PATH_MAX], text[160];
+    enum sea_status status = sea_path_join(path, dir, "store", &err);
+
+    if (!status)
+        status = sea_store_open(&store, path, &err);
+    if (!status)
+        status = sea_store_check(&store, &checked, &bad, &err);
+    if (status) {
+        tell_err(report, "store", &err);
+        return;
+    }
+    snprintf(text, sizeof(text), "%zu files hashed, %zu do not match their names", checked, bad);
+    tell(report, bad ? BAD : FINE, "store", text,
+         bad ? "The log lines above name them: remove each and run the experiment that made it "
+               "again." : "");
+}
+
+static void
+check_database(struct report *report, struct sea_home *home)
 {
     struct sea_db_options options = { .url = home->url, .role = "sea doctor" };
     struct sea_migration_state state;
@@ -138,8 +159,17 @@ check_database(struct report *report, const struct sea_home *home)
     struct sea_db *db = NULL;
     char text[128];
 
+    /* A private server that was never started, or was stopped, is no fault. */
+    if (home->is_private && !sea_cluster_is_running(&home->cluster)) {
+        tell(report, NOTE, "postgresql", "the private server does not run", "`sea up` starts it.");
+        return;
+    }
     if (sea_db_open(&options, &db, &err)) {
-        sea_hint(&err, "`sea up` starts a private server.");
+        if (home->is_private)
+            sea_hint(&err, "\"%s\" holds what the server says.", home->cluster.log);
+        else
+            sea_hint(&err, "Check SEA_DATABASE_URL or the PG* variables, and that the server "
+                           "runs.");
         tell_err(report, "postgresql", &err);
         return;
     }
@@ -162,13 +192,14 @@ sea_cmd_doctor(const struct sea_call *call, struct sea_err *err)
     struct sea_home home;
     struct sea_texts rest;
     enum sea_status status;
-    bool helped;
+    bool helped, store = false;
     const struct sea_arg table[] = {
         { "--json", SEA_ARG_FLAG, &report.json, NULL, "as JSON" },
         { "--data", SEA_ARG_TEXT, &data, "DIR", "data folder (SEA_DATA, ./.sea)" },
+        { "--store", SEA_ARG_FLAG, &store, NULL, "hash every file of the store again" },
     };
 
-    status = sea_args_parse(call->argc, call->argv, call->usage, table, 2, &rest, &helped, err);
+    status = sea_args_parse(call->argc, call->argv, call->usage, table, 3, &rest, &helped, err);
     if (status || helped)
         return status;
     status = sea_args_count(&rest, 0, 0, call->usage, err);
@@ -182,6 +213,8 @@ sea_cmd_doctor(const struct sea_call *call, struct sea_err *err)
         check_disk(&report, home.dir);
         check_database(&report, &home);
         check_roles(&report, home.dir);
+        if (store)
+            check_store(&report, home.dir);
     }
     if (report.json)
         printf("\n]\n");

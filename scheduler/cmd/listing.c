@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* sea status, logs, cancel, retry, why, leaderboard, nightly: one query, one listing. */
+/* sea status, logs, cancel, retry, why, leaderboard: one query, one listing. */
 #include <stdio.h>
 #include <string.h>
 
@@ -12,12 +12,12 @@
 #include "scheduler/sea_table.h"
 
 #define LIST_BYTES_MAX ((size_t)65536)
+#define STATUS_LIMIT 100       /* experiments that people see without asking for more */
 
 struct listing {                /* what every listing takes */
     const char *data, *format;
     bool json;
-    struct sea_texts rest;
-    bool helped;
+    struct sea_home_command home;
 };
 #define LISTING_ARGS(listing)                                                        \
     { "--data", SEA_ARG_TEXT, &(listing).data, "DIR", "data folder (SEA_DATA, ./.sea)" }, \
@@ -26,22 +26,12 @@ struct listing {                /* what every listing takes */
 /* Parses, checks the number of arguments, and connects. */
 static enum sea_status
 open_listing(const struct sea_call *call, const struct sea_arg *table, size_t count,
-             size_t min, size_t max, struct listing *listing, struct sea_home *home,
-             struct sea_db **db, struct sea_err *err)
+             size_t min, size_t max, struct listing *listing, struct sea_err *err)
 {
-    enum sea_status status;
-
-    *db = NULL;
-    status = sea_args_parse(call->argc, call->argv, call->usage, table, count, &listing->rest,
-                            &listing->helped, err);
-    if (status || listing->helped)
-        return status;
-    status = sea_args_count(&listing->rest, min, max, call->usage, err);
-    if (!status)
-        status = sea_home_open(home, listing->data, err);
-    if (!status)
-        status = sea_home_connect(home, "sea", db, err);
-    return status;
+    listing->home = (struct sea_home_command){ .table = table, .table_count = count, .min = min,
+                                               .max = max, .data = &listing->data,
+                                               .role = "sea" };
+    return sea_home_begin(call, &listing->home, err);
 }
 
 static enum sea_status
@@ -86,30 +76,63 @@ take_id(struct sea_db *db, const char *text, int64_t *id, struct sea_err *err)
     return status ? status : check_experiment(db, *id, err);
 }
 
+/* Experiments that the limit kept from the reader: said, not kept quiet about. */
+static enum sea_status
+print_left_out(struct sea_db *db, int64_t limit, struct sea_err *err)
+{
+    struct sea_rows *rows = NULL;
+    enum sea_status status = sea_db_query_one(db, "cli_experiments_count", SEA_NO_PARAMS, &rows,
+                                              err);
+    int64_t count = status ? 0 : sea_rows_int(rows, 0, "n", err);
+
+    sea_rows_close(rows);
+    if (count > limit)
+        printf("%lld older ones are not shown: `sea status --limit %lld`\n",
+               (long long)(count - limit), (long long)count);
+    return status ? status : err->status;
+}
+
+/* People see the newest ones, programs all of them, unless a limit is given. */
+static enum sea_status
+print_experiments(struct sea_db *db, int64_t limit, const struct listing *listing,
+                  struct sea_err *err)
+{
+    int64_t shown = limit ? limit : STATUS_LIMIT;
+    struct sea_param param = listing->json && !limit ? SEA_P_NULL : SEA_P_INT(shown);
+    enum sea_status status;
+
+    status = print_query(db, listing->json ? "cli_experiments_all" : "cli_experiments", &param, 1,
+                         listing, "no experiments yet: `sea submit FILE`", err);
+    if (!status && !listing->json)
+        status = print_left_out(db, shown, err);
+    return status;
+}
+
 enum sea_status
 sea_cmd_status(const struct sea_call *call, struct sea_err *err)
 {
     struct listing listing = { .data = NULL };
-    const struct sea_arg table[] = { LISTING_ARGS(listing) };
-    struct sea_home home;
-    struct sea_db *db;
+    int64_t id, limit = 0;
+    const struct sea_arg table[] = {
+        LISTING_ARGS(listing),
+        { "--limit", SEA_ARG_INT, &limit, "N", "the newest N experiments (100; as JSON all)" },
+    };
     enum sea_status status;
-    int64_t id;
 
-    status = open_listing(call, table, 2, 0, 1, &listing, &home, &db, err);
-    if (status || listing.helped)
+    status = open_listing(call, table, 3, 0, 1, &listing, err);
+    if (status || listing.home.helped)
         return status;
-    if (listing.rest.count == 0) {
-        status = print_query(db, listing.json ? "cli_experiments_all" : "cli_experiments",
-                             SEA_NO_PARAMS, &listing,
-                             "no experiments yet: `sea submit FILE`", err);
+    if (limit < 0) {
+        status = sea_fail(err, SEA_E_CONFIG, "--limit %lld is below 1", (long long)limit);
+    } else if (listing.home.rest.count == 0) {
+        status = print_experiments(listing.home.db, limit, &listing, err);
     } else {
-        status = take_id(db, listing.rest.at[0], &id, err);
+        status = take_id(listing.home.db, listing.home.rest.at[0], &id, err);
         if (!status)
-            status = print_query(db, listing.json ? "cli_stages_all" : "cli_stages",
+            status = print_query(listing.home.db, listing.json ? "cli_stages_all" : "cli_stages",
                                  SEA_PARAMS(SEA_P_INT(id)), &listing, "no stages", err);
     }
-    sea_db_close(db);
+    sea_db_close(listing.home.db);
     return status;
 }
 
@@ -118,19 +141,17 @@ sea_cmd_why(const struct sea_call *call, struct sea_err *err)
 {
     struct listing listing = { .data = NULL };
     const struct sea_arg table[] = { LISTING_ARGS(listing) };
-    struct sea_home home;
-    struct sea_db *db;
     enum sea_status status;
     int64_t id;
 
-    status = open_listing(call, table, 2, 1, 1, &listing, &home, &db, err);
-    if (status || listing.helped)
+    status = open_listing(call, table, 2, 1, 1, &listing, err);
+    if (status || listing.home.helped)
         return status;
-    status = take_id(db, listing.rest.at[0], &id, err);
+    status = take_id(listing.home.db, listing.home.rest.at[0], &id, err);
     if (!status)
-        status = print_query(db, "cli_why", SEA_PARAMS(SEA_P_INT(id)), &listing,
+        status = print_query(listing.home.db, "cli_why", SEA_PARAMS(SEA_P_INT(id)), &listing,
                              "nothing of it is pending", err);
-    sea_db_close(db);
+    sea_db_close(listing.home.db);
     return status;
 }
 
@@ -142,24 +163,22 @@ call_on_experiment(const struct sea_call *call, const char *query, const char *w
     struct listing listing = { .data = NULL };
     const struct sea_arg table[] = { LISTING_ARGS(listing) };
     struct sea_rows *rows = NULL;
-    struct sea_home home;
-    struct sea_db *db;
     enum sea_status status;
     int64_t id;
 
-    status = open_listing(call, table, 2, 1, 1, &listing, &home, &db, err);
-    if (status || listing.helped)
+    status = open_listing(call, table, 2, 1, 1, &listing, err);
+    if (status || listing.home.helped)
         return status;
-    status = take_id(db, listing.rest.at[0], &id, err);
+    status = take_id(listing.home.db, listing.home.rest.at[0], &id, err);
     if (!status)
-        status = sea_db_query_one(db, query, SEA_PARAMS(SEA_P_INT(id)), &rows, err);
+        status = sea_db_query_one(listing.home.db, query, SEA_PARAMS(SEA_P_INT(id)), &rows, err);
     if (!status && listing.json)
         sea_table_print(rows, SEA_FORMAT_JSON, "", stdout);
     else if (!status)
         printf("experiment %lld: %s %s\n", (long long)id, words,
                sea_rows_text_or(rows, 0, "result", "", err));
     sea_rows_close(rows);
-    sea_db_close(db);
+    sea_db_close(listing.home.db);
     return status ? status : err->status;
 }
 
@@ -175,28 +194,50 @@ sea_cmd_retry(const struct sea_call *call, struct sea_err *err)
     return call_on_experiment(call, "cli_retry", "queued again as experiment", err);
 }
 
-/* Prints events after *last and moves it on. */
+struct reader {                 /* of one experiment's log */
+    int64_t id, last;           /* experiment; newest event printed */
+    enum sea_format format;     /* TABLE: lines for people, JSON: one list, JSONL */
+    size_t done;
+};
+
+/* Prints one page of events and moves on; *more when there may be another one. */
 static enum sea_status
-print_events(struct sea_db *db, int64_t id, int64_t *last, bool json, struct sea_err *err)
+print_page(struct sea_db *db, struct reader *reader, bool *more, struct sea_err *err)
 {
     struct sea_rows *rows = NULL;
     enum sea_status status;
-    size_t i;
+    size_t i, count;
 
-    status = sea_db_query(db, "cli_events", SEA_PARAMS(SEA_P_INT(id), SEA_P_INT(*last)), &rows,
-                          err);
-    if (!status && json)
-        sea_table_print(rows, SEA_FORMAT_JSON, "", stdout);
-    for (i = 0; !status && i < sea_rows_count(rows); i++) {
-        if (!json)
-            printf("%s %-10s %-5s %s\n", sea_rows_text(rows, i, "at", err),
-                   sea_rows_text_or(rows, i, "stage", "-", err),
-                   sea_rows_text(rows, i, "level", err), sea_rows_text(rows, i, "text", err));
-        *last = sea_rows_int(rows, i, "id", err);
-    }
-    fflush(stdout);
+    status = sea_db_query(db, "cli_events",
+                          SEA_PARAMS(SEA_P_INT(reader->id), SEA_P_INT(reader->last)), &rows, err);
+    count = sea_rows_count(rows);
+    *more = count > 0;
+    if (reader->format == SEA_FORMAT_JSON && !status)
+        sea_table_print_more(rows, &reader->done, stdout);
+    else if (reader->format == SEA_FORMAT_JSONL && !status)
+        sea_table_print(rows, SEA_FORMAT_JSONL, "", stdout);
+    for (i = 0; i < count && reader->format == SEA_FORMAT_TABLE; i++)
+        printf("%s %-10s %-5s %s\n", sea_rows_text(rows, i, "at", err),
+               sea_rows_text_or(rows, i, "stage", "-", err), sea_rows_text(rows, i, "level", err),
+               sea_rows_text(rows, i, "text", err));
+    if (count)
+        reader->last = sea_rows_int(rows, count - 1, "id", err);
     sea_rows_close(rows);
     return status ? status : err->status;
+}
+
+/* Prints all events that there are now. */
+static enum sea_status
+print_events(struct sea_db *db, struct reader *reader, struct sea_err *err)
+{
+    enum sea_status status;
+    bool more;
+
+    do
+        status = print_page(db, reader, &more, err);
+    while (!status && more && !sea_role_stop);
+    fflush(stdout);
+    return status;
 }
 
 static bool
@@ -215,31 +256,35 @@ enum sea_status
 sea_cmd_logs(const struct sea_call *call, struct sea_err *err)
 {
     struct listing listing = { .data = NULL };
+    struct reader reader = { .format = SEA_FORMAT_TABLE };
     bool follow = false, ended = false;
-    int64_t id, last = 0;
     const struct sea_arg table[] = {
         LISTING_ARGS(listing),
         { "-f", SEA_ARG_FLAG, &follow, NULL, "go on until the experiment has ended" },
     };
-    struct sea_home home;
-    struct sea_db *db;
     enum sea_status status;
 
-    status = open_listing(call, table, 3, 1, 1, &listing, &home, &db, err);
-    if (status || listing.helped)
+    status = open_listing(call, table, 3, 1, 1, &listing, err);
+    if (status || listing.home.helped)
         return status;
-    status = take_id(db, listing.rest.at[0], &id, err);
+    if (listing.json)           /* what has no end is no list */
+        reader.format = follow ? SEA_FORMAT_JSONL : SEA_FORMAT_JSON;
+    status = take_id(listing.home.db, listing.home.rest.at[0], &reader.id, err);
     if (!status)
-        status = sea_role_hold(home.dir, NULL, err);
+        status = sea_role_hold(listing.home.home.dir, NULL, err);
+    if (!status && reader.format == SEA_FORMAT_JSON)
+        printf("[");
     while (!status) {
         /* Asked first: what is logged before the end is printed after it. */
-        ended = !follow || has_ended(db, id, err);
-        status = print_events(db, id, &last, listing.json, err);
+        ended = !follow || has_ended(listing.home.db, reader.id, err);
+        status = print_events(listing.home.db, &reader, err);
         if (ended || sea_role_stop)
             break;
         sea_clock_sleep_ms(500);
     }
-    sea_db_close(db);
+    if (!status && reader.format == SEA_FORMAT_JSON)
+        printf(reader.done ? "\n]\n" : "]\n");
+    sea_db_close(listing.home.db);
     return status;
 }
 
@@ -254,49 +299,23 @@ sea_cmd_leaderboard(const struct sea_call *call, struct sea_err *err)
         LISTING_ARGS(listing),
         { "--suite", SEA_ARG_TEXT, &suite, "S", "of this suite alone" },
         { "--benchmark", SEA_ARG_TEXT, &benchmark, "B", "of this benchmark alone" },
-        { "--format", SEA_ARG_TEXT, &listing.format, "F", "table, csv, json or md" },
+        { "--format", SEA_ARG_TEXT, &listing.format, "F", "table, csv, json, jsonl or md" },
     };
-    struct sea_home home;
-    struct sea_db *db;
     enum sea_status status;
 
-    status = open_listing(call, table, 5, 0, 0, &listing, &home, &db, err);
-    if (status || listing.helped)
+    status = open_listing(call, table, 5, 0, 0, &listing, err);
+    if (status || listing.home.helped)
         return status;
     /* People get the metrics that matter; programs get every score at full precision. */
-    whole = listing.json || (listing.format && (strcmp(listing.format, "json") == 0
+    whole = listing.json || (listing.format && (strncmp(listing.format, "json", 4) == 0
                                                 || strcmp(listing.format, "csv") == 0));
     sea_buf_init(&metrics, LIST_BYTES_MAX);
     sea_headlines(&metrics);
-    status = print_query(db, whole ? "cli_scores" : "cli_leaderboard",
+    status = print_query(listing.home.db, whole ? "cli_scores" : "cli_leaderboard",
                          (const struct sea_param[]){ SEA_P_TEXT(suite), SEA_P_TEXT(benchmark),
                                                      SEA_P_TEXT(metrics.data) },
                          whole ? 2 : 3, &listing, "no scores yet: `sea submit FILE --wait`", err);
     sea_buf_release(&metrics);
-    sea_db_close(db);
-    return status;
-}
-
-enum sea_status
-sea_cmd_nightly(const struct sea_call *call, struct sea_err *err)
-{
-    struct listing listing = { .data = NULL };
-    const struct sea_arg table[] = { LISTING_ARGS(listing) };
-    struct sea_home home;
-    struct sea_db *db;
-    enum sea_status status;
-
-    status = open_listing(call, table, 2, 1, 1, &listing, &home, &db, err);
-    if (status || listing.helped)
-        return status;
-    if (strcmp(listing.rest.at[0], "list") == 0)
-        status = print_query(db, "cli_schedules", SEA_NO_PARAMS, &listing, "no schedules", err);
-    else if (strcmp(listing.rest.at[0], "report") == 0)
-        status = print_query(db, "cli_nightly", SEA_NO_PARAMS, &listing, "no nightly runs yet",
-                             err);
-    else
-        status = sea_fail(err, SEA_E_CONFIG, "\"nightly %s\" is not a command, know: list, report",
-                          listing.rest.at[0]);
-    sea_db_close(db);
+    sea_db_close(listing.home.db);
     return status;
 }

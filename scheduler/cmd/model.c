@@ -21,24 +21,43 @@ enum sea_status
 sea_cmd_model(const struct sea_call *call, struct sea_err *err)
 {
     struct sea_tool_generate generate = { .dir = NULL };
-    const char *ids = NULL, *out = NULL, *device = "auto";
-    bool json = false, tensors = false, ids_out = false, helped;
-    struct sea_texts rest;
+    const char *ids = NULL, *out = NULL, *device = "auto", *precision = "f32";
+    struct sea_tool_plan plan = { .rows = 512 };
+    bool json = false, tensors = false, helped;
+    struct sea_texts rest, stop = { .count = 0 };
     enum sea_status status;
     const struct sea_arg table[] = {
         { "--model", SEA_ARG_TEXT, &generate.dir, "DIR", "a Hugging Face folder" },
         { "--image", SEA_ARG_TEXT, &generate.image, "FILE", "JPEG, PNG or WebP" },
-        { "--ids", SEA_ARG_TEXT, &ids, "1,2,…", "logits: token ids" },
+        { "--tower", SEA_ARG_TEXT, &generate.tower, "DIR",
+          "the vision tower of a model in LLaVA's original layout" },
+        { "--ids", SEA_ARG_TEXT, &ids, "1,2,…", "logits, generate: token ids" },
         { "--out", SEA_ARG_TEXT, &out, "FILE", "logits: one float32 tensor [T,V]" },
         { "--prompt", SEA_ARG_TEXT, &generate.prompt, "TEXT", "generate: the text" },
         { "--template", SEA_ARG_TEXT, &generate.template_name, "NAME",
           "generate: v1 makes the prompt a question" },
         { "--aspect", SEA_ARG_TEXT, &generate.aspect, "pad|square", "how a picture is fitted" },
         { "--max-new", SEA_ARG_INT, &generate.max_new, "N", "generate: words at most (128)" },
-        { "--ids-out", SEA_ARG_FLAG, &ids_out, NULL, "generate: ids instead of text" },
+        { "--prompts", SEA_ARG_TEXT, &generate.prompts, "FILE",
+          "generate: a text per line, answers as JSON strings" },
+        { "--together", SEA_ARG_INT, &generate.together, "N",
+          "generate: answers at once (16); changes none of them" },
+        { "--temperature", SEA_ARG_REAL, &generate.temperature, "T",
+          "generate: sample; 0: the best word (0)" },
+        { "--top-k", SEA_ARG_INT, &generate.top_k, "K", "generate: of the K best words; 0: all" },
+        { "--top-p", SEA_ARG_REAL, &generate.top_p, "P", "generate: of the best words that "
+          "weigh P together" },
+        { "--seed", SEA_ARG_INT, &generate.seed, "N", "generate: of the samples (0)" },
+        { "--stop", SEA_ARG_LIST, &stop, "TEXT", "generate: ends an answer (repeat)" },
+        { "--past-end", SEA_ARG_FLAG, &generate.past_end, NULL,
+          "generate: go on after end words" },
+        { "--ids-out", SEA_ARG_FLAG, &generate.ids_out, NULL, "generate: ids instead of text" },
         { "--device", SEA_ARG_TEXT, &device, "D", "cpu, cpu:N, cuda:N or auto" },
+        { "--precision", SEA_ARG_TEXT, &precision, "f32|bf16", "storage of matrices (f32)" },
         { "--tensors", SEA_ARG_FLAG, &tensors, NULL, "inspect: list every tensor" },
-        { "--json", SEA_ARG_FLAG, &json, NULL, "inspect: as JSON" },
+        { "--rows", SEA_ARG_INT, &plan.rows, "N", "plan: tokens at once (512)" },
+        { "--pictures", SEA_ARG_INT, &plan.pictures, "N", "plan: pictures among them" },
+        { "--json", SEA_ARG_FLAG, &json, NULL, "inspect, plan: as JSON" },
     };
 
     status = sea_args_parse(call->argc, call->argv, call->usage, table,
@@ -54,60 +73,77 @@ sea_cmd_model(const struct sea_call *call, struct sea_err *err)
     if (status)
         return status;
     generate.device = device;
+    generate.precision = precision;
     if (strcmp(rest.at[0], "inspect") == 0)
         return sea_tool_inspect(generate.dir, json, tensors, stdout, err);
+    if (strcmp(rest.at[0], "plan") == 0) {
+        plan.dir = generate.dir;
+        plan.precision = precision;
+        plan.json = json;
+        return sea_tool_plan(&plan, stdout, err);
+    }
     if (strcmp(rest.at[0], "logits") == 0) {
         status = need(ids, "--ids", call, err);
         if (!status)
             status = need(out, "--out", call, err);
         return status ? status
-                      : sea_tool_logits(generate.dir, generate.image, ids, out, device, err);
+                      : sea_tool_logits(generate.dir, generate.tower, generate.image, ids, out,
+                                        device, precision, err);
     }
     if (strcmp(rest.at[0], "generate") == 0) {
-        status = need(generate.prompt, "--prompt", call, err);
-        return status ? status : sea_tool_generate(&generate, ids_out, stdout, err);
+        generate.ids = ids;
+        generate.stop = stop.at;
+        generate.stop_count = (int)stop.count;
+        if (!ids && !generate.prompts)
+            status = need(generate.prompt, "--prompt", call, err);
+        return status ? status : sea_tool_generate(&generate, stdout, err);
     }
     return sea_fail(err, SEA_E_CONFIG,
-                    "\"model %s\" is not a command, know: inspect, logits, generate", rest.at[0]);
+                    "\"model %s\" is not a command, know: inspect, logits, generate, plan", rest.at[0]);
 }
 
-/* The one option that both text commands take. */
+/* The options that both text commands take; the last one is each one's own. */
 static enum sea_status
-parse_model(const struct sea_call *call, const char **dir, bool *helped, struct sea_err *err)
+parse_texts(const struct sea_call *call, const char *flip, const char *flip_help,
+            struct sea_tool_texts *options, bool *helped, struct sea_err *err)
 {
     const struct sea_arg table[] = {
-        { "--model", SEA_ARG_TEXT, dir, "DIR", "folder with tokenizer.json" },
+        { "--model", SEA_ARG_TEXT, &options->dir, "DIR", "folder with tokenizer.json" },
+        { "--json", SEA_ARG_FLAG, &options->json, NULL, "texts are JSON strings" },
+        { flip, SEA_ARG_FLAG, &options->flip_special, NULL, flip_help },
     };
     struct sea_texts rest;
     enum sea_status status;
 
-    *dir = NULL;
-    status = sea_args_parse(call->argc, call->argv, call->usage, table, 1, &rest, helped, err);
+    *options = (struct sea_tool_texts){ .dir = NULL };
+    status = sea_args_parse(call->argc, call->argv, call->usage, table, 3, &rest, helped, err);
     if (!status && !*helped)
         status = sea_args_count(&rest, 0, 0, call->usage, err);
     if (!status && !*helped)
-        status = need(*dir, "--model", call, err);
+        status = need(options->dir, "--model", call, err);
     return status;
 }
 
 enum sea_status
 sea_cmd_tokenize(const struct sea_call *call, struct sea_err *err)
 {
-    const char *dir;
+    struct sea_tool_texts options;
     bool helped;
-    enum sea_status status = parse_model(call, &dir, &helped, err);
+    enum sea_status status = parse_texts(call, "--no-special", "without the template's words",
+                                         &options, &helped, err);
 
-    return status || helped ? status : sea_tool_tokenize(dir, stdin, stdout, err);
+    return status || helped ? status : sea_tool_tokenize(&options, stdin, stdout, err);
 }
 
 enum sea_status
 sea_cmd_detokenize(const struct sea_call *call, struct sea_err *err)
 {
-    const char *dir;
+    struct sea_tool_texts options;
     bool helped;
-    enum sea_status status = parse_model(call, &dir, &helped, err);
+    enum sea_status status = parse_texts(call, "--special", "special words are written, too",
+                                         &options, &helped, err);
 
-    return status || helped ? status : sea_tool_detokenize(dir, stdin, stdout, err);
+    return status || helped ? status : sea_tool_detokenize(&options, stdin, stdout, err);
 }
 
 enum sea_status

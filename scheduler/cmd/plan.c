@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* sea plan: what an experiment would cost, and what of it is cached already. */
+/* sea plan: what an experiment would cost, and what of it is cached already; of a model
+ * folder, the memory that it needs. */
 #include <stdio.h>
 #include <string.h>
 
+#include "engine/base/sea_file.h"
 #include "pipeline/sea_experiment.h"
 #include "pipeline/sea_plan_report.h"
 #include "pipeline/sea_stage.h"
+#include "pipeline/sea_tools.h"
 #include "scheduler/sea_args.h"
 #include "scheduler/sea_command.h"
 #include "scheduler/sea_home.h"
@@ -121,6 +124,7 @@ enum sea_status
 sea_cmd_plan(const struct sea_call *call, struct sea_err *err)
 {
     const char *data = NULL, *device = "auto";
+    struct sea_tool_plan model = { .rows = 512, .precision = "f32" };
     struct sea_texts rest, sets = { .count = 0 };
     struct sea_experiments found;
     enum sea_status status;
@@ -131,12 +135,21 @@ sea_cmd_plan(const struct sea_call *call, struct sea_err *err)
         { "--device", SEA_ARG_TEXT, &device, "D", "whose speed is measured (auto)" },
         { "--json", SEA_ARG_FLAG, &json, NULL, "as JSON, with the resolved experiment" },
         { "--data", SEA_ARG_TEXT, &data, "DIR", "data folder (SEA_DATA, ./.sea)" },
+        { "--rows", SEA_ARG_INT, &model.rows, "N", "of a model folder: tokens at once (512)" },
+        { "--pictures", SEA_ARG_INT, &model.pictures, "N", "of a model folder: among them" },
+        { "--precision", SEA_ARG_TEXT, &model.precision, "f32|bf16", "of a model folder (f32)" },
     };
 
-    status = sea_args_parse(call->argc, call->argv, call->usage, table, 4, &rest, &helped, err);
+    status = sea_args_parse(call->argc, call->argv, call->usage, table,
+                            sizeof(table) / sizeof(table[0]), &rest, &helped, err);
     if (status || helped)
         return status;
     status = sea_args_count(&rest, 1, 1, call->usage, err);
+    if (!status && sea_dir_exists(rest.at[0])) {
+        model.dir = rest.at[0];
+        model.json = json;
+        return sea_tool_plan(&model, stdout, err);
+    }
     if (!status)
         status = sea_experiment_load(rest.at[0], sets.at, sets.count, call->arena, &found, err);
     if (json && !status)

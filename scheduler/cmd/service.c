@@ -1,16 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* sea up, down, migrate, worker, scheduler: the long-running roles. */
+/* sea up, down, migrate, worker, scheduler, drain, gc: the long-running roles, their upkeep. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "engine/base/sea_log.h"
 #include "scheduler/sea_args.h"
+#include "scheduler/sea_collector.h"
 #include "scheduler/sea_command.h"
 #include "scheduler/sea_home.h"
 #include "scheduler/sea_migrate.h"
+#include "scheduler/sea_notifier.h"
 #include "scheduler/sea_role.h"
 #include "scheduler/sea_scheduler.h"
+#include "scheduler/sea_table.h"
 #include "scheduler/sea_worker.h"
 
 #define WORKERS_MAX 64
@@ -24,6 +28,10 @@ migrate_home(const struct sea_home *home, struct sea_migration_state *state, str
     enum sea_status status;
 
     status = sea_db_open(&options, &db, err);
+    if (status)
+        sea_hint(err, home->is_private ? "Start the service with `sea up`."
+                                       : "Check SEA_DATABASE_URL or the PG* variables, and that "
+                                         "the server runs.");
     if (!status)
         status = sea_migrate(db, state, err);
     sea_db_close(db);
@@ -206,6 +214,7 @@ sea_cmd_scheduler(const struct sea_call *call, struct sea_err *err)
 {
     struct sea_scheduler_options options = { .stop = &sea_role_stop };
     const char *data = NULL, *role = NULL;
+    struct sea_notifier *notifier = NULL;
     struct sea_db *db = NULL;
     struct sea_home home;
     struct sea_texts rest;
@@ -232,5 +241,117 @@ sea_cmd_scheduler(const struct sea_call *call, struct sea_err *err)
         return status;
     sea_log_open("scheduler", SEA_LOG_INFO, stderr);
     options.url = home.url;
-    return sea_scheduler_run(&options, err);
+    options.data = home.dir;
+    status = sea_notifier_start(home.dir, home.url, &notifier, err);
+    if (!status)
+        status = sea_scheduler_run(&options, err);
+    sea_notifier_stop(notifier);
+    return status;
+}
+
+/* One worker by its number, or those of this host by "all". */
+static enum sea_status
+drain_workers(struct sea_db *db, const char *which, const char *how, struct sea_err *err)
+{
+    struct sea_rows *rows = NULL;
+    enum sea_status status;
+    char *end;
+    int64_t id = strtoll(which, &end, 10);
+    size_t i;
+
+    if (strcmp(which, "all") != 0) {
+        if (*end || id <= 0)
+            return sea_fail(err, SEA_E_CONFIG, "\"%s\" is not the number of a worker, nor all",
+                            which);
+        return sea_db_query(db, "drain", SEA_PARAMS(SEA_P_INT(id), SEA_P_TEXT(how)), NULL, err);
+    }
+    status = sea_db_query(db, "drain_list", SEA_NO_PARAMS, &rows, err);
+    for (i = 0; i < sea_rows_count(rows) && !status; i++) {
+        id = sea_rows_int(rows, i, "id", err);
+        status = err->status ? err->status
+                             : sea_db_query(db, "drain", SEA_PARAMS(SEA_P_INT(id),
+                                                                    SEA_P_TEXT(how)), NULL, err);
+        /* It left by itself meanwhile. */
+        if (status == SEA_E_CONFIG) {
+            sea_err_clear(err);
+            status = SEA_OK;
+        }
+    }
+    sea_rows_close(rows);
+    return status;
+}
+
+enum sea_status
+sea_cmd_drain(const struct sea_call *call, struct sea_err *err)
+{
+    const char *data = NULL;
+    bool now = false, json = false;
+    const struct sea_arg table[] = {
+        { "--data", SEA_ARG_TEXT, &data, "DIR", "data folder (SEA_DATA, ./.sea)" },
+        { "--now", SEA_ARG_FLAG, &now, NULL, "give the stage back after a checkpoint" },
+        { "--json", SEA_ARG_FLAG, &json, NULL, "as JSON" },
+    };
+    struct sea_home_command command = { .table = table, .table_count = 3, .max = 1, .data = &data,
+                                        .role = "sea drain" };
+    struct sea_rows *rows = NULL;
+    enum sea_status status = sea_home_begin(call, &command, err);
+
+    if (status || command.helped)
+        return status;
+    if (command.rest.count)
+        status = drain_workers(command.db, command.rest.at[0], now ? "checkpoint" : "finish", err);
+    if (!status)
+        status = sea_db_query(command.db, "drain_list", SEA_NO_PARAMS, &rows, err);
+    if (!status)
+        sea_table_print(rows, json ? SEA_FORMAT_JSON : SEA_FORMAT_TABLE, "no workers", stdout);
+    sea_rows_close(rows);
+    sea_db_close(command.db);
+    return status;
+}
+
+enum sea_status
+sea_cmd_gc(const struct sea_call *call, struct sea_err *err)
+{
+    struct sea_collector_options options = SEA_COLLECTOR_DEFAULTS;
+    const char *data = NULL;
+    int64_t minutes = options.grace_ms / 60000, days = options.keep_ms / 86400000;
+    bool json = false;
+    const struct sea_arg table[] = {
+        { "--data", SEA_ARG_TEXT, &data, "DIR", "data folder (SEA_DATA, ./.sea)" },
+        { "--dry-run", SEA_ARG_FLAG, &options.look_only, NULL, "tell, remove nothing" },
+        { "--grace", SEA_ARG_INT, &minutes, "MINUTES", "younger files stay (60)" },
+        { "--keep", SEA_ARG_INT, &days, "DAYS", "checkpoints of ended stages stay (14)" },
+        { "--json", SEA_ARG_FLAG, &json, NULL, "as JSON" },
+    };
+    struct sea_home_command command = { .table = table, .table_count = 5, .data = &data,
+                                        .role = "sea gc" };
+    struct sea_collector_counts counts = { 0 };
+    struct sea_store store;
+    char path[SEA_PATH_MAX];
+    enum sea_status status = sea_home_begin(call, &command, err);
+
+    if (status || command.helped)
+        return status;
+    if (minutes < 0 || days < 0)
+        status = sea_fail(err, SEA_E_CONFIG, "--grace and --keep cannot be negative");
+    options.grace_ms = minutes * 60000;
+    options.keep_ms = days * 86400000;
+    if (!status)
+        status = sea_path_join(path, command.home.dir, "store", err);
+    if (!status)
+        status = sea_store_open(&store, path, err);
+    if (!status)
+        status = sea_collector_run(command.db, &store, &options, &counts, err);
+    sea_db_close(command.db);
+    if (status)
+        return status;
+    if (json)
+        printf("{\"files\":%lld,\"bytes\":%lld,\"leftovers\":%lld,\"removed\":%s}\n",
+               (long long)counts.blobs, (long long)counts.bytes, (long long)counts.leftovers,
+               options.look_only ? "false" : "true");
+    else
+        printf("%s %lld files of %.1f MiB, and %lld leftovers\n",
+               options.look_only ? "would remove" : "removed", (long long)counts.blobs,
+               (double)counts.bytes / (1 << 20), (long long)counts.leftovers);
+    return SEA_OK;
 }

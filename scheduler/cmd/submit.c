@@ -3,137 +3,56 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "engine/base/sea_log.h"
 #include "pipeline/sea_experiment.h"
+#include "scheduler/sea_absolute.h"
 #include "scheduler/sea_args.h"
 #include "scheduler/sea_command.h"
 #include "scheduler/sea_follow.h"
 #include "scheduler/sea_home.h"
-#include "scheduler/sea_queue.h"
 #include "scheduler/sea_role.h"
 #include "scheduler/sea_scheduler.h"
 #include "scheduler/sea_worker.h"
 
-#define CONFIG_BYTES_MAX ((size_t)16 << 20)
-#define SUITE_BYTES_MAX ((size_t)1 << 20)
+#define CONFIGS_BYTES_MAX ((size_t)256 << 20)   /* all experiments of a sweep */
 #define SERVICE_AWAY_MS 60000   /* how long --wait waits for a database that went away */
-
-static bool
-names_path(const struct sea_config_key *key, const char *text)
-{
-    if (strcmp(key->path, "stages.label.words") == 0)
-        return strcmp(text, "auto") != 0;
-    return key->kind == SEA_KEY_FILE || key->kind == SEA_KEY_FOLDER
-           || key->kind == SEA_KEY_MODEL || strcmp(key->path, "stages.eval.root") == 0;
-}
-
-/* Gives key the value folder/text. */
-static enum sea_status
-set_path(struct sea_node *config, const char *key, const char *folder, const char *text,
-         struct sea_arena *arena, struct sea_err *err)
-{
-    char path[SEA_PATH_MAX];
-    char *parent = sea_arena_strdup(arena, key), *dot = strrchr(parent, '.');
-    enum sea_status status;
-
-    while (text[0] == '.' && text[1] == '/')
-        text += 2;
-    status = sea_path_join(path, folder, text, err);
-    if (dot)
-        *dot = 0;
-    if (!status)
-        sea_node_put_text(arena, dot ? sea_node_path(config, parent) : config,
-                          dot ? dot + 1 : key, path);
-    return status;
-}
-
-/* A suite's file, found as stage eval finds it, and the folder that its benchmarks lie in,
- * which the file may name relative to the submitter's folder, too. A suite that is not there
- * is left as it is: it may be there where the workers run. */
-static enum sea_status
-make_suite_absolute(struct sea_node *config, const char *cwd, struct sea_arena *arena,
-                    struct sea_err *err)
-{
-    const char *name = sea_node_text(sea_node_path(config, "stages.eval.suite"), "");
-    const char *root = sea_node_text(sea_node_path(config, "stages.eval.root"), "");
-    size_t len = strlen(name);
-    bool is_path = strchr(name, '/') || (len > 5 && strcmp(name + len - 5, ".yaml") == 0);
-    const char *file = is_path ? name : sea_arena_printf(arena, "configs/suites/%s.yaml", name);
-    struct sea_node *map;
-    enum sea_status status;
-
-    if (!name[0] || (!is_path && !sea_file_exists(file)))
-        return SEA_OK;
-    status = set_path(config, "stages.eval.suite", cwd, file, arena, err);
-    if (status || root[0] || !sea_file_exists(file))
-        return status;
-    status = sea_yaml_load(file, SUITE_BYTES_MAX, arena, &map, err);
-    if (status)
-        return status;
-    root = sea_node_text(sea_node_get(map, "root"), "");
-    return root[0] == '/' ? SEA_OK
-                          : set_path(config, "stages.eval.root", cwd, root, arena, err);
-}
-
-/* Workers run elsewhere in the file system: what the file names relative to the folder of
- * the submitter goes into the queue as an absolute path. */
-static enum sea_status
-make_absolute(struct sea_node *config, struct sea_arena *arena, struct sea_err *err)
-{
-    const struct sea_config_key *keys;
-    char cwd[SEA_PATH_MAX];
-    enum sea_status status;
-    size_t count, i;
-
-    if (!getcwd(cwd, sizeof(cwd)))
-        return sea_fail_errno(err, "could not tell the current folder");
-    status = make_suite_absolute(config, cwd, arena, err);
-    keys = sea_experiment_keys(&count);
-    for (i = 0; i < count && !status; i++) {
-        const char *text = sea_node_text(sea_node_path(config, keys[i].path), "");
-
-        if (text[0] && text[0] != '/' && text[0] != '@' && names_path(&keys[i], text))
-            status = set_path(config, keys[i].path, cwd, text, arena, err);
-    }
-    return status;
-}
 
 struct submitted {
     int64_t ids[SEA_EXPERIMENT_SWEEP_MAX];
     size_t count;
 };
 
+/* One call, one transaction: all experiments of a sweep are queued, or none. */
 static enum sea_status
 submit_all(struct sea_db *db, const struct sea_experiments *found, const char *key,
            struct sea_arena *arena, struct submitted *out, struct sea_err *err)
 {
     enum sea_status status = SEA_OK;
-    struct sea_buf text;
+    struct sea_rows *rows = NULL;
+    struct sea_buf list;
     size_t i;
 
     out->count = 0;
-    sea_buf_init(&text, CONFIG_BYTES_MAX);
+    sea_buf_init(&list, CONFIGS_BYTES_MAX);
     for (i = 0; i < found->count && !status; i++) {
-        const char *one = key;
-
-        if (key && found->count > 1)    /* a key per experiment of a sweep */
-            one = sea_arena_printf(arena, "%s#%s", key, found->list[i].name);
-        sea_buf_clear(&text);
-        status = make_absolute(found->list[i].config, arena, err);
+        sea_buf_puts(&list, i ? "," : "[");
+        status = sea_absolute_paths(found->list[i].config, arena, err);
         if (!status)
-            status = sea_json_write(found->list[i].config, SEA_JSON_COMPACT, &text, err);
-        if (!status)
-            status = sea_queue_submit(db, text.data, one, &out->ids[i], err);
-        if (!status)
-            out->count++;
-        else
+            status = sea_json_write(found->list[i].config, SEA_JSON_COMPACT, &list, err);
+        if (status)
             sea_context(err, "while submitting \"%s\" (%zu of %zu)", found->list[i].name, i + 1,
                         found->count);
     }
-    sea_buf_release(&text);
-    return status;
+    sea_buf_puts(&list, "]");
+    if (!status)
+        status = sea_db_query(db, "submit_all",
+                              SEA_PARAMS(SEA_P_TEXT(list.data), SEA_P_TEXT(key)), &rows, err);
+    for (i = 0; i < sea_rows_count(rows) && i < SEA_EXPERIMENT_SWEEP_MAX; i++)
+        out->ids[out->count++] = sea_rows_int(rows, i, "experiment_id", err);
+    sea_rows_close(rows);
+    sea_buf_release(&list);
+    return status ? status : err->status;
 }
 
 static void
@@ -166,12 +85,7 @@ wait_for(struct sea_db *db, const struct submitted *done, struct sea_err *err)
         return status;
     fprintf(stderr, "%zu experiment%s succeeded; %zu of %zu stages came from the cache\n",
             result.succeeded, result.succeeded == 1 ? "" : "s", result.cached, result.stages);
-    if (result.failed + result.cancelled == 0)
-        return SEA_OK;
-    status = sea_fail(err, SEA_E_INTERNAL, "%zu experiment%s failed, %zu cancelled",
-                      result.failed, result.failed == 1 ? "" : "s", result.cancelled);
-    sea_hint(err, "`sea logs ID` tells why; `sea retry ID` queues the failed stages again.");
-    return status;
+    return sea_follow_failure(db, done->ids, done->count, &result, err);
 }
 
 struct submit_options {
@@ -196,8 +110,7 @@ submit_file(const struct sea_call *call, const struct submit_options *options,
         status = sea_home_connect(home, "sea submit", db, err);
     if (!status)
         status = submit_all(*db, &found, options->key, call->arena, done, err);
-    /* Also when a later one was refused: what is queued must be known. */
-    if (done->count)
+    if (!status)
         print_submitted(&found, done, options->json);
     return status;
 }

@@ -4,6 +4,7 @@
 --
 -- Lock order of every transaction, here and in later migrations: lease, own stage run, other
 -- stage runs by ascending id, at most one cache key (stage_cache or flight), experiment.
+-- Slots are taken without waiting, before the stage run, and freed by their holder alone.
 -- Blobs, benchmarks and answers are written in transactions of their own, before a commit.
 -- Ids of stage runs are given in topological order, so a child's id is above its parents'.
 
@@ -53,7 +54,10 @@ CREATE TABLE sea.stage_run (
     state text NOT NULL,
     unmet integer NOT NULL,
     queue text NOT NULL DEFAULT 'default',
+    owner text NOT NULL DEFAULT session_user,
     priority integer NOT NULL DEFAULT 0,
+    aged integer NOT NULL DEFAULT 0,
+    timeout_ms bigint,
     key text,
     last_epoch bigint NOT NULL DEFAULT 0,
     done_epoch bigint,
@@ -80,6 +84,8 @@ CREATE TABLE sea.stage_run (
         (state IN ('blocked', 'waiting', 'ready', 'running', 'backoff', 'quarantined',
                    'done', 'cached', 'failed', 'skipped', 'cancelled')),
     CONSTRAINT stage_run_unmet_not_negative CHECK (unmet >= 0),
+    CONSTRAINT stage_run_aged_not_negative CHECK (aged >= 0),
+    CONSTRAINT stage_run_timeout_positive CHECK (timeout_ms > 0),
     CONSTRAINT stage_run_blocked_has_unmet CHECK (state <> 'blocked' OR unmet > 0),
     CONSTRAINT stage_run_started_has_no_unmet CHECK
         (state IN ('blocked', 'skipped', 'cancelled') OR unmet = 0),
@@ -112,7 +118,10 @@ COMMENT ON COLUMN sea.stage_run.stage IS 'foundation, label, align, tune or eval
 COMMENT ON COLUMN sea.stage_run.state IS 'blocked, waiting, ready, running, backoff, quarantined; final: done, cached, failed, skipped, cancelled';
 COMMENT ON COLUMN sea.stage_run.unmet IS 'Parents that have not produced their output yet';
 COMMENT ON COLUMN sea.stage_run.queue IS 'Which workers may claim it';
-COMMENT ON COLUMN sea.stage_run.priority IS 'Higher ones are claimed first';
+COMMENT ON COLUMN sea.stage_run.owner IS 'Database user who submitted; limits per user count by it';
+COMMENT ON COLUMN sea.stage_run.priority IS 'Higher ones are claimed first; what waiting has added is in it';
+COMMENT ON COLUMN sea.stage_run.aged IS 'How much of priority came from waiting; taken off again with the claim';
+COMMENT ON COLUMN sea.stage_run.timeout_ms IS 'Longest life of one attempt, from the start of its process; empty: no limit';
 COMMENT ON COLUMN sea.stage_run.key IS 'SHA-256 of everything that determines the output: equal key, equal output';
 COMMENT ON COLUMN sea.stage_run.last_epoch IS 'Number of the newest attempt; only grows. It is the fence';
 COMMENT ON COLUMN sea.stage_run.done_epoch IS 'Attempt that committed';
@@ -152,6 +161,7 @@ CREATE TABLE sea.worker (
     device text NOT NULL,
     queue text NOT NULL DEFAULT 'default',
     ttl_ms integer NOT NULL,
+    drain text,
     registered_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     seen_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     ended_at timestamptz,
@@ -160,7 +170,8 @@ CREATE TABLE sea.worker (
         (state IN ('active', 'suspect', 'draining', 'gone', 'lost')),
     CONSTRAINT worker_ended_is_terminal CHECK
         ((state IN ('gone', 'lost')) = (ended_at IS NOT NULL)),
-    CONSTRAINT worker_ttl_positive CHECK (ttl_ms > 0)
+    CONSTRAINT worker_ttl_positive CHECK (ttl_ms > 0),
+    CONSTRAINT worker_drain_known CHECK (drain IN ('finish', 'checkpoint'))
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 200);
 COMMENT ON TABLE sea.worker IS 'One process that runs stages. A new process is a new row; ids never return.';
 COMMENT ON COLUMN sea.worker.id IS 'Registration';
@@ -170,6 +181,7 @@ COMMENT ON COLUMN sea.worker.pid IS 'Process id there';
 COMMENT ON COLUMN sea.worker.device IS 'What it computes on: cpu, cuda:0';
 COMMENT ON COLUMN sea.worker.queue IS 'Queue that it claims from';
 COMMENT ON COLUMN sea.worker.ttl_ms IS 'How long its leases live without a heartbeat';
+COMMENT ON COLUMN sea.worker.drain IS 'When draining: finish (its stage may end) or checkpoint (its stage is given back)';
 COMMENT ON COLUMN sea.worker.registered_at IS 'When it came';
 COMMENT ON COLUMN sea.worker.seen_at IS 'When it was heard last';
 COMMENT ON COLUMN sea.worker.ended_at IS 'When it left or was given up';
@@ -250,14 +262,58 @@ CREATE TABLE sea.artifact (
     sha256 text NOT NULL,
     bytes bigint NOT NULL,
     created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    condemned_at timestamptz,
     CONSTRAINT artifact_pk PRIMARY KEY (sha256),
     CONSTRAINT artifact_is_sha256 CHECK (sha256 ~ '^[0-9a-f]{64}$'),
     CONSTRAINT artifact_bytes_not_negative CHECK (bytes >= 0)
 );
-COMMENT ON TABLE sea.artifact IS 'A file of the store, by content. Written before the manifest that refers to it.';
+CREATE INDEX artifact_condemned ON sea.artifact (condemned_at) WHERE condemned_at IS NOT NULL;
+COMMENT ON TABLE sea.artifact IS 'A file of the store, by content. Written before the file is published, so that no file is without a row.';
 COMMENT ON COLUMN sea.artifact.sha256 IS 'SHA-256 of the content, its name in the store';
 COMMENT ON COLUMN sea.artifact.bytes IS 'Size';
 COMMENT ON COLUMN sea.artifact.created_at IS 'When it was published first';
+COMMENT ON COLUMN sea.artifact.condemned_at IS 'Since then the collector removes the file, then the row; nobody may use either any more';
+
+CREATE TABLE sea.pin (
+    sha256 text NOT NULL,
+    stage_id bigint NOT NULL,
+    epoch bigint NOT NULL,
+    CONSTRAINT pin_pk PRIMARY KEY (sha256, stage_id, epoch)
+);
+CREATE INDEX pin_attempt ON sea.pin (stage_id, epoch);
+COMMENT ON TABLE sea.pin IS 'Files that a running attempt is about to commit: the collector leaves them. They go with the attempt''s lease.';
+COMMENT ON COLUMN sea.pin.sha256 IS 'File';
+COMMENT ON COLUMN sea.pin.stage_id IS 'Stage run';
+COMMENT ON COLUMN sea.pin.epoch IS 'Its attempt';
+
+CREATE TABLE sea.concurrency (
+    kind text NOT NULL,
+    name text NOT NULL,
+    slots_max integer NOT NULL,
+    CONSTRAINT concurrency_pk PRIMARY KEY (kind, name),
+    CONSTRAINT concurrency_kind_known CHECK (kind IN ('queue', 'user')),
+    CONSTRAINT concurrency_slots_not_negative CHECK (slots_max >= 0)
+);
+COMMENT ON TABLE sea.concurrency IS 'How many stage runs of a queue, or of a user, may run at once. No row: no limit. Zero holds them all.';
+COMMENT ON COLUMN sea.concurrency.kind IS 'queue or user';
+COMMENT ON COLUMN sea.concurrency.name IS 'Which one';
+COMMENT ON COLUMN sea.concurrency.slots_max IS 'Running stage runs at once';
+
+CREATE TABLE sea.slot (
+    kind text NOT NULL,
+    name text NOT NULL,
+    number integer NOT NULL,
+    stage_id bigint,
+    epoch bigint,
+    CONSTRAINT slot_pk PRIMARY KEY (kind, name, number),
+    CONSTRAINT slot_holder_is_whole CHECK ((stage_id IS NULL) = (epoch IS NULL))
+) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 200);
+COMMENT ON TABLE sea.slot IS 'The places behind a limit: each is free or belongs to one attempt, and is freed with that attempt''s lease.';
+COMMENT ON COLUMN sea.slot.kind IS 'queue or user';
+COMMENT ON COLUMN sea.slot.name IS 'Which one';
+COMMENT ON COLUMN sea.slot.number IS '1 up to the limit; a lowered limit leaves higher ones while they are held';
+COMMENT ON COLUMN sea.slot.stage_id IS 'Stage run that holds it; empty: free';
+COMMENT ON COLUMN sea.slot.epoch IS 'Its attempt';
 
 CREATE TABLE sea.manifest (
     stage_id bigint NOT NULL,
@@ -333,7 +389,7 @@ CREATE TABLE sea.batch (
     number bigint NOT NULL,
     CONSTRAINT batch_pk PRIMARY KEY (stage_id, epoch, number)
 );
-COMMENT ON TABLE sea.batch IS 'Batches of metrics and log lines that arrived: one sent twice counts once.';
+COMMENT ON TABLE sea.batch IS 'Batches of metrics and log lines that arrived: one sent twice counts once. They go with the attempt''s lease.';
 COMMENT ON COLUMN sea.batch.stage_id IS 'Stage run';
 COMMENT ON COLUMN sea.batch.epoch IS 'Attempt';
 COMMENT ON COLUMN sea.batch.number IS 'The sender''s number of the batch';
@@ -453,7 +509,7 @@ CREATE TABLE sea.answer (
     CONSTRAINT answer_benchmark_fk FOREIGN KEY (benchmark_id) REFERENCES sea.benchmark (id)
 );
 CREATE INDEX answer_item ON sea.answer (benchmark_id, item);
-COMMENT ON TABLE sea.answer IS 'One answer to one question. Arrives before the commit; counts when its attempt has committed.';
+COMMENT ON TABLE sea.answer IS 'One answer to one question. Arrives before the commit; counts when its attempt has committed, and goes with the lease of one that does not.';
 COMMENT ON COLUMN sea.answer.stage_id IS 'Stage run (eval)';
 COMMENT ON COLUMN sea.answer.epoch IS 'Attempt';
 COMMENT ON COLUMN sea.answer.benchmark_id IS 'Benchmark';

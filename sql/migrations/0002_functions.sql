@@ -5,6 +5,8 @@
 -- Errors: LF001 the attempt has lost its lease; LF010 to LF012 what was asked cannot be done
 -- (a configuration, a key used twice, no such experiment). Decisions about time use
 -- clock_timestamp(): now() is the start of the transaction and may be old once a lock is held.
+-- A line that ends with "fence: NAME" keeps out what may not write. test_fence removes each,
+-- and each must be missed; "behind OTHER" is a second layer, tried with OTHER removed as well (tests/scheduler/test_fence.c).
 -- Lock order: see 0001. Callers run each function as a transaction of its own, at READ
 -- COMMITTED: a row is looked at again after its lock was waited for.
 
@@ -73,7 +75,9 @@ CREATE FUNCTION sea.assert_lease(p_stage_id bigint, p_epoch bigint, p_secret uui
 RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM 1 FROM sea.lease
-      WHERE stage_id = p_stage_id AND epoch = p_epoch AND secret = p_secret
+      WHERE stage_id = p_stage_id
+        AND epoch = p_epoch                                     -- fence: end_epoch behind commit_running by forged
+        AND secret = p_secret                                   -- fence: end_secret
         FOR UPDATE;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'attempt % of stage run % has lost its lease: % refused',
@@ -88,7 +92,9 @@ RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     -- Stops a rescue (it deletes the row) and not a heartbeat (it updates no key column).
     PERFORM 1 FROM sea.lease
-      WHERE stage_id = p_stage_id AND epoch = p_epoch AND secret = p_secret
+      WHERE stage_id = p_stage_id
+        AND epoch = p_epoch                                     -- fence: add_epoch
+        AND secret = p_secret                                   -- fence: add_secret
         FOR KEY SHARE;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'attempt % of stage run % has lost its lease: % refused',
@@ -209,8 +215,16 @@ BEGIN
     UPDATE sea.attempt SET state = p_state, class = p_class, ended_at = clock_timestamp()
      WHERE stage_id = p_stage_id AND epoch = p_epoch AND ended_at IS NULL;
     DELETE FROM sea.lease WHERE stage_id = p_stage_id AND epoch = p_epoch;
+    -- Without a lease no call of the attempt is accepted: nothing needs these any more.
+    DELETE FROM sea.batch WHERE stage_id = p_stage_id AND epoch = p_epoch;
+    DELETE FROM sea.pin WHERE stage_id = p_stage_id AND epoch = p_epoch;
+    IF p_state <> 'committed' THEN
+        DELETE FROM sea.answer WHERE stage_id = p_stage_id AND epoch = p_epoch;
+    END IF;
+    UPDATE sea.slot SET stage_id = NULL, epoch = NULL
+     WHERE stage_id = p_stage_id AND epoch = p_epoch;
 END $$;
-COMMENT ON FUNCTION sea.end_attempt(bigint, bigint, text, text) IS 'Part of transitions: closes the history of an attempt and removes its lease, already locked.';
+COMMENT ON FUNCTION sea.end_attempt(bigint, bigint, text, text) IS 'Part of transitions: closes the history of an attempt, removes its lease, already locked, and with it batch numbers, pins, slots, and answers that do not count.';
 
 CREATE FUNCTION sea.give_back(p_stage_id bigint, p_epoch bigint, p_class text, p_reason text,
                               p_delay_ms bigint)
@@ -222,7 +236,8 @@ DECLARE
     target text;
 BEGIN
     SELECT * INTO run FROM sea.stage_run
-     WHERE id = p_stage_id AND state = 'running' AND last_epoch = p_epoch
+     WHERE id = p_stage_id
+       AND state = 'running' AND last_epoch = p_epoch           -- fence: end_running behind fail
        FOR NO KEY UPDATE;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'attempt % of stage run % is not the running one', p_epoch, p_stage_id
@@ -241,6 +256,7 @@ BEGIN
            reason = p_reason,
            run_at = CASE WHEN target = 'backoff' THEN clock_timestamp() + interval '1 ms' *
                CASE WHEN counted THEN backoff_ms * (2 ^ least(failures, 10))
+                    WHEN p_class = 'infra' THEN backoff_ms * (2 ^ least(losses, 5))
                     ELSE p_delay_ms END END
      WHERE id = p_stage_id;
     IF target IN ('failed', 'cancelled') THEN
@@ -318,8 +334,11 @@ BEGIN
         CONTINUE WHEN NOT p_config->'stages' ? one;
         SELECT count(*) INTO unmet FROM jsonb_array_elements_text(parents->one) AS p
          WHERE ids ? p;
-        INSERT INTO sea.stage_run (experiment_id, stage, state, unmet)
-        VALUES (experiment, one, CASE WHEN unmet = 0 THEN 'waiting' ELSE 'blocked' END, unmet)
+        INSERT INTO sea.stage_run (experiment_id, stage, state, unmet, queue, priority, timeout_ms)
+        VALUES (experiment, one, CASE WHEN unmet = 0 THEN 'waiting' ELSE 'blocked' END, unmet,
+                coalesce(p_config #>> '{resources,queue}', 'default'),
+                coalesce((p_config #>> '{resources,priority}')::integer, 0),
+                nullif((p_config #>> '{resources,hours}')::float8, 0) * 3600000)
         RETURNING sea.stage_run.id INTO id;
         INSERT INTO sea.stage_dep (child_id, parent_id)
         SELECT id, (ids->>p)::bigint FROM jsonb_array_elements_text(parents->one) AS p
@@ -333,7 +352,7 @@ BEGIN
     PERFORM pg_notify('sea_submit', '');
     RETURN experiment;
 END $$;
-COMMENT ON FUNCTION sea.submit(jsonb, text, bigint) IS 'Queues a resolved experiment with all its stage runs and returns its id. The same idempotency_key and configuration again return the first id; another configuration is refused.';
+COMMENT ON FUNCTION sea.submit(jsonb, text, bigint) IS 'Queues a resolved experiment with all its stage runs and returns its id. resources.queue, .priority and .hours of the configuration say where, how urgent, and how long one attempt may take. The same idempotency_key and configuration again return the first id; another configuration is refused.';
 
 CREATE FUNCTION sea.cancel(experiment_id bigint) RETURNS text
 LANGUAGE plpgsql AS $$
@@ -409,6 +428,89 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION sea.release_quarantine(bigint, text) IS 'For operators: tries a quarantined stage run again with a fresh budget of losses. The note tells why.';
 
+CREATE FUNCTION sea.give_up_quarantine(stage_id bigint, note text) RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM 1 FROM sea.stage_run WHERE id = $1 AND state = 'quarantined' FOR NO KEY UPDATE;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'stage run % is not in quarantine', $1 USING ERRCODE = 'LF012';
+    END IF;
+    PERFORM sea.abandon($1, 'failed', $2);
+END $$;
+COMMENT ON FUNCTION sea.give_up_quarantine(bigint, text) IS 'For operators: a quarantined stage run fails, and a waiter with its key takes over. The note tells why.';
+
+CREATE FUNCTION sea.set_priority(experiment_id bigint, priority integer) RETURNS bigint
+LANGUAGE plpgsql AS $$
+DECLARE
+    changed bigint;
+BEGIN
+    PERFORM 1 FROM sea.stage_run s
+      WHERE s.experiment_id = $1 AND s.ended_at IS NULL ORDER BY s.id FOR NO KEY UPDATE;
+    UPDATE sea.stage_run AS s SET priority = $2 + s.aged
+     WHERE s.experiment_id = $1 AND s.ended_at IS NULL;
+    GET DIAGNOSTICS changed = ROW_COUNT;
+    IF changed = 0 THEN
+        RAISE EXCEPTION 'experiment % has no stage that could still run', $1
+            USING ERRCODE = 'LF012';
+    END IF;
+    RETURN changed;
+END $$;
+COMMENT ON FUNCTION sea.set_priority(bigint, integer) IS 'Higher ones are claimed first; returns how many stage runs it changed. Waiting adds one per ten minutes, 100 at most.';
+
+CREATE FUNCTION sea.set_limit(kind text, name text, slots integer) RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+    IF $1 NOT IN ('queue', 'user') OR $3 < 0 THEN
+        RAISE EXCEPTION 'limit of % "%" to % cannot be set', $1, $2, $3 USING ERRCODE = 'LF010',
+            HINT = 'The kind is queue or user; slots is a number from 0 on, or NULL for no limit.';
+    END IF;
+    IF $3 IS NULL THEN
+        DELETE FROM sea.concurrency AS c WHERE c.kind = $1 AND c.name = $2;
+        DELETE FROM sea.slot AS s WHERE s.kind = $1 AND s.name = $2;
+        RETURN;
+    END IF;
+    INSERT INTO sea.concurrency AS c (kind, name, slots_max) VALUES ($1, $2, $3)
+        ON CONFLICT ON CONSTRAINT concurrency_pk DO UPDATE SET slots_max = $3;
+    -- What runs already counts, too: a limit may come later than the work.
+    WITH late AS (
+        SELECT r.id, r.last_epoch, row_number() OVER (ORDER BY r.id) AS turn
+          FROM sea.stage_run r
+         WHERE r.state = 'running' AND $2 = CASE $1 WHEN 'queue' THEN r.queue ELSE r.owner END
+           AND NOT EXISTS (SELECT FROM sea.slot t WHERE t.kind = $1 AND t.name = $2
+                              AND t.stage_id = r.id)),
+    place AS (
+        SELECT n, row_number() OVER (ORDER BY n) AS turn
+          FROM generate_series(1, $3 + (SELECT count(*) FROM sea.stage_run r
+                                         WHERE r.state = 'running')) AS n
+         WHERE NOT EXISTS (SELECT FROM sea.slot t WHERE t.kind = $1 AND t.name = $2
+                              AND t.number = n AND t.stage_id IS NOT NULL))
+    INSERT INTO sea.slot AS s (kind, name, number, stage_id, epoch)
+    SELECT $1, $2, p.n, l.id, l.last_epoch FROM late l JOIN place p USING (turn)
+        ON CONFLICT ON CONSTRAINT slot_pk DO UPDATE
+       SET stage_id = excluded.stage_id, epoch = excluded.epoch;
+    INSERT INTO sea.slot (kind, name, number) SELECT $1, $2, n FROM generate_series(1, $3) AS n
+        ON CONFLICT DO NOTHING;
+    DELETE FROM sea.slot AS f
+     WHERE f.kind = $1 AND f.name = $2 AND f.stage_id IS NULL AND f.number > $3;
+END $$;
+COMMENT ON FUNCTION sea.set_limit(text, text, integer) IS 'At most so many stage runs of a queue (kind queue) or of a database user (kind user) run at once; 0 holds them, NULL lifts the limit. Under a lowered limit nothing starts until those above it have ended.';
+
+CREATE FUNCTION sea.drain(worker_id bigint, how text DEFAULT 'finish') RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+    IF $2 NOT IN ('finish', 'checkpoint') THEN
+        RAISE EXCEPTION 'a worker drains by finish or checkpoint, not by %', $2
+            USING ERRCODE = 'LF010';
+    END IF;
+    UPDATE sea.worker SET state = 'draining', drain = $2
+     WHERE id = $1 AND ended_at IS NULL;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'worker % is not there', $1 USING ERRCODE = 'LF012',
+            HINT = 'SELECT id, host, pid, state FROM sea.worker WHERE ended_at IS NULL;';
+    END IF;
+END $$;
+COMMENT ON FUNCTION sea.drain(bigint, text) IS 'For operators: a worker claims no more and leaves, after its stage (finish) or after a checkpoint of it (checkpoint).';
+
 -- ---- workers ----
 
 CREATE FUNCTION sea.register_worker(p_host text, p_pid bigint, p_device text, p_queue text,
@@ -420,78 +522,127 @@ RETURNS bigint LANGUAGE sql AS $$
 $$;
 COMMENT ON FUNCTION sea.register_worker(text, bigint, text, text, integer) IS 'A new worker process; returns its id.';
 
-CREATE FUNCTION sea.worker_beat(p_worker_id bigint) RETURNS void
+CREATE FUNCTION sea.worker_beat(p_worker_id bigint) RETURNS text
 LANGUAGE plpgsql AS $$
+DECLARE
+    how text;
 BEGIN
     UPDATE sea.worker
        SET seen_at = clock_timestamp(),
            state = CASE WHEN state = 'suspect' THEN 'active' ELSE state END
-     WHERE id = p_worker_id AND ended_at IS NULL;
+     WHERE id = p_worker_id AND ended_at IS NULL
+    RETURNING drain INTO how;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'worker % was given up: it has to register again', p_worker_id
             USING ERRCODE = 'LF001';
     END IF;
+    RETURN how;
 END $$;
-COMMENT ON FUNCTION sea.worker_beat(bigint) IS 'An idle worker lives. LF001: it was given up and registers again.';
+COMMENT ON FUNCTION sea.worker_beat(bigint) IS 'An idle worker lives. Returns how it is to leave, if it is. LF001: it was given up and registers again.';
 
 CREATE FUNCTION sea.worker_state(p_worker_id bigint, p_state text) RETURNS void
 LANGUAGE sql AS $$
     UPDATE sea.worker
        SET state = p_state, seen_at = clock_timestamp(),
+           drain = CASE WHEN p_state = 'draining' THEN coalesce(drain, 'checkpoint') ELSE drain END,
            ended_at = CASE WHEN p_state = 'gone' THEN clock_timestamp() END
      WHERE id = p_worker_id AND ended_at IS NULL;
 $$;
 COMMENT ON FUNCTION sea.worker_state(bigint, text) IS 'A worker drains (claims no more) or leaves (gone).';
 
+CREATE FUNCTION sea.take_slot(p_kind text, p_name text, OUT is_limited boolean, OUT number integer)
+LANGUAGE plpgsql AS $$
+DECLARE
+    slots integer;
+BEGIN
+    SELECT c.slots_max INTO slots FROM sea.concurrency c WHERE c.kind = p_kind AND c.name = p_name;
+    is_limited := FOUND;
+    IF is_limited THEN
+        SELECT s.number INTO number FROM sea.slot s
+         WHERE s.kind = p_kind AND s.name = p_name AND s.number <= slots
+           AND s.stage_id IS NULL                               -- fence: slot_free
+           AND NOT EXISTS (SELECT FROM sea.slot t               -- of a limit that was lowered
+                            WHERE t.kind = p_kind AND t.name = p_name AND t.number > slots
+                              AND t.stage_id IS NOT NULL)
+         ORDER BY s.number
+         LIMIT 1 FOR UPDATE SKIP LOCKED;
+    END IF;
+END $$;
+COMMENT ON FUNCTION sea.take_slot(text, text) IS 'Part of a claim: locks a free slot of a limit, without waiting. number is empty when none is free.';
+
 CREATE FUNCTION sea.claim(p_worker_id bigint, p_queue text, p_ttl_ms integer)
 RETURNS TABLE (stage_id bigint, epoch bigint, secret uuid, experiment_id bigint, stage text,
-               key text, config jsonb)
+               key text, config jsonb, timeout_ms bigint)
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
     run sea.stage_run;
+    picked bigint;
+    picked_owner text;
+    full_owners text[] := '{}';
+    by_queue record;
+    by_user record;
     lease_secret uuid := gen_random_uuid();
 BEGIN
     IF NOT EXISTS (SELECT FROM sea.worker
-                    WHERE id = p_worker_id AND state IN ('active', 'suspect')) THEN
+                    WHERE id = p_worker_id
+                      AND state IN ('active', 'suspect')        -- fence: claim_worker
+                  ) THEN
         RETURN;
     END IF;
-    WITH pick AS MATERIALIZED (
-        SELECT id FROM sea.stage_run
-         WHERE state = 'ready' AND queue = p_queue
-         ORDER BY priority DESC, ready_at, id
-         LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED)
+    by_queue := sea.take_slot('queue', p_queue);
+    IF by_queue.is_limited AND by_queue.number IS NULL THEN
+        RETURN;
+    END IF;
+    LOOP
+        SELECT s.id, s.owner INTO picked, picked_owner FROM sea.stage_run AS s
+         WHERE s.queue = p_queue AND s.owner <> ALL (full_owners)
+           AND s.state = 'ready'                                -- fence: claim_ready
+         ORDER BY s.priority DESC, s.ready_at, s.id
+         LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED;
+        IF NOT FOUND THEN
+            RETURN;
+        END IF;
+        by_user := sea.take_slot('user', picked_owner);
+        EXIT WHEN NOT by_user.is_limited OR by_user.number IS NOT NULL;
+        full_owners := full_owners || picked_owner;
+    END LOOP;
     UPDATE sea.stage_run AS s
-       SET state = 'running', last_epoch = s.last_epoch + 1, reason = NULL
-      FROM pick
-     WHERE s.id = pick.id
+       SET state = 'running', last_epoch = s.last_epoch + 1, reason = NULL,
+           priority = s.priority - s.aged, aged = 0
+     WHERE s.id = picked
     RETURNING s.* INTO run;
-    IF run.id IS NULL THEN
-        RETURN;
-    END IF;
     INSERT INTO sea.lease (stage_id, epoch, worker_id, secret, expires_at)
     VALUES (run.id, run.last_epoch, p_worker_id, lease_secret,
             clock_timestamp() + p_ttl_ms * interval '1 ms');
     INSERT INTO sea.attempt (stage_id, epoch, worker_id)
     VALUES (run.id, run.last_epoch, p_worker_id);
+    IF by_queue.is_limited OR by_user.is_limited THEN
+        UPDATE sea.slot AS t SET stage_id = run.id, epoch = run.last_epoch
+         WHERE (t.kind = 'queue' AND t.name = p_queue AND t.number = by_queue.number)
+            OR (t.kind = 'user' AND t.name = run.owner AND t.number = by_user.number);
+    END IF;
     PERFORM sea.begin_experiment(run.experiment_id);
     RETURN QUERY
-    SELECT run.id, run.last_epoch, lease_secret, run.experiment_id, run.stage, run.key, e.config
+    SELECT run.id, run.last_epoch, lease_secret, run.experiment_id, run.stage, run.key, e.config,
+           run.timeout_ms
       FROM sea.experiment e WHERE e.id = run.experiment_id;
 END $$;
-COMMENT ON FUNCTION sea.claim(bigint, text, integer) IS 'Takes the first ready stage run of a queue: one row with its lease, or none. Two callers never get one stage run and never wait for each other.';
+COMMENT ON FUNCTION sea.claim(bigint, text, integer) IS 'Takes the first ready stage run of a queue, within the limits of the queue and of the users: one row with its lease, or none. Two callers never get one stage run and never wait for each other.';
 
 CREATE FUNCTION sea.start_attempt(p_stage_id bigint, p_epoch bigint, p_secret uuid, p_pid bigint,
                                   p_resumed_stage_id bigint, p_resumed_epoch bigint,
                                   p_resumed_step bigint)
 RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
-    PERFORM sea.assert_lease_shared(p_stage_id, p_epoch, p_secret, 'start');
+    PERFORM sea.assert_lease_shared(p_stage_id, p_epoch, p_secret, 'start'); -- fence: start
     UPDATE sea.attempt
        SET state = 'started', started_at = clock_timestamp(), pid = p_pid,
            resumed_stage_id = p_resumed_stage_id, resumed_epoch = p_resumed_epoch,
            resumed_step = p_resumed_step
-     WHERE stage_id = p_stage_id AND epoch = p_epoch AND (state = 'claimed' OR pid = p_pid);
+     WHERE stage_id = p_stage_id AND epoch = p_epoch
+       AND (state = 'claimed' OR pid = p_pid)                   -- fence: start_once
+       AND ended_at IS NULL;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'attempt % of stage run % was started before', p_epoch, p_stage_id
             USING ERRCODE = 'LF001';
@@ -499,14 +650,16 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION sea.start_attempt(bigint, bigint, uuid, bigint, bigint, bigint, bigint) IS 'The stage''s process runs, from the given checkpoint if any. Once per attempt.';
 
-CREATE FUNCTION sea.heartbeat(p_stage_id bigint, p_epoch bigint, p_secret uuid, p_ttl_ms integer)
-RETURNS boolean LANGUAGE plpgsql AS $$
+CREATE FUNCTION sea.heartbeat(p_stage_id bigint, p_epoch bigint, p_secret uuid, p_ttl_ms integer,
+                              OUT cancel boolean, OUT drain text)
+LANGUAGE plpgsql AS $$
 DECLARE
     holder bigint;
-    cancel boolean;
 BEGIN
     UPDATE sea.lease SET expires_at = clock_timestamp() + p_ttl_ms * interval '1 ms'
-     WHERE stage_id = p_stage_id AND epoch = p_epoch AND secret = p_secret
+     WHERE stage_id = p_stage_id
+       AND epoch = p_epoch                                      -- fence: beat_epoch
+       AND secret = p_secret                                    -- fence: beat_secret
     RETURNING worker_id INTO holder;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'attempt % of stage run % has lost its lease: heartbeat refused',
@@ -515,11 +668,11 @@ BEGIN
     UPDATE sea.worker
        SET seen_at = clock_timestamp(),
            state = CASE WHEN state = 'suspect' THEN 'active' ELSE state END
-     WHERE id = holder AND ended_at IS NULL;
+     WHERE id = holder AND ended_at IS NULL
+    RETURNING worker.drain INTO drain;
     SELECT cancel_requested_at IS NOT NULL INTO cancel FROM sea.stage_run WHERE id = p_stage_id;
-    RETURN cancel;
 END $$;
-COMMENT ON FUNCTION sea.heartbeat(bigint, bigint, uuid, integer) IS 'Renews a lease by the database''s clock. True: somebody asked for the end of this stage run. An expired lease that nobody took back is renewed, too.';
+COMMENT ON FUNCTION sea.heartbeat(bigint, bigint, uuid, integer) IS 'Renews a lease by the database''s clock. cancel: somebody asked for the end of this stage run. drain: how its worker is to leave, if it is. An expired lease that nobody took back is renewed, too.';
 
 CREATE FUNCTION sea.relay(p_stage_id bigint, p_epoch bigint, p_secret uuid, p_number bigint,
                           p_payload jsonb)
@@ -528,12 +681,14 @@ DECLARE
     progress jsonb := p_payload->'progress';
 BEGIN
     IF progress IS NULL THEN
-        PERFORM sea.assert_lease_shared(p_stage_id, p_epoch, p_secret, 'batch');
+        PERFORM sea.assert_lease_shared(p_stage_id, p_epoch, p_secret, 'batch'); -- fence: batch
     ELSE
         UPDATE sea.lease
            SET done = (progress->>0)::bigint, total = (progress->>1)::bigint,
                unit = progress->>2
-         WHERE stage_id = p_stage_id AND epoch = p_epoch AND secret = p_secret;
+         WHERE stage_id = p_stage_id
+           AND epoch = p_epoch                                  -- fence: progress_epoch
+           AND secret = p_secret;                               -- fence: progress_secret
         IF NOT FOUND THEN
             RAISE EXCEPTION 'attempt % of stage run % has lost its lease: batch refused',
                 p_epoch, p_stage_id USING ERRCODE = 'LF001';
@@ -563,7 +718,7 @@ RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
     replaced jsonb;
 BEGIN
-    PERFORM sea.assert_lease_shared(p_stage_id, p_epoch, p_secret, 'checkpoint');
+    PERFORM sea.assert_lease_shared(p_stage_id, p_epoch, p_secret, 'checkpoint'); -- fence: checkpoint
     SELECT coalesce(jsonb_agg(name), '[]') INTO replaced FROM sea.checkpoint
      WHERE stage_id = p_stage_id AND name <> p_name;
     INSERT INTO sea.checkpoint AS c (stage_id, epoch, step, key, name, files)
@@ -578,25 +733,40 @@ COMMENT ON FUNCTION sea.add_checkpoint(bigint, bigint, uuid, bigint, text, jsonb
 
 CREATE FUNCTION sea.prepare_commit(p_stage_id bigint, p_epoch bigint, p_secret uuid,
                                    p_files jsonb, p_benchmarks jsonb)
-RETURNS void LANGUAGE plpgsql AS $$
+RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+    condemned bigint;
 BEGIN
     -- Sorted: two that publish the same things insert them in one order.
-    PERFORM sea.assert_lease_shared(p_stage_id, p_epoch, p_secret, 'publication');
+    PERFORM sea.assert_lease_shared(p_stage_id, p_epoch, p_secret, 'publication'); -- fence: prepare
+    INSERT INTO sea.pin (sha256, stage_id, epoch)
+    SELECT DISTINCT f->>1, p_stage_id, p_epoch FROM jsonb_array_elements(p_files) AS f ORDER BY 1
+        ON CONFLICT DO NOTHING;
     INSERT INTO sea.artifact (sha256, bytes)
     SELECT DISTINCT f->>1, (f->>2)::bigint FROM jsonb_array_elements(p_files) AS f ORDER BY 1
         ON CONFLICT DO NOTHING;
     INSERT INTO sea.benchmark (name, split)
     SELECT DISTINCT b->>0, b->>1 FROM jsonb_array_elements(p_benchmarks) AS b ORDER BY 1, 2
         ON CONFLICT DO NOTHING;
+    -- The pins are there; now the look. The lock waits for a collector that is just deciding,
+    -- and one that decides later finds the pins.
+    PERFORM 1 FROM sea.artifact a
+      WHERE a.sha256 IN (SELECT f->>1 FROM jsonb_array_elements(p_files) AS f)
+      ORDER BY a.sha256 FOR KEY SHARE;
+    -- A row that went while the lock was waited for counts like a condemned one.
+    SELECT count(DISTINCT f->>1) INTO condemned FROM jsonb_array_elements(p_files) AS f
+     WHERE NOT EXISTS (SELECT FROM sea.artifact a
+                        WHERE a.sha256 = f->>1 AND a.condemned_at IS NULL);
+    RETURN condemned;
 END $$;
-COMMENT ON FUNCTION sea.prepare_commit(bigint, bigint, uuid, jsonb, jsonb) IS 'Before a commit: names the blobs [[path, sha256, bytes]] and benchmarks [[name, split]] that it refers to.';
+COMMENT ON FUNCTION sea.prepare_commit(bigint, bigint, uuid, jsonb, jsonb) IS 'Before files are published: names and pins the blobs [[path, sha256, bytes]] and names the benchmarks [[name, split]] that the commit will refer to. Returns how many of the blobs are just being removed: call again until it is none, then publish.';
 
 CREATE FUNCTION sea.add_answers(p_stage_id bigint, p_epoch bigint, p_secret uuid,
                                 p_benchmark text, p_split text, p_control boolean,
                                 p_first bigint, p_rows jsonb)
 RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
-    PERFORM sea.assert_lease_shared(p_stage_id, p_epoch, p_secret, 'answers');
+    PERFORM sea.assert_lease_shared(p_stage_id, p_epoch, p_secret, 'answers'); -- fence: answers
     INSERT INTO sea.answer (stage_id, epoch, benchmark_id, control, seq, item, cluster, prompt,
                             text, parsed, gold, score)
     SELECT p_stage_id, p_epoch, b.id, p_control, p_first + r.at - 1, r.row->>'id',
@@ -615,7 +785,7 @@ DECLARE
     run sea.stage_run;
     checkpoints jsonb;
 BEGIN
-    PERFORM sea.assert_lease(p_stage_id, p_epoch, p_secret, 'commit');
+    PERFORM sea.assert_lease(p_stage_id, p_epoch, p_secret, 'commit');   -- fence: commit
     INSERT INTO sea.manifest (stage_id, epoch, path, sha256, bytes)
     SELECT p_stage_id, p_epoch, f->>0, f->>1, (f->>2)::bigint
       FROM jsonb_array_elements(p_files) AS f;
@@ -638,7 +808,8 @@ BEGIN
        SET state = 'done', done_epoch = p_epoch, output_stage_id = p_stage_id,
            output_epoch = p_epoch, output_digest = p_digest, reason = NULL,
            ended_at = clock_timestamp()
-     WHERE id = p_stage_id AND state = 'running' AND last_epoch = p_epoch
+     WHERE id = p_stage_id
+       AND state = 'running' AND last_epoch = p_epoch           -- fence: commit_running behind commit
     RETURNING * INTO run;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'attempt % of stage run % is not the running one: commit refused',
@@ -678,7 +849,7 @@ RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
     result text;
 BEGIN
-    PERFORM sea.assert_lease(p_stage_id, p_epoch, p_secret, 'failure');
+    PERFORM sea.assert_lease(p_stage_id, p_epoch, p_secret, 'failure');  -- fence: fail
     result := sea.give_back(p_stage_id, p_epoch, p_class, p_message,
                             CASE p_class WHEN 'preempted' THEN 0 ELSE 2000 END);
     UPDATE sea.attempt
@@ -700,7 +871,7 @@ RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
     result text;
 BEGIN
-    PERFORM sea.assert_lease(p_stage_id, p_epoch, p_secret, 'release');
+    PERFORM sea.assert_lease(p_stage_id, p_epoch, p_secret, 'release');  -- fence: release
     result := sea.give_back(p_stage_id, p_epoch, NULL, p_reason, p_delay_ms);
     PERFORM sea.end_attempt(p_stage_id, p_epoch,
                             CASE result WHEN 'cancelled' THEN 'cancelled' ELSE 'released' END,
@@ -712,7 +883,7 @@ COMMENT ON FUNCTION sea.release_attempt(bigint, bigint, uuid, text, bigint) IS '
 CREATE FUNCTION sea.ack_cancel(p_stage_id bigint, p_epoch bigint, p_secret uuid) RETURNS void
 LANGUAGE plpgsql AS $$
 BEGIN
-    PERFORM sea.assert_lease(p_stage_id, p_epoch, p_secret, 'cancel');
+    PERFORM sea.assert_lease(p_stage_id, p_epoch, p_secret, 'cancel');   -- fence: cancel
     IF sea.give_back(p_stage_id, p_epoch, NULL, 'cancelled on request', 0) <> 'cancelled' THEN
         RAISE EXCEPTION 'nobody asked to cancel stage run %', p_stage_id USING ERRCODE = 'LF012';
     END IF;
@@ -731,7 +902,8 @@ BEGIN
     -- One per transaction, by the lock order. A lease that is just being renewed or committed
     -- is locked and skipped; one that was renewed meanwhile does not match any more.
     SELECT * INTO old FROM sea.lease
-     WHERE expires_at < clock_timestamp()
+     WHERE true
+       AND expires_at < clock_timestamp()                       -- fence: rescue_expired
      ORDER BY stage_id
      LIMIT 1 FOR UPDATE SKIP LOCKED;
     IF NOT FOUND THEN
@@ -750,7 +922,8 @@ CREATE FUNCTION sea.wake() RETURNS bigint
 LANGUAGE sql AS $$
     WITH due AS MATERIALIZED (
         SELECT id FROM sea.stage_run
-         WHERE state = 'backoff' AND run_at <= clock_timestamp()
+         WHERE state = 'backoff'
+           AND run_at <= clock_timestamp()                      -- fence: wake_due
          ORDER BY id
          LIMIT 100 FOR NO KEY UPDATE SKIP LOCKED),
     woken AS (
@@ -832,6 +1005,16 @@ BEGIN
     LOOP
         PERFORM sea.finish_experiment(one);
     END LOOP;
+    WITH older AS MATERIALIZED (
+        SELECT id, least(100, floor(extract(epoch FROM clock_timestamp() - ready_at) / 600))::integer
+                   AS aged
+          FROM sea.stage_run
+         WHERE state = 'ready' AND ready_at < clock_timestamp() - interval '10 min'
+           AND aged < least(100, floor(extract(epoch FROM clock_timestamp() - ready_at) / 600))
+         ORDER BY id
+         LIMIT 1000 FOR NO KEY UPDATE SKIP LOCKED)
+    UPDATE sea.stage_run AS s SET priority = s.priority - s.aged + o.aged, aged = o.aged
+      FROM older o WHERE s.id = o.id;
     WITH silent AS MATERIALIZED (
         SELECT id, state FROM sea.worker
          WHERE ended_at IS NULL
@@ -850,7 +1033,83 @@ BEGIN
     SELECT 'warn', 'worker', 'worker ' || id || ' (' || host || ', pid ' || pid || ') is ' || state
       FROM lost;
 END $$;
-COMMENT ON FUNCTION sea.sweep() IS 'Ends experiments whose last stage runs ended at the same moment; marks silent workers as suspect, later as lost.';
+COMMENT ON FUNCTION sea.sweep() IS 'Ends experiments whose last stage runs ended at the same moment; lets what waits long grow more urgent; marks silent workers as suspect, later as lost.';
+
+-- ---- the collector of files that nothing refers to ----
+
+CREATE FUNCTION sea.condemn(p_grace_ms bigint, p_again_ms bigint, p_most integer)
+RETURNS TABLE (sha256 text, bytes bigint)
+LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+    one record;
+BEGIN
+    FOR one IN
+        SELECT a.sha256, a.bytes, a.condemned_at IS NULL AS is_new FROM sea.artifact a
+         WHERE (a.condemned_at IS NULL
+                AND a.created_at < clock_timestamp() - p_grace_ms * interval '1 ms'
+                AND NOT EXISTS (SELECT FROM sea.manifest m WHERE m.sha256 = a.sha256) -- fence: condemn_manifest
+                AND NOT EXISTS (SELECT FROM sea.pin p WHERE p.sha256 = a.sha256)      -- fence: condemn_pin
+               )
+            OR a.condemned_at < clock_timestamp() - p_again_ms * interval '1 ms'
+         ORDER BY a.sha256
+         LIMIT p_most FOR UPDATE SKIP LOCKED
+    LOOP
+        -- A new statement, now that the row is locked: a publisher pins before it looks.
+        CONTINUE WHEN EXISTS (SELECT FROM sea.manifest m WHERE m.sha256 = one.sha256); -- fence: condemn_manifest
+        CONTINUE WHEN one.is_new AND EXISTS (SELECT FROM sea.pin p WHERE p.sha256 = one.sha256); -- fence: condemn_pin
+        UPDATE sea.artifact AS a SET condemned_at = clock_timestamp()
+         WHERE a.sha256 = one.sha256;
+        sha256 := one.sha256;
+        bytes := one.bytes;
+        RETURN NEXT;
+    END LOOP;
+END $$;
+COMMENT ON FUNCTION sea.condemn(bigint, bigint, integer) IS 'First phase: files without manifest and pin, older than the grace, may not be used any more; also those that somebody condemned and did not remove. Returns what to remove.';
+
+CREATE FUNCTION sea.condemn_unknown(p_files jsonb) RETURNS TABLE (sha256 text)
+LANGUAGE sql AS $$
+    INSERT INTO sea.artifact (sha256, bytes, condemned_at)
+    SELECT DISTINCT f->>0, (f->>1)::bigint, clock_timestamp()
+      FROM jsonb_array_elements(p_files) AS f ORDER BY 1
+        ON CONFLICT DO NOTHING
+    RETURNING artifact.sha256;
+$$;
+COMMENT ON FUNCTION sea.condemn_unknown(jsonb) IS 'First phase for files of the store that have no row, [[sha256, bytes]]: returns those that may be removed.';
+
+CREATE FUNCTION sea.hold_condemned(p_sha256 text) RETURNS boolean
+LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM 1 FROM sea.artifact a
+      WHERE a.sha256 = p_sha256 AND a.condemned_at IS NOT NULL FOR UPDATE;
+    RETURN FOUND;
+END $$;
+COMMENT ON FUNCTION sea.hold_condemned(text) IS 'Second phase: locks the row until the caller has removed the file and the row, in one transaction. False: it is another''s by now, keep off.';
+
+CREATE FUNCTION sea.forget_condemned(p_sha256 text) RETURNS void
+LANGUAGE sql AS $$
+    DELETE FROM sea.artifact WHERE sha256 = p_sha256 AND condemned_at IS NOT NULL;
+$$;
+COMMENT ON FUNCTION sea.forget_condemned(text) IS 'Second phase: the file is gone.';
+
+CREATE FUNCTION sea.drop_checkpoints(p_keep_ms bigint) RETURNS TABLE (name text)
+LANGUAGE sql AS $$
+    DELETE FROM sea.checkpoint AS c
+     USING sea.stage_run AS s
+     WHERE s.id = c.stage_id AND s.ended_at < clock_timestamp() - p_keep_ms * interval '1 ms'
+       AND NOT EXISTS (SELECT FROM sea.flight f WHERE f.key = c.key)
+    RETURNING c.name;
+$$;
+COMMENT ON FUNCTION sea.drop_checkpoints(bigint) IS 'Checkpoints of stage runs that ended without output so long ago that nobody is going to retry them; returns their names in the store.';
+
+CREATE FUNCTION sea.is_checkpoint_needed(p_name text, p_stage_id bigint, p_epoch bigint)
+RETURNS boolean LANGUAGE sql STABLE AS $$
+    SELECT EXISTS (SELECT FROM sea.checkpoint c WHERE c.name = p_name)
+        OR EXISTS (SELECT FROM sea.lease l WHERE l.stage_id = p_stage_id AND l.epoch = p_epoch);
+$$;
+COMMENT ON FUNCTION sea.is_checkpoint_needed(text, bigint, bigint) IS 'Whether a folder of the store is a recorded checkpoint, or may become one.';
+
+-- ---- upkeep ----
 
 CREATE FUNCTION sea.maintain() RETURNS void
 LANGUAGE plpgsql AS $$

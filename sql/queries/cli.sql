@@ -6,8 +6,12 @@ SELECT e.id, e.name, e.state, e.ended_at IS NOT NULL AS ended
   FROM sea.experiment AS e
  WHERE e.id = $1::bigint
 
+-- name: cli_ping
+-- Does the database answer?
+SELECT 1 AS yes
+
 -- name: cli_experiments
--- The newest experiments, for people.
+-- The newest experiments, for people. $1 how many at most, null: all.
 SELECT t.experiment_id AS id, t.name, t.state,
        t.stages_done || '/' || t.stages AS stages,
        t.running || coalesce(' ' || t.done || '/' || nullif(t.total, 0), '')
@@ -16,14 +20,18 @@ SELECT t.experiment_id AS id, t.name, t.state,
        t.reason
   FROM sea.experiment_status AS t
  ORDER BY t.experiment_id DESC
- LIMIT 100
+ LIMIT $1::bigint
 
 -- name: cli_experiments_all
--- The newest experiments with all that is known.
+-- The newest experiments with all that is known. $1 how many at most, null: all.
 SELECT *
   FROM sea.experiment_status
  ORDER BY experiment_id DESC
- LIMIT 100
+ LIMIT $1::bigint
+
+-- name: cli_experiments_count
+SELECT count(*) AS n
+  FROM sea.experiment
 
 -- name: cli_stages
 -- The attempts of one experiment's stages in order of running, for people. $1 experiment.
@@ -61,13 +69,23 @@ SELECT e.id AS experiment_id, e.name, e.state AS experiment_state,
  ORDER BY e.id, s.id
 
 -- name: cli_events
--- What happened in one experiment after an event. $1 experiment, $2 last event seen.
+-- The next page of what happened in one experiment. $1 experiment, $2 last event seen.
 SELECT v.id, to_char(v.at, 'YYYY-MM-DD HH24:MI:SS') AS at, s.stage, v.level, v.kind, v.text
   FROM sea.event AS v
   LEFT JOIN sea.stage_run AS s ON s.id = v.stage_id
  WHERE v.experiment_id = $1::bigint AND v.id > $2::bigint
  ORDER BY v.id
- LIMIT 10000
+ LIMIT 5000
+
+-- name: cli_failure
+-- The first stage that failed in the given experiments, and how. $1 ids.
+SELECT s.experiment_id, s.stage, s.reason, a.exit_status, a.hint
+  FROM sea.stage_run AS s
+  LEFT JOIN sea.attempt AS a ON a.stage_id = s.id AND a.epoch = s.last_epoch
+                            AND a.state = 'failed'
+ WHERE s.experiment_id = ANY ($1::bigint[]) AND s.state = 'failed'
+ ORDER BY s.id
+ LIMIT 1
 
 -- name: cli_cancel
 -- $1 experiment. result: its state now.
@@ -107,15 +125,6 @@ SELECT b.benchmark, b.metric, b.rank,
  ORDER BY b.benchmark, b.split, array_position($3::text[], b.benchmark || ':' || b.metric),
           b.rank, b.experiment_id
 
--- name: cli_schedules
-SELECT s.id, s.name, s.cron, s.enabled, s.created_at
-  FROM sea.schedule AS s
- ORDER BY s.name
-
--- name: cli_nightly
-SELECT *
-  FROM sea.nightly_report
-
 -- name: cli_newest_scored
 -- The two newest experiments that have scores, newest first.
 SELECT s.experiment_id
@@ -126,46 +135,41 @@ SELECT s.experiment_id
  ORDER BY s.experiment_id DESC
  LIMIT 2
 
--- name: cli_pairs
--- The questions that two experiments both answered. $1, $2 experiments, $3 control.
-  WITH run AS (
-        SELECT s.experiment_id, s.output_stage_id AS stage_id, s.output_epoch AS epoch
-          FROM sea.stage_run AS s
-         WHERE s.stage = 'eval' AND s.experiment_id IN ($1::bigint, $2::bigint))
-SELECT b.name AS benchmark, b.split, a1.item, coalesce(a1.cluster, a1.item) AS cluster,
-       a1.score AS a, a2.score AS b
-  FROM run AS r1
-  JOIN run AS r2 ON r1.experiment_id = $1::bigint AND r2.experiment_id = $2::bigint
-  JOIN sea.answer AS a1 ON a1.stage_id = r1.stage_id AND a1.epoch = r1.epoch
-                       AND a1.control = $3::boolean
-  JOIN sea.answer AS a2 ON a2.stage_id = r2.stage_id AND a2.epoch = r2.epoch
-                       AND a2.control = $3::boolean
-                       AND a2.benchmark_id = a1.benchmark_id AND a2.seq = a1.seq
-                       AND a2.item = a1.item
-  JOIN sea.benchmark AS b ON b.id = a1.benchmark_id
- WHERE a1.score IS NOT NULL AND a2.score IS NOT NULL
- ORDER BY b.name, b.split, a1.seq
+-- name: cli_compare
+-- A paired comparison for people, in percent. $1, $2 experiments, $3 control.
+SELECT c.benchmark || coalesce('/' || nullif(c.split, ''), '') AS benchmark, c.n,
+       c.clusters AS pictures,
+       round(100 * c.mean_a::numeric, 2) AS "A", round(100 * c.mean_b::numeric, 2) AS "B",
+       to_char(100 * c.difference, 'FMSG9990.00') AS "B - A",
+       coalesce('[' || to_char(100 * c.low, 'FMSG9990.00') || ', '
+                    || to_char(100 * c.high, 'FMSG9990.00') || ']', '') AS "95% interval",
+       CASE WHEN c.p < 0.001 THEN '< 0.001' ELSE round(c.p::numeric, 3)::text END AS p,
+       CASE WHEN c.p IS NULL THEN 'undecidable'
+            WHEN c.p >= 0.05
+            THEN 'not distinguishable (detectable ' || to_char(100 * c.mde, 'FM9990.0') || ')'
+            WHEN c.difference > 0 THEN 'B better' ELSE 'A better' END AS verdict
+  FROM sea.compare($1::bigint, $2::bigint) AS c
+ WHERE c.control = $3::boolean
+ ORDER BY c.benchmark, c.split
+
+-- name: cli_compare_all
+-- The same at full precision, in fractions. $1, $2 experiments, $3 control.
+SELECT c.benchmark, c.split, c.n, c.clusters, c.mean_a AS a, c.mean_b AS b, c.difference,
+       c.se AS clustered_se, c.low, c.high, c.p, c.mcnemar_p, c.mde AS detectable, c.only_a,
+       c.only_b,
+       CASE WHEN c.p IS NULL THEN 'undecidable'
+            WHEN c.p >= 0.05 THEN 'not distinguishable'
+            WHEN c.difference > 0 THEN 'B better' ELSE 'A better' END AS verdict
+  FROM sea.compare($1::bigint, $2::bigint) AS c
+ WHERE c.control = $3::boolean
+ ORDER BY c.benchmark, c.split
 
 -- name: cli_compare_check
--- Benchmarks that two experiments both have, but not with the same questions and gold
--- answers: no row when all are comparable. Compared by digest: one pass over each side.
--- $1, $2 experiments.
-  WITH run AS (
-        SELECT s.experiment_id, s.output_stage_id AS stage_id, s.output_epoch AS epoch
-          FROM sea.stage_run AS s
-         WHERE s.stage = 'eval' AND s.experiment_id IN ($1::bigint, $2::bigint)),
-       asked AS (
-        SELECT r.experiment_id, a.benchmark_id, count(*) AS n,
-               md5(string_agg(md5(a.item || ' ' || coalesce(a.gold::text, '')), ''
-                              ORDER BY a.seq)) AS digest
-          FROM run AS r
-          JOIN sea.answer AS a ON a.stage_id = r.stage_id AND a.epoch = r.epoch
-                              AND NOT a.control
-         GROUP BY r.experiment_id, a.benchmark_id)
+-- Benchmarks that two experiments both have, but not with the same questions and right
+-- answers: no row when all are comparable. $1, $2 experiments.
 SELECT b.name AS benchmark, x.n AS n_a, y.n AS n_b
-  FROM asked AS x
-  JOIN asked AS y ON x.experiment_id = $1::bigint AND y.experiment_id = $2::bigint
-                 AND y.benchmark_id = x.benchmark_id
+  FROM sea.questions($1::bigint) AS x
+  JOIN sea.questions($2::bigint) AS y USING (benchmark_id)
   JOIN sea.benchmark AS b ON b.id = x.benchmark_id
  WHERE x.n <> y.n OR x.digest <> y.digest
  ORDER BY b.name

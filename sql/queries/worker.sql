@@ -4,13 +4,14 @@
 SELECT sea.register_worker($1, $2, $3, $4, $5::integer) AS worker_id;
 
 -- name: worker_beat
-SELECT sea.worker_beat($1);
+SELECT sea.worker_beat($1) AS drain;
 
 -- name: worker_state
 SELECT sea.worker_state($1, $2);
 
 -- name: claim
-SELECT stage_id, epoch, secret::text AS secret, experiment_id, stage, key, config::text AS config
+SELECT stage_id, epoch, secret::text AS secret, experiment_id, stage, key, config::text AS config,
+       timeout_ms
   FROM sea.claim($1, $2, $3::integer);
 
 -- name: claim_inputs
@@ -39,7 +40,7 @@ SELECT c.name, c.stage_id, c.epoch, c.step, f->>0 AS path, f->>1 AS sha256,
 SELECT sea.start_attempt($1, $2, $3::uuid, $4, $5, $6, $7);
 
 -- name: heartbeat
-SELECT sea.heartbeat($1, $2, $3::uuid, $4::integer) AS cancel;
+SELECT cancel, drain FROM sea.heartbeat($1, $2, $3::uuid, $4::integer);
 
 -- name: relay
 SELECT sea.relay($1, $2, $3::uuid, $4, $5::jsonb);
@@ -48,7 +49,7 @@ SELECT sea.relay($1, $2, $3::uuid, $4, $5::jsonb);
 SELECT sea.add_checkpoint($1, $2, $3::uuid, $4, $5, $6::jsonb)::text AS replaced;
 
 -- name: commit_prepare
-SELECT sea.prepare_commit($1, $2, $3::uuid, $4::jsonb, $5::jsonb);
+SELECT sea.prepare_commit($1, $2, $3::uuid, $4::jsonb, $5::jsonb) AS condemned;
 
 -- name: answers_add
 SELECT sea.add_answers($1, $2, $3::uuid, $4, $5, $6, $7, $8::jsonb);
@@ -105,3 +106,52 @@ SELECT sea.maintain();
 
 -- name: notify_ready
 SELECT pg_notify('sea_ready', '');
+
+-- name: drain
+-- $1 worker, $2 finish or checkpoint.
+SELECT sea.drain($1, $2);
+
+-- name: drain_list
+-- Workers that have not left.
+SELECT id, state, host, pid, device, queue, drain FROM sea.worker WHERE ended_at IS NULL ORDER BY id;
+
+-- name: collect_condemn
+-- $1 grace, $2 after how long one that was left half done is taken up, $3 how many.
+SELECT sha256, bytes FROM sea.condemn($1, $2, $3::integer);
+
+-- name: collect_preview
+-- What a collection would remove now. $1 grace.
+SELECT count(*) AS files, coalesce(sum(a.bytes), 0)::bigint AS bytes
+  FROM sea.artifact a
+ WHERE a.condemned_at IS NOT NULL
+    OR (a.created_at < clock_timestamp() - $1::bigint * interval '1 ms'
+        AND NOT EXISTS (SELECT FROM sea.manifest m WHERE m.sha256 = a.sha256)
+        AND NOT EXISTS (SELECT FROM sea.pin p WHERE p.sha256 = a.sha256));
+
+-- name: collect_unknown
+SELECT sha256 FROM sea.condemn_unknown($1::jsonb);
+
+-- name: collect_unknown_preview
+SELECT f->>0 AS sha256 FROM jsonb_array_elements($1::jsonb) AS f
+ WHERE NOT EXISTS (SELECT FROM sea.artifact a WHERE a.sha256 = f->>0);
+
+-- name: collect_begin
+BEGIN;
+
+-- name: collect_hold
+SELECT sea.hold_condemned($1) AS mine;
+
+-- name: collect_forget
+SELECT sea.forget_condemned($1);
+
+-- name: collect_commit
+COMMIT;
+
+-- name: collect_rollback
+ROLLBACK;
+
+-- name: collect_checkpoints
+SELECT name FROM sea.drop_checkpoints($1);
+
+-- name: collect_checkpoint_needed
+SELECT sea.is_checkpoint_needed($1, $2, $3) AS needed;

@@ -30,6 +30,7 @@ invalid)
     say '{"t":"error","status":"E_FORMAT","message":"row 5 has no caption","hint":"Mend it."}'
     exit 65 ;;
 error) echo "the disk is full" >&2; exit 74 ;;
+noservice) exit 69 ;;
 garbage) say 'this is no event'; say '{"t":"metric"'; printf 'half a line' >&3 ;;
 nomanifest) exit 0 ;;
 deaf) trap '' TERM ;;
@@ -79,7 +80,7 @@ if [ "$name" = eval ]; then
         i=$((i + 1))
     done > "$out/rows/pope.jsonl"
     printf '%s' '{"benchmarks":[{"name":"pope","split":"random","control":false,"n":600,' \
-        '"metrics":[{"name":"accuracy","value":0.5,"scale":1,"n":600,"se":0.02,"low":0.46,' \
+        '"metrics":[{"name":"accuracy","value":0.5,"scale":100,"n":600,"se":0.02,"low":0.46,' \
         '"high":0.54},{"name":"nothing","value":null,"n":600}],"rows":"rows/pope.jsonl"}]}' \
         > "$out/scores.json"
 fi

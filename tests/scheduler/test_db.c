@@ -2,6 +2,7 @@
 /* The connection and the private cluster: deadlines, losses, errors, start and stop. */
 #include <pthread.h>
 
+#include "scheduler/sea_home.h"
 #include "tests/scheduler/service.h"
 
 static void
@@ -154,9 +155,35 @@ no_server_is_one_clear_error(void)
     CHECK(sea_db_open(&(struct sea_db_options){
         .url = "postgresql://me:hunter2@/sea?host=/nowhere" }, &none, &err));
     CHECK_FAILS(err, SEA_E_SERVICE, "could not connect to PostgreSQL");
-    CHECK(strstr(err.hint, "sea up") != NULL);
     CHECK(strstr(err.message, "hunter2") == NULL);
     CHECK(none == NULL);
+    CHECK_STR(err.hint, "");    /* whose server it is, the caller knows */
+}
+
+/* The hint fits the server: the private one is started, somebody else's is looked for. */
+static void
+the_hint_tells_whose_server_it_is(void)
+{
+    struct sea_home home;
+    struct sea_db *none = NULL;
+    struct sea_err err = { 0 };
+    char dir[SEA_PATH_MAX];
+
+    unsetenv("PGHOST");
+    unsetenv("PGSERVICE");
+    unsetenv("PGDATABASE");
+    unsetenv("SEA_DATABASE_URL");
+    CHECK_OK(sea_path_join(dir, sea_test_dir(), "home", &err), err);
+    CHECK_OK(sea_home_open(&home, dir, &err), err);
+    CHECK(home.is_private);
+    CHECK(sea_home_connect(&home, "test", &none, &err));
+    CHECK_MSG(strstr(err.hint, "`sea up`") != NULL, "hint \"%s\"", err.hint);
+    sea_err_clear(&err);
+    setenv("SEA_DATABASE_URL", "host=/nowhere dbname=x", 1);
+    CHECK_OK(sea_home_open(&home, dir, &err), err);
+    CHECK(sea_home_connect(&home, "test", &none, &err));
+    CHECK_MSG(strstr(err.hint, "Check SEA_DATABASE_URL") != NULL, "hint \"%s\"", err.hint);
+    unsetenv("SEA_DATABASE_URL");
 }
 
 struct clash {
@@ -205,4 +232,5 @@ SEA_TEST_MAIN("db: connection and private cluster", TEST(the_cluster_starts_once
               TEST(a_cluster_below_a_closed_folder_is_reachable),
               TEST(values_come_back_as_they_went), TEST(a_late_answer_is_an_error_in_time),
               TEST(a_lost_session_is_told_and_revived), TEST(no_server_is_one_clear_error),
+              TEST(the_hint_tells_whose_server_it_is),
               TEST(a_deadlock_is_tried_again))

@@ -136,6 +136,19 @@ feed(struct sea_relay *relay, int fds[2], const char *lines)
     CHECK(!closed);
 }
 
+/* More than a line may have. */
+static void
+feed_long(struct sea_relay *relay, int fds[2])
+{
+    static char text[32768];
+    int i;
+
+    memset(text, 'x', sizeof(text) - 1);
+    for (i = 0; i < 40; i++)
+        feed(relay, fds, text);
+    feed(relay, fds, "\n");
+}
+
 static void
 figures_survive_an_outage_once(void)
 {
@@ -155,6 +168,7 @@ figures_survive_an_outage_once(void)
     CHECK_INT(number("SELECT count(*) FROM sea.metric"), 1);
     run_sql("UPDATE sea.lease SET expires_at = 'infinity'");
     sea_lease_stop(lease);
+    run_sql("ALTER TABLE sea.metric ADD CONSTRAINT refuse CHECK (value >= 0)");
     CHECK_OK(sea_cluster_stop(&cluster, SEA_CLUSTER_IMMEDIATE, &err), err);
     for (i = 2; i <= 500; i++) {
         snprintf(line, sizeof(line), "{\"t\":\"metric\",\"name\":\"l\",\"step\":%d,\"value\":1}\n",
@@ -169,8 +183,8 @@ figures_survive_an_outage_once(void)
          "{\"t\":\"log\"");
     CHECK_OK(sea_cluster_start(&cluster, &err), err);
     CHECK_OK(sea_relay_flush(relay, true, &err), err);
-    CHECK_INT(number("SELECT count(*) FROM sea.metric"), 500);
-    CHECK_INT(number("SELECT count(DISTINCT step) FROM sea.metric"), 500);
+    CHECK_INT(number("SELECT count(*) FROM sea.metric WHERE name = 'l'"), 500);
+    CHECK_INT(number("SELECT count(DISTINCT step) FROM sea.metric WHERE name = 'l'"), 500);
     CHECK_INT(sea_relay_error(relay)->status, SEA_E_FORMAT);
     /* a checkpoint that cannot be kept is told and does not stop anything */
     feed(relay, fds, ",\"level\":\"info\",\"text\":\"two halves\"}\n"
@@ -178,6 +192,25 @@ figures_survive_an_outage_once(void)
     CHECK_OK(sea_relay_flush(relay, true, &err), err);
     CHECK_INT(number("SELECT count(*) FROM sea.event WHERE text = 'two halves'"), 1);
     CHECK_INT(number("SELECT count(*) FROM sea.checkpoint"), 0);
+    /* a line that is too long is told once, and what follows it arrives */
+    feed_long(relay, fds);
+    feed_long(relay, fds);
+    feed(relay, fds, "{\"t\":\"metric\",\"name\":\"after\",\"step\":1,\"value\":1}\n");
+    CHECK_OK(sea_relay_flush(relay, true, &err), err);
+    CHECK_INT(number("SELECT count(*) FROM sea.metric WHERE name = 'after'"), 1);
+    /* a batch that waited for the database and is refused by it takes nothing along */
+    CHECK_OK(sea_cluster_stop(&cluster, SEA_CLUSTER_IMMEDIATE, &err), err);
+    feed(relay, fds, "{\"t\":\"metric\",\"name\":\"bad\",\"step\":1,\"value\":-1}\n");
+    CHECK(sea_relay_flush(relay, true, &err) == SEA_E_SERVICE);
+    sea_err_clear(&err);
+    feed(relay, fds, "{\"t\":\"metric\",\"name\":\"next\",\"step\":1,\"value\":1}\n");
+    CHECK_OK(sea_cluster_start(&cluster, &err), err);
+    CHECK_OK(sea_db_reconnect(db, &err), err);
+    CHECK_OK(sea_relay_flush(relay, true, &err), err);
+    CHECK_INT(number("SELECT count(*) FROM sea.metric WHERE name = 'bad'"), 0);
+    CHECK_INT(number("SELECT count(*) FROM sea.metric WHERE name = 'next'"), 1);
+    CHECK_INT(number("SELECT count(*) FROM sea.event WHERE level = 'warn' AND text LIKE"
+                     " 'event lines of more than%'"), 1);
     run_sql("DELETE FROM sea.lease");
     feed(relay, fds, "{\"t\":\"progress\",\"done\":1,\"total\":2,\"unit\":\"x\"}\n");
     CHECK(sea_relay_flush(relay, true, &err) == SEA_E_LEASE);

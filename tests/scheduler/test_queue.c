@@ -11,7 +11,7 @@
 #define ONE "{\"name\":\"one\",\"seed\":%d,\"stages\":{\"label\":{}}}"
 
 static struct sea_arena *arena;
-static int64_t worker;
+static int64_t worker, condemned;
 
 static void
 fresh(void)
@@ -50,7 +50,8 @@ commit_with(struct sea_db *on, const struct sea_claim *claim, const char *path,
 {
     struct sea_artifacts files = one_file(path);
     const char *gone;
-    enum sea_status status = sea_queue_prepare(on, &claim->fence, &files, "[]", err);
+    enum sea_status status = sea_queue_prepare(on, &claim->fence, &files, "[]", &condemned,
+                                               err);
 
     return status ? status
                   : sea_queue_commit(on, &claim->fence, &files, files.at[0].sha256, "[]", arena,
@@ -134,7 +135,8 @@ every_named_query_fits_the_schema(void)
         struct sea_err err = { 0 };
 
         /* migrations, transactions and scripts cannot be prepared */
-        if (strncmp(name, "migration", 9) == 0 || strcmp(name, "database_create") == 0)
+        if (strncmp(name, "migration", 9) == 0 || strcmp(name, "database_create") == 0 ||
+            strstr(name, "_begin") || strstr(name, "_commit") || strstr(name, "_rollback"))
             continue;
         sea_buf_clear(&sql);
         sea_buf_addf(&sql, "PREPARE one AS %s", sea_sql_text(name));
@@ -392,6 +394,7 @@ check_fenced(const struct sea_claim *zombie)
     const char *names;
     char state[16];
     bool cancel;
+    enum sea_drain drain;
 
     sea_fail(&why, SEA_E_IO, "disk");
 #define FENCED(call)                                    \
@@ -401,11 +404,11 @@ check_fenced(const struct sea_claim *zombie)
         expect_fenced(got, &err, #call);                \
     } while (0)
     FENCED(sea_queue_start(db, fence, 1, false, zombie, &err));
-    FENCED(sea_queue_heartbeat(db, fence, 1000, &cancel, &err));
+    FENCED(sea_queue_heartbeat(db, fence, 1000, &cancel, &drain, &err));
     FENCED(sea_queue_relay(db, fence, 99, "{\"metrics\":[[\"z\",1,1]]}", &err));
     FENCED(sea_queue_relay(db, fence, 99, "{\"progress\":[1,2,\"x\"]}", &err));
     FENCED(sea_queue_checkpoint(db, fence, 7, "1.1.7", &files, arena, &names, &err));
-    FENCED(sea_queue_prepare(db, fence, &files, "[[\"b\",\"s\"]]", &err));
+    FENCED(sea_queue_prepare(db, fence, &files, "[[\"b\",\"s\"]]", &condemned, &err));
     FENCED(sea_queue_answers(db, fence, "b", "s", false, 0, "[{\"id\":1}]", &err));
     FENCED(sea_queue_commit(db, fence, &files, files.at[0].sha256, "[]", arena, &names, &err));
     FENCED(sea_queue_fail(db, fence, "error", 70, &why, state, &err));
@@ -420,6 +423,7 @@ a_zombie_can_write_nothing(void)
     struct sea_claim zombie, next, forged;
     struct sea_err err = { 0 };
     bool cancel;
+    enum sea_drain drain;
 
     fresh();
     zombie = claim_new(1, 1);
@@ -434,7 +438,7 @@ a_zombie_can_write_nothing(void)
     forged = next;                      /* right epoch, another's secret */
     snprintf(forged.fence.secret, sizeof(forged.fence.secret), "%s", zombie.fence.secret);
     check_fenced(&forged);
-    CHECK_OK(sea_queue_heartbeat(db, &next.fence, 30000, &cancel, &err), err);
+    CHECK_OK(sea_queue_heartbeat(db, &next.fence, 30000, &cancel, &drain, &err), err);
     commit(&next);
     check_fenced(&next);                /* done */
     CHECK_INT(number("SELECT count(*) FROM sea.metric"), 0);
@@ -449,11 +453,12 @@ an_expired_lease_nobody_took_still_counts(void)
     struct sea_claim claim;
     struct sea_err err = { 0 };
     bool cancel;
+    enum sea_drain drain;
 
     fresh();
     claim = claim_new(1, 1);
     sea_clock_sleep_ms(20);
-    CHECK_OK(sea_queue_heartbeat(db, &claim.fence, 30000, &cancel, &err), err);
+    CHECK_OK(sea_queue_heartbeat(db, &claim.fence, 30000, &cancel, &drain, &err), err);
     CHECK_INT(tick().rescued, 0);
     commit(&claim);
     CHECK_STR(text("SELECT state FROM sea.experiment"), "succeeded");
@@ -500,7 +505,7 @@ rescue_and_commit_race_to_one_winner(void)
         char sql[128];
 
         race.claim = claim_new(i, 1);
-        CHECK_OK(sea_queue_prepare(db, &race.claim.fence, &files, "[]", &err), err);
+        CHECK_OK(sea_queue_prepare(db, &race.claim.fence, &files, "[]", &condemned, &err), err);
         sea_clock_sleep_ms(3);
         pthread_create(&thread, NULL, commit_thread, &race);
         nanosleep(&pause, NULL);
@@ -647,6 +652,146 @@ batches_arrive_once(void)
               "2/10 steps");
 }
 
+/* What only a living attempt needs goes with its lease, whichever way it ends. */
+static void
+an_ended_attempt_leaves_no_rows(void)
+{
+    struct sea_artifacts files;
+    struct sea_claim claim;
+    struct sea_err why = { 0 }, err = { 0 };
+    char state[16];
+    int i;
+
+    fresh();
+    files = one_file("x");
+    sea_fail(&why, SEA_E_IO, "disk");
+    for (i = 0; i < 4; i++) {
+        claim = claim_new(i, i == 1 ? 1 : 30000);
+        CHECK_OK(sea_queue_relay(db, &claim.fence, 1, "{\"metrics\":[[\"l\",1,1]]}", &err), err);
+        CHECK_OK(sea_queue_prepare(db, &claim.fence, &files, "[[\"b\",\"s\"]]", &condemned, &err),
+                 err);
+        CHECK_OK(sea_queue_answers(db, &claim.fence, "b", "s", false, 0, "[{\"id\":1}]", &err),
+                 err);
+        CHECK_INT(number("SELECT count(*) FROM sea.pin"), 1);
+        if (i == 0)
+            commit(&claim);
+        else if (i == 1) {
+            sea_clock_sleep_ms(10);
+            CHECK_INT(tick().rescued, 1);
+        } else if (i == 2)
+            CHECK_OK(sea_queue_fail(db, &claim.fence, "invalid", 65, &why, state, &err), err);
+        else
+            CHECK_OK(sea_queue_release(db, &claim.fence, "pause", 60000, &err), err);
+        CHECK_INT(number("SELECT count(*) FROM sea.batch"), 0);
+        CHECK_INT(number("SELECT count(*) FROM sea.pin"), 0);
+        CHECK_INT(number("SELECT count(*) FROM sea.answer"), 1);        /* of the committed one */
+        run_sql("SELECT sea.cancel(id) FROM sea.experiment WHERE ended_at IS NULL");
+    }
+    CHECK_INT(number("SELECT count(*) FROM sea.metric"), 4);
+}
+
+static void
+limits_hold_for_queues_and_users(void)
+{
+    struct sea_claim claims[6];
+    struct sea_err err = { 0 };
+    char config[128];
+    int i;
+
+    fresh();
+    run_sql("SELECT sea.set_limit('queue', 'default', 2)");
+    for (i = 0; i < 6; i++) {
+        snprintf(config, sizeof(config), ONE, i);
+        submit(config, NULL);
+    }
+    tick();
+    CHECK(claim_ttl(&claims[0], 30000));
+    CHECK(claim_ttl(&claims[1], 1));
+    CHECK(!claim_ttl(&claims[2], 30000));
+    sea_clock_sleep_ms(10);
+    CHECK_INT(tick().rescued, 1);       /* the zombie's place is free, once */
+    CHECK(claim_ttl(&claims[2], 30000));
+    CHECK(!claim_ttl(&claims[3], 30000));
+    expect_fenced(sea_queue_release(db, &claims[1].fence, "late", 0, &err), &err, "zombie");
+    CHECK(!claim_ttl(&claims[3], 30000));
+    run_sql("SELECT sea.set_limit('queue', 'default', 3)");
+    CHECK(claim_ttl(&claims[3], 30000));
+    run_sql("SELECT sea.set_limit('queue', 'default', 1)");
+    commit(&claims[0]);
+    CHECK(!claim_ttl(&claims[4], 30000));
+    commit(&claims[2]);
+    CHECK(!claim_ttl(&claims[4], 30000));       /* one runs still */
+    commit(&claims[3]);
+    CHECK(claim_ttl(&claims[4], 30000));
+    run_sql("SELECT sea.set_limit('queue', 'default', NULL)");
+    /* a user whose place is taken does not hold up another, whatever the order */
+    run_sql("UPDATE sea.stage_run SET owner = 'ann', priority = 9 WHERE ended_at IS NULL");
+    run_sql("SELECT sea.set_limit('user', 'ann', 1)");
+    submit("{\"name\":\"bob\",\"seed\":77,\"stages\":{\"label\":{}}}", NULL);
+    tick();
+    CHECK(claim_ttl(&claims[5], 30000));
+    CHECK_INT(claims[5].experiment_id, 7);
+    CHECK(!claim_ttl(&claims[5], 30000));
+    CHECK_INT(number("SELECT count(*) FROM sea.slot WHERE stage_id IS NOT NULL"), 1);
+    commit(&claims[4]);
+    CHECK(claim_ttl(&claims[5], 30000));
+    CHECK_STR(sqlstate("SELECT sea.set_limit('planet', 'x', 1)"), "LF010");
+    check_invariants();
+}
+
+static void
+the_urgent_come_first_and_waiting_counts(void)
+{
+    struct sea_claim claim;
+    struct sea_err err = { 0 };
+
+    fresh();
+    submit("{\"name\":\"a\",\"seed\":1,\"stages\":{\"label\":{}}}", NULL);
+    submit("{\"name\":\"b\",\"seed\":2,\"stages\":{\"label\":{}},"
+           "\"resources\":{\"priority\":3,\"hours\":0.5}}", NULL);
+    submit("{\"name\":\"c\",\"seed\":3,\"stages\":{\"label\":{}}}", NULL);
+    tick();
+    CHECK_INT(number("SELECT sea.set_priority(3, 2)"), 1);
+    run_sql("UPDATE sea.stage_run SET ready_at = ready_at - interval '45 min' WHERE id = 1");
+    tick();
+    CHECK_INT(number("SELECT priority FROM sea.stage_run WHERE id = 1"), 4);
+    tick();
+    CHECK_INT(number("SELECT priority FROM sea.stage_run WHERE id = 1"), 4);   /* once */
+    CHECK(claim_ttl(&claim, 30000));
+    CHECK_INT(claim.experiment_id, 1);
+    CHECK_INT(number("SELECT priority + aged FROM sea.stage_run WHERE id = 1"), 0);
+    CHECK(claim_ttl(&claim, 30000));
+    CHECK_INT(claim.experiment_id, 2);
+    CHECK_INT(claim.timeout_ms, 1800000);
+    CHECK_OK(sea_queue_release(db, &claim.fence, "pause", 60000, &err), err);
+    CHECK(claim_ttl(&claim, 30000));
+    CHECK_INT(claim.experiment_id, 3);
+    CHECK_INT(claim.timeout_ms, 0);
+}
+
+static void
+a_draining_worker_gets_nothing_more(void)
+{
+    struct sea_claim claim;
+    struct sea_err err = { 0 };
+    enum sea_drain drain = SEA_DRAIN_NO;
+    bool cancel;
+
+    fresh();
+    claim = claim_new(1, 30000);
+    run_sql("SELECT sea.drain(1)");
+    CHECK_OK(sea_queue_heartbeat(db, &claim.fence, 30000, &cancel, &drain, &err), err);
+    CHECK_INT(drain, SEA_DRAIN_FINISH);
+    submit("{\"name\":\"x\",\"seed\":9,\"stages\":{\"label\":{}}}", NULL);
+    tick();
+    CHECK(!claim_ttl(&claim, 30000));
+    run_sql("SELECT sea.drain(1, 'checkpoint')");
+    CHECK_OK(sea_queue_worker_beat(db, worker, &drain, &err), err);
+    CHECK_INT(drain, SEA_DRAIN_CHECKPOINT);
+    CHECK_STR(sqlstate("SELECT sea.drain(99)"), "LF012");
+    CHECK_STR(sqlstate("SELECT sea.drain(1, 'never')"), "LF010");
+}
+
 static void
 the_curve_follows_the_resumed_attempts(void)
 {
@@ -734,6 +879,7 @@ cancel_reaches_every_state(void)
     struct sea_claim claim;
     struct sea_err err = { 0 };
     bool cancel = false;
+    enum sea_drain drain;
     int64_t again;
 
     fresh();
@@ -745,7 +891,7 @@ cancel_reaches_every_state(void)
     tick();
     CHECK(claim_ttl(&claim, 30000));
     CHECK_STR(text("SELECT sea.cancel(2)"), "cancelling");
-    CHECK_OK(sea_queue_heartbeat(db, &claim.fence, 30000, &cancel, &err), err);
+    CHECK_OK(sea_queue_heartbeat(db, &claim.fence, 30000, &cancel, &drain, &err), err);
     CHECK(cancel);
     CHECK_OK(sea_queue_cancelled(db, &claim.fence, &err), err);
     CHECK_STR(text("SELECT state FROM sea.experiment WHERE id = 2"), "cancelled");
@@ -823,7 +969,8 @@ answer_all(const struct sea_claim *claim, int flip, const char *value)
     snprintf(scores, sizeof(scores), "[{\"benchmark\":\"pope\",\"split\":\"random\",\"control\":"
              "false,\"metric\":\"accuracy\",\"value\":%s,\"n\":40,\"se\":0.1,\"low\":0.3,"
              "\"high\":0.9}]", value);
-    CHECK_OK(sea_queue_prepare(db, &claim->fence, &files, "[[\"pope\",\"random\"]]", &err), err);
+    CHECK_OK(sea_queue_prepare(db, &claim->fence, &files, "[[\"pope\",\"random\"]]",
+                               &condemned, &err), err);
     CHECK_OK(sea_queue_answers(db, &claim->fence, "pope", "random", false, 0, rows.data, &err),
              err);
     CHECK_OK(sea_queue_answers(db, &claim->fence, "pope", "random", false, 0, rows.data, &err),
@@ -879,7 +1026,10 @@ SEA_TEST_MAIN("queue: schema, fence, graph, cache, budgets",
               TEST(an_expired_lease_nobody_took_still_counts),
               TEST(rescue_and_commit_race_to_one_winner), TEST(a_lost_answer_is_resolved),
               TEST(stages_follow_the_graph), TEST(the_same_work_is_done_once),
-              TEST(a_waiter_takes_over_when_the_owner_fails), TEST(batches_arrive_once),
+              TEST(a_waiter_takes_over_when_the_owner_fails), TEST(batches_arrive_once), TEST(an_ended_attempt_leaves_no_rows),
+              TEST(limits_hold_for_queues_and_users),
+              TEST(the_urgent_come_first_and_waiting_counts),
+              TEST(a_draining_worker_gets_nothing_more),
               TEST(the_curve_follows_the_resumed_attempts),
               TEST(failures_and_losses_have_budgets), TEST(cancel_reaches_every_state),
               TEST(retry_finds_finished_stages_in_the_cache),

@@ -375,16 +375,96 @@ failures_are_told_by_class(void)
     CHECK_STR(text("SELECT class || ' ' || exit_status || ' ' || message FROM sea.attempt"
                    " WHERE stage_id = 2"),
               "error 74 stage \"label\" ended with exit status 74: the disk is full");
-    submit_one("c", 3, "corrupt", 5, "", LABEL);
+    submit_one("i", 6, "noservice", 5, "", LABEL);
     CHECK(wait_for("SELECT state = 'backoff' FROM sea.stage_run WHERE id = 3", 1, 5000));
-    CHECK_INT(number("SELECT count(*) FROM sea.attempt WHERE stage_id = 3 AND message LIKE"
+    CHECK_STR(text("SELECT class || ' ' || exit_status FROM sea.attempt WHERE stage_id = 3"),
+              "infra 69");
+    CHECK_INT(number("SELECT failures FROM sea.stage_run WHERE id = 3"), 0);
+    CHECK_INT(number("SELECT losses FROM sea.stage_run WHERE id = 3"), 1);
+    submit_one("c", 3, "corrupt", 5, "", LABEL);
+    CHECK(wait_for("SELECT state = 'backoff' FROM sea.stage_run WHERE id = 4", 1, 5000));
+    CHECK_INT(number("SELECT count(*) FROM sea.attempt WHERE stage_id = 4 AND message LIKE"
                      " '%its manifest says%'"), 1);
     submit_one("d", 4, "nomanifest", 5, "", LABEL);
-    CHECK(wait_for("SELECT state = 'backoff' FROM sea.stage_run WHERE id = 4", 1, 5000));
+    CHECK(wait_for("SELECT state = 'backoff' FROM sea.stage_run WHERE id = 5", 1, 5000));
     submit_one("e", 5, "garbage", 5, "", LABEL);
-    CHECK(wait_for("SELECT state = 'done' FROM sea.stage_run WHERE id = 5", 1, 5000));
-    CHECK(number("SELECT count(*) FROM sea.event WHERE stage_id = 5 AND level = 'warn'") >= 2);
-    CHECK_INT(number("SELECT count(*) FROM sea.manifest WHERE stage_id <> 5"), 0);
+    CHECK(wait_for("SELECT state = 'done' FROM sea.stage_run WHERE id = 6", 1, 5000));
+    CHECK(number("SELECT count(*) FROM sea.event WHERE stage_id = 6 AND level = 'warn'") >= 2);
+    CHECK_INT(number("SELECT count(*) FROM sea.manifest WHERE stage_id <> 6"), 0);
+    finish();
+}
+
+static void
+a_stage_that_takes_too_long_is_a_timeout(void)
+{
+    begin("late");
+    start_worker();
+    submit_one("late", 1, "", 1000, "0.05", LABEL);
+    run_sql("UPDATE sea.stage_run SET timeout_ms = 600, backoff_ms = 50, failures_max = 2");
+    expect_state("failed", 15000);
+    CHECK_STR(text("SELECT string_agg(class, ' ' ORDER BY epoch) FROM sea.attempt"),
+              "timeout timeout");
+    CHECK(number("SELECT resumed_step FROM sea.attempt WHERE epoch = 2") >= 5);
+    CHECK_INT(number("SELECT count(*) FROM sea.attempt WHERE message LIKE '%did not end within%'"),
+              2);
+    finish();
+}
+
+static void
+a_drained_worker_finishes_and_leaves(void)
+{
+    pid_t first;
+    int how = -1;
+
+    begin("drain");
+    first = start_worker();
+    submit_one("drain", 1, "", 30, "0.03", LABEL);
+    child_of(1);
+    run_sql("SELECT sea.drain(1)");
+    submit_one("next", 2, "", 5, "", LABEL);
+    waitpid(first, &how, 0);
+    workers_count = 0;
+    CHECK_INT(how, 0);
+    CHECK_STR(text("SELECT state FROM sea.worker"), "gone");
+    CHECK_STR(text("SELECT string_agg(state, ' ' ORDER BY id) FROM sea.experiment"),
+              "succeeded queued");
+    first = start_worker();
+    CHECK(wait_for("SELECT count(*) FROM sea.experiment WHERE state = 'succeeded'", 2, 5000));
+    submit_one("long", 3, "", 1000, "0.05", LABEL);
+    CHECK(wait_for("SELECT count(*) FROM sea.attempt WHERE stage_id = 3 AND state = 'started'", 1,
+                   5000));
+    run_sql("SELECT sea.drain(2, 'checkpoint')");
+    waitpid(first, &how, 0);
+    workers_count = 0;
+    CHECK_INT(how, 0);
+    CHECK_STR(text("SELECT state FROM sea.attempt WHERE stage_id = 3"), "released");
+    finish();
+}
+
+/* A database that answers "not now" is asked again with pauses, not in a loop. */
+static void
+a_busy_database_is_not_asked_without_pause(void)
+{
+    int64_t tries;
+
+    begin("busy");
+    run_sql("CREATE SEQUENCE sea.tries");
+    run_sql("CREATE TABLE sea.kept AS SELECT replace(pg_get_functiondef(p.oid), 'CREATE FUNCTION',"
+            " 'CREATE OR REPLACE FUNCTION') AS source FROM pg_proc p"
+            " WHERE p.proname = 'prepare_commit'");
+    run_sql("CREATE OR REPLACE FUNCTION sea.prepare_commit(p_stage_id bigint, p_epoch bigint,"
+            " p_secret uuid, p_files jsonb, p_benchmarks jsonb) RETURNS bigint LANGUAGE plpgsql"
+            " AS $$ BEGIN PERFORM nextval('sea.tries'); RAISE EXCEPTION 'not now' USING ERRCODE ="
+            " '55P03'; END $$");
+    start_worker();
+    submit_one("busy", 1, "", 3, "", LABEL);
+    CHECK(wait_for("SELECT is_called FROM sea.tries", 1, 5000));
+    sea_clock_sleep_ms(1000);
+    tries = number("SELECT last_value FROM sea.tries");
+    printf("tries within a second of refusals: %lld\n", (long long)tries);
+    CHECK(tries >= 3 && tries <= 8);
+    run_sql("DO $$ BEGIN EXECUTE (SELECT source FROM sea.kept); END $$");
+    expect_state("succeeded", 8000);
     finish();
 }
 
@@ -395,4 +475,7 @@ SEA_TEST_MAIN("worker: claim to commit, kills, stops, outages",
               TEST(a_stopped_worker_gives_back_after_a_checkpoint),
               TEST(a_paused_worker_wakes_up_as_a_zombie), TEST(cancel_ends_the_child),
               TEST(a_deaf_child_is_killed_after_the_grace),
-              TEST(the_database_crashes_in_mid_run), TEST(failures_are_told_by_class))
+              TEST(the_database_crashes_in_mid_run), TEST(failures_are_told_by_class),
+              TEST(a_stage_that_takes_too_long_is_a_timeout),
+              TEST(a_drained_worker_finishes_and_leaves),
+              TEST(a_busy_database_is_not_asked_without_pause))

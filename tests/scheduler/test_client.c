@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What clients ask: comparison against its formula, sweeps as a whole, curves, status. */
+#include "pipeline/sea_stats.h"
+#include "tests/scheduler/seed.h"
+
+#define QUESTIONS 300
+
+static double
+real(const char *sql)
+{
+    return strtod(text(sql), NULL);
+}
+
+/* ---- distributions: SQL against C ---- */
+
+static void
+distributions_in_sql_are_those_in_c(void)
+{
+    static const double ts[] = { 0, 0.1, 0.7, 1.96, 3.5, 8 }, dfs[] = { 1, 2, 5, 29, 400, 20000 };
+    static const double ps[] = { 0.025, 0.6, 0.95, 0.975, 0.99875, 0.999999 };
+    double worst_p = 0, worst_q = 0, worst_z = 0;
+    char sql[200];
+    size_t i, j;
+
+    service_begin();
+    for (i = 0; i < 6; i++)
+        for (j = 0; j < 6; j++) {
+            double want = sea_stats_t_p(ts[i], dfs[j]), got;
+
+            snprintf(sql, sizeof(sql), "SELECT sea.t_p_value(%.17g, %.17g)", ts[i], dfs[j]);
+            got = real(sql);
+            worst_p = fmax(worst_p, fabs(got - want) / fmax(want, 1e-12));
+            want = sea_stats_t_quantile(ps[i], dfs[j]);
+            snprintf(sql, sizeof(sql), "SELECT sea.t_quantile(%.17g, %.17g)", ps[i], dfs[j]);
+            worst_q = fmax(worst_q, fabs(real(sql) - want) / fabs(want));
+        }
+    for (i = 0; i < 6; i++) {
+        snprintf(sql, sizeof(sql), "SELECT sea.normal_quantile(%.17g)", ps[i]);
+        worst_z = fmax(worst_z, fabs(real(sql) - sea_stats_normal_quantile(ps[i])));
+    }
+    printf("largest relative differences: p %.1e, t quantile %.1e; normal quantile %.1e\n",
+           worst_p, worst_q, worst_z);
+    CHECK(worst_p < 1e-9);
+    CHECK(worst_q < 1e-9);
+    CHECK(worst_z < 1e-9);
+    CHECK_STR(text("SELECT sea.t_p_value(1, 0)"), "");
+    CHECK_NEAR(real("SELECT sea.sign_test(1, 6)"), 2 * 8.0 / 128, 1e-12);
+    CHECK_NEAR(real("SELECT sea.sign_test(10, 3)"), 2 * 378.0 / 8192, 1e-12);
+    CHECK_NEAR(real("SELECT sea.sign_test(5, 5)"), 1, 0);
+    CHECK_NEAR(real("SELECT sea.sign_test(0, 0)"), 1, 0);
+}
+
+/* ---- comparison ---- */
+
+/* Answers of two experiments whose clusters have different sizes, from a small generator;
+ * the same numbers go into the sandwich formula here. */
+struct twins {
+    double a[QUESTIONS], b[QUESTIONS];
+    int cluster[QUESTIONS], clusters;
+};
+
+static void
+make_twins(struct twins *t)
+{
+    uint64_t x = 88172645463325252u;
+    int i, left = 0;
+
+    t->clusters = 0;
+    for (i = 0; i < QUESTIONS; i++) {
+        x ^= x << 13, x ^= x >> 7, x ^= x << 17;
+        if (left-- == 0) {
+            t->clusters++;
+            left = (int)(x % 7);
+        }
+        t->cluster[i] = t->clusters - 1;
+        t->a[i] = (double)(x >> 20 & 3) / 3;
+        t->b[i] = (x >> 30 & 7) < 5 ? t->a[i] : (x >> 40 & 3) > 0;
+    }
+}
+
+static void
+store_twins(const struct twins *t)
+{
+    struct sea_buf sql;
+    int side, i;
+
+    sea_buf_init(&sql, 1 << 20);
+    for (side = 0; side < 2; side++) {
+        sea_buf_clear(&sql);
+        sea_buf_addf(&sql, "WITH e AS (SELECT seed.experiment('twin %d', 1) AS id)"
+                     " INSERT INTO sea.answer (stage_id, epoch, benchmark_id, seq, item, cluster,"
+                     " score) SELECT seed.stage(e.id), 1, seed.benchmark('pope'), r.seq, r.item,"
+                     " r.cluster, r.score FROM e, (VALUES ", side);
+        for (i = 0; i < QUESTIONS; i++)
+            sea_buf_addf(&sql, "%s(%d, 'q%d', 'img%d', %.17g)", i ? "," : "", i, i, t->cluster[i],
+                         side ? t->b[i] : t->a[i]);
+        sea_buf_puts(&sql, ") AS r (seq, item, cluster, score)");
+        run_sql(sql.data);
+        snprintf(sql.data, 64, "SELECT seed.done(%d)", side + 1);
+        run_sql(sql.data);
+    }
+    sea_buf_release(&sql);
+}
+
+static void
+comparison_is_the_clustered_sandwich(void)
+{
+    static struct twins t;
+    double mean = 0, squares = 0, sum[QUESTIONS] = { 0 }, se, half, g;
+    int i, more = 0, less = 0;
+
+    seed_begin();
+    make_twins(&t);
+    store_twins(&t);
+    for (i = 0; i < QUESTIONS; i++) {
+        mean += (t.b[i] - t.a[i]) / QUESTIONS;
+        more += t.b[i] > t.a[i];
+        less += t.b[i] < t.a[i];
+    }
+    for (i = 0; i < QUESTIONS; i++)
+        sum[t.cluster[i]] += t.b[i] - t.a[i] - mean;
+    for (i = 0; i < t.clusters; i++)
+        squares += sum[i] * sum[i];
+    g = t.clusters;
+    se = sqrt(g / (g - 1) * squares) / QUESTIONS;
+    half = sea_stats_t_quantile(0.975, g - 1) * se;
+    printf("difference %.6f, clustered se %.6f, %d clusters\n", mean, se, t.clusters);
+    CHECK(se > 0.01 && fabs(mean) > 0.01);
+    CHECK_INT(number("SELECT n FROM sea.compare(1, 2)"), QUESTIONS);
+    CHECK_INT(number("SELECT clusters FROM sea.compare(1, 2)"), t.clusters);
+    CHECK_NEAR(real("SELECT difference FROM sea.compare(1, 2)"), mean, 1e-12);
+    CHECK_NEAR(real("SELECT se FROM sea.compare(1, 2)"), se, 1e-12);
+    CHECK_NEAR(real("SELECT low FROM sea.compare(1, 2)"), mean - half, 1e-9);
+    CHECK_NEAR(real("SELECT high FROM sea.compare(1, 2)"), mean + half, 1e-9);
+    CHECK_NEAR(real("SELECT p FROM sea.compare(1, 2)"), sea_stats_t_p(mean / se, g - 1), 1e-9);
+    CHECK_INT(number("SELECT only_b FROM sea.compare(1, 2)"), more);
+    CHECK_INT(number("SELECT only_a FROM sea.compare(1, 2)"), less);
+    CHECK_NEAR(real("SELECT difference FROM sea.compare(2, 1)"), -mean, 1e-12);
+    CHECK_NEAR(real("SELECT p FROM sea.compare(1, 1)"), 1, 0);
+    CHECK_INT(number("SELECT count(*) FROM sea.questions(1) x JOIN sea.questions(2) y"
+                     " USING (benchmark_id, n, digest)"), 1);
+    run_sql("UPDATE sea.answer SET gold = '\"other\"' WHERE stage_id = 1 AND seq = 7");
+    CHECK_INT(number("SELECT count(*) FROM sea.questions(1) x JOIN sea.questions(2) y"
+                     " USING (benchmark_id, n, digest)"), 0);
+}
+
+static void
+without_spread_or_clusters_nothing_is_claimed(void)
+{
+    seed_begin();
+    run_sql("SELECT seed.experiment('a', 1), seed.experiment('b', 1)");
+    run_sql("INSERT INTO sea.answer (stage_id, epoch, benchmark_id, seq, item, cluster, score)"
+            " SELECT seed.stage(e), 1, seed.benchmark(b), i, i::text,"
+            "        CASE b WHEN 'one picture' THEN 'img' ELSE i::text END,"
+            "        CASE e WHEN 1 THEN 0 WHEN 2 THEN CASE b WHEN 'one picture' THEN i % 2"
+            "                                          ELSE 1 END END"
+            "   FROM generate_series(1, 2) e, generate_series(1, 8) i,"
+            "        unnest(ARRAY['one picture', 'all better']) b");
+    run_sql("SELECT seed.done(1), seed.done(2)");
+    CHECK_STR(text("SELECT p FROM sea.compare(1, 2) WHERE benchmark = 'one picture'"), "");
+    CHECK_NEAR(real("SELECT p FROM sea.compare(1, 2) WHERE benchmark = 'all better'"),
+               2.0 / 256, 1e-12);
+}
+
+/* ---- sweeps ---- */
+
+static void
+a_sweep_is_queued_whole_or_not_at_all(void)
+{
+    seed_begin();
+    CHECK_STR(sqlstate("SELECT * FROM sea.submit_all('[{\"name\":\"a\",\"stages\":{\"eval\":{}}},"
+                       "{\"name\":\"b\",\"stages\":{\"nonsense\":{}}}]', 'k')"), "LF010");
+    CHECK_INT(number("SELECT count(*) FROM sea.experiment"), 0);
+    CHECK_STR(sqlstate("SELECT * FROM sea.submit_all('{}')"), "LF010");
+    CHECK_STR(text("SELECT string_agg(e.name, ' ' ORDER BY s.experiment_id) FROM sea.submit_all("
+                   "'[{\"name\":\"a\",\"stages\":{\"eval\":{}}},"
+                   "{\"name\":\"b\",\"stages\":{\"eval\":{}}}]', 'k') s"
+                   " JOIN sea.experiment e ON e.id = s.experiment_id"), "");
+    CHECK_STR(text("SELECT string_agg(name || ':' || submit_key, ' ' ORDER BY id)"
+                   " FROM sea.experiment"), "a:k#a b:k#b");
+    run_sql("SELECT * FROM sea.submit_all('[{\"name\":\"a\",\"stages\":{\"eval\":{}}},"
+            "{\"name\":\"b\",\"stages\":{\"eval\":{}}}]', 'k')");
+    CHECK_INT(number("SELECT count(*) FROM sea.experiment"), 2);
+}
+
+/* ---- status and curves ---- */
+
+static void
+progress_is_of_one_stage(void)
+{
+    seed_begin();
+    submit("{\"name\":\"two\",\"stages\":{\"foundation\":{},\"label\":{}}}", NULL);
+    run_sql("UPDATE sea.stage_run SET key = repeat('a', 64) WHERE stage = 'foundation'");
+    run_sql("UPDATE sea.stage_run SET key = repeat('b', 64) WHERE stage = 'label'");
+    run_sql("UPDATE sea.stage_run SET state = 'ready', ready_at = now()");
+    run_sql("UPDATE sea.stage_run SET state = 'running', last_epoch = 1");
+    run_sql("INSERT INTO sea.lease (stage_id, epoch, worker_id, secret, expires_at, done, total,"
+            " unit) SELECT id, 1, 1, gen_random_uuid(), now() + interval '1 hour',"
+            " CASE stage WHEN 'label' THEN 90 ELSE 3 END,"
+            " CASE stage WHEN 'label' THEN 100 ELSE 700 END,"
+            " CASE stage WHEN 'label' THEN 'images' ELSE 'steps' END FROM sea.stage_run");
+    CHECK_STR(text("SELECT running || ' ' || done || ' ' || total || ' ' || unit"
+                   " FROM sea.experiment_status"), "foundation 3 700 steps");
+}
+
+static void
+waiting_for_workers_names_the_reason(void)
+{
+    seed_begin();
+    run_sql("DELETE FROM sea.worker");
+    submit("{\"name\":\"one\",\"stages\":{\"label\":{}}}", NULL);
+    run_sql("UPDATE sea.stage_run SET key = repeat('a', 64), state = 'ready', ready_at = now()");
+    CHECK_STR(text("SELECT reason FROM sea.why_pending"),
+              "no worker is there for queue \"default\"");
+    run_sql("INSERT INTO sea.worker (host, pid, device, ttl_ms, state)"
+            " VALUES ('h', 1, 'cpu', 1000, 'suspect'), ('h', 2, 'cpu', 1000, 'draining')");
+    CHECK_STR(text("SELECT reason FROM sea.why_pending"),
+              "no worker of queue \"default\" takes stages now: 1 silent, 1 draining");
+    run_sql("INSERT INTO sea.worker (host, pid, device, ttl_ms) VALUES ('h', 3, 'cpu', 1000)");
+    CHECK_STR(text("SELECT reason FROM sea.why_pending"),
+              "a worker is free; 0 before it in the queue");
+    run_sql("INSERT INTO sea.lease (stage_id, epoch, worker_id, secret, expires_at)"
+            " SELECT 999, 1, max(id), gen_random_uuid(), now() FROM sea.worker");
+    CHECK_STR(text("SELECT reason FROM sea.why_pending"),
+              "all workers are busy; 0 before it in the queue");
+}
+
+/* The plan of a question, one line; costs left out. */
+static const char *
+plan_of(const char *sql)
+{
+    static char out[8192];
+    struct sea_rows *rows = NULL;
+    struct sea_err err = { 0 };
+    struct sea_buf whole;
+    size_t i;
+
+    sea_buf_init(&whole, sizeof(out) - 1);
+    sea_buf_addf(&whole, "EXPLAIN (COSTS OFF) %s", sql);
+    CHECK_OK(sea_db_query_text(db, whole.data, &rows, &err), err);
+    sea_buf_clear(&whole);
+    for (i = 0; i < sea_rows_count(rows); i++)
+        sea_buf_addf(&whole, "%s; ", sea_rows_cell(rows, i, 0));
+    snprintf(out, sizeof(out), "%s", whole.data);
+    sea_buf_release(&whole);
+    sea_rows_close(rows);
+    return out;
+}
+
+static void
+questions_about_one_experiment_read_one(void)
+{
+    const char *plan;
+
+    seed_begin();
+    run_sql("SELECT seed.experiment('e' || i, i) FROM generate_series(1, 3000) i");
+    run_sql("INSERT INTO sea.metric (stage_id, epoch, name, step, value)"
+            " SELECT i, 1, 'align.loss', s, 1.0 / s FROM generate_series(1, 3000) i,"
+            " generate_series(1, 20) s");
+    run_sql("ANALYZE");
+    plan = plan_of("SELECT step, value FROM sea.metric_series WHERE experiment_id = 77"
+                   " AND name = 'align.loss' ORDER BY step");
+    CHECK_MSG(!strstr(plan, "Seq Scan"), "curve: %s", plan);
+    CHECK_MSG(strstr(plan, "metric_0_stage_id_epoch_name_step_idx") != NULL, "curve: %s", plan);
+    plan = plan_of("SELECT * FROM sea.experiment_status ORDER BY experiment_id DESC LIMIT 100");
+    CHECK_MSG(!strstr(plan, "Seq Scan on stage_run") && !strstr(plan, "Hash"), "status: %s", plan);
+    plan = plan_of("SELECT * FROM sea.stage_timeline WHERE experiment_id = 77");
+    CHECK_MSG(!strstr(plan, "Seq Scan on stage_run"), "timeline: %s", plan);
+    CHECK_INT(number("SELECT count(*) FROM sea.metric_series WHERE experiment_id = 77"), 20);
+}
+
+SEA_TEST_MAIN("client: comparison, sweeps, curves, status",
+              TEST(distributions_in_sql_are_those_in_c),
+              TEST(comparison_is_the_clustered_sandwich),
+              TEST(without_spread_or_clusters_nothing_is_claimed),
+              TEST(a_sweep_is_queued_whole_or_not_at_all), TEST(progress_is_of_one_stage),
+              TEST(waiting_for_workers_names_the_reason),
+              TEST(questions_about_one_experiment_read_one))
