@@ -239,6 +239,11 @@ fmt-check:
 bench: all $(BENCH_BINS)
 	$(Q)BUILD=$(BUILD) tests/bench/run.sh
 
+## bench-queue     claim and commit of the queue beside pgbench on the same server
+.PHONY: bench-queue
+bench-queue: all
+	$(Q)$(SEA) bench queue
+
 ## install    DESTDIR and PREFIX as usual
 PREFIX ?= /usr/local
 install: all
@@ -250,5 +255,5 @@ clean:
 	@if [ -x build/sea ]; then build/sea down >/dev/null 2>&1 || true; fi
 	rm -rf build
 
--include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+-include $(shell find $(BUILD)/ -name '*.d' 2>/dev/null)
 .SECONDARY:

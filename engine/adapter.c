@@ -245,21 +245,28 @@ sea_adapter_load(struct sea_adapter **out, const struct sea_device *device, cons
     return status;
 }
 
-enum sea_status
-sea_adapter_save(const struct sea_adapter *adapter, const char *path, struct sea_err *err)
+const char *
+sea_adapter_name(const struct sea_adapter *adapter, struct sea_params *named,
+                 struct sea_arena *arena)
 {
     const struct naming *naming =
         &namings[adapter->kind == SEA_ADAPTER_LINEAR ? LLAVA_LINEAR : LLAVA];
-    struct sea_arena *arena = sea_arena_create(NULL, "adapter's names");
     struct sea_adapter same = *adapter;
-    struct sea_params params;
-    struct sea_params_part part;
-    enum sea_status status;
 
     same.arena = arena;
-    name_as(&same, &params, naming);
-    part.params = &params;
-    part.prefix = naming->prefix;
+    name_as(&same, named, naming);
+    return naming->prefix;
+}
+
+enum sea_status
+sea_adapter_save(const struct sea_adapter *adapter, const char *path, struct sea_err *err)
+{
+    struct sea_arena *arena = sea_arena_create(NULL, "adapter's names");
+    struct sea_params params;
+    struct sea_params_part part = { .params = &params };
+    enum sea_status status;
+
+    part.prefix = sea_adapter_name(adapter, &params, arena);
     status = sea_params_save(path, &part, 1, err);
     if (status)
         sea_context(err, "while saving the adapter \"%s\"", path);

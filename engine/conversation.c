@@ -1,15 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "engine/sea_conversation.h"
+#include "engine/conversation_int.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "engine/base/sea_arena.h"
-
-/* The sentence that LLaVA-1.5's weights were trained with: part of the format. */
-#define V1_SYSTEM                                                                         \
-    "A chat between a curious user and an artificial intelligence assistant. "            \
-    "The assistant gives helpful, detailed, and polite answers to the user's questions."
 
 /* ---- samples ---- */
 
@@ -21,6 +16,7 @@ sea_sample_clear(struct sea_sample *sample)
     sample->images = 0;
     sample->supervised = 0;
     sample->was_cut = false;
+    sample->llava_skips = false;
 }
 
 void
@@ -80,65 +76,49 @@ sea_sample_expand(struct sea_sample *sample, int patches, size_t max_length,
     return SEA_OK;
 }
 
-/* ---- templates ---- */
+/* ---- pieces ---- */
 
-enum sea_status
-sea_template_parse(enum sea_template *out, const char *name, struct sea_err *err)
+static bool
+is_blank(char c)
 {
-    if (strcmp(name, "plain") != 0 && strcmp(name, "v1") != 0) {
-        sea_fail(err, SEA_E_CONFIG, "template \"%s\" is not known", name);
-        sea_hint(err, "Known templates are \"plain\" and \"v1\".");
-        return err->status;
-    }
-    *out = *name == 'p' ? SEA_TEMPLATE_PLAIN : SEA_TEMPLATE_V1;
-    return SEA_OK;
+    return c == ' ' || (c >= '\t' && c <= '\r');
 }
 
-struct sea_conversation
-sea_conversation_defaults(enum sea_template kind)
-{
-    return (struct sea_conversation){ .kind = kind, .system = NULL, .eos = -1 };
-}
-
-/* Pieces of one sample, in order; each says how it is tokenised and whether it is learnt. */
-struct builder {
-    struct sea_tokenizer *tokenizer;
-    struct sea_sample *sample;
-    struct sea_err *err;
-    struct sea_buf text;        /* of the piece at hand */
-    struct sea_ids ids;
-    enum sea_piece next;        /* what stands before the next piece */
-};
-
-static void
-builder_init(struct builder *builder, struct sea_tokenizer *tokenizer,
+void
+sea_builder_init(struct sea_builder *builder, struct sea_tokenizer *tokenizer,
              struct sea_sample *sample, struct sea_err *err)
 {
     const struct sea_tokenizer_special *special = sea_tokenizer_special(tokenizer);
 
-    *builder = (struct builder){ .tokenizer = tokenizer, .sample = sample, .err = err };
+    *builder = (struct sea_builder){ .tokenizer = tokenizer, .sample = sample, .err = err };
     sea_buf_init(&builder->text, 2 * SEA_TOKENIZER_TEXT_MAX);
     builder->next = SEA_PIECE_FIRST;
     if (special->adds_bos && special->bos >= 0)
         add_id(sample, special->bos, false);
 }
 
-static void
-builder_release(struct builder *builder)
+void
+sea_builder_release(struct sea_builder *builder)
 {
     sea_buf_release(&builder->text);
     sea_ids_release(&builder->ids);
 }
 
-static enum sea_status
-put_text(struct builder *builder, const char *text, size_t len)
+enum sea_status
+sea_builder_put_text(struct sea_builder *builder, const char *text, size_t len)
 {
+    while (builder->skips_blanks && len && is_blank(*text)) {
+        text++;
+        len--;
+    }
+    if (len)
+        builder->skips_blanks = false;
     return sea_buf_append(&builder->text, text, len, builder->err);
 }
 
 /* Ends the piece at hand; other text may follow it. */
-static enum sea_status
-end_piece(struct builder *builder, bool supervised)
+enum sea_status
+sea_builder_end_piece(struct sea_builder *builder, bool supervised)
 {
     enum sea_status status;
 
@@ -155,20 +135,21 @@ end_piece(struct builder *builder, bool supervised)
     return status;
 }
 
-static enum sea_status
-put_image(struct builder *builder)
+enum sea_status
+sea_builder_put_image(struct sea_builder *builder)
 {
-    enum sea_status status = end_piece(builder, false);
+    enum sea_status status = sea_builder_end_piece(builder, false);
 
     add_id(builder->sample, SEA_IMAGE_ID, false);
+    builder->skips_blanks = false;
     builder->next = SEA_PIECE_FIRST;    /* LLaVA tokenises around the image */
     return status;
 }
 
 /* ---- turns ---- */
 
-static size_t
-turn_len(const struct sea_turn *turn)
+size_t
+sea_turn_len(const struct sea_turn *turn)
 {
     return turn->len ? turn->len : strlen(turn->value);
 }
@@ -213,7 +194,7 @@ check_turns(const struct sea_turn **turns, size_t *count, bool has_image, size_t
         if (is_human(&(*turns)[i]) != (i % 2 == 0))
             return sea_fail(err, SEA_E_FORMAT, "turns %zu and %zu are both from \"%s\"", i - 1, i,
                             (*turns)[i].from);
-        if (has_image && find_tag((*turns)[i].value, turn_len(&(*turns)[i]))) {
+        if (has_image && find_tag((*turns)[i].value, sea_turn_len(&(*turns)[i]))) {
             *image_turn = i;
             tags++;
         }
@@ -227,17 +208,10 @@ check_turns(const struct sea_turn **turns, size_t *count, bool has_image, size_t
     return SEA_OK;
 }
 
-static bool
-is_blank(char c)
+char *
+sea_turn_without_tags(const struct sea_turn *turn, size_t *len)
 {
-    return c == ' ' || (c >= '\t' && c <= '\r');
-}
-
-/* The turn's text without its tags and without blanks around, as a new text. */
-static char *
-without_tags(const struct sea_turn *turn, size_t *len)
-{
-    size_t from = 0, left = turn_len(turn), n = strlen(SEA_IMAGE_TAG), used = 0;
+    size_t from = 0, left = sea_turn_len(turn), n = strlen(SEA_IMAGE_TAG), used = 0;
     char *text = sea_xcalloc(left + 1, 1);
     const char *rest = turn->value, *tag;
 
@@ -260,27 +234,27 @@ without_tags(const struct sea_turn *turn, size_t *len)
 }
 
 /* The value of one turn; in the turn with the tag the image comes first, then a line end. */
-static enum sea_status
-put_value(struct builder *builder, const struct sea_turn *turn, bool has_tag)
+enum sea_status
+sea_builder_put_value(struct sea_builder *builder, const struct sea_turn *turn, bool has_tag)
 {
     enum sea_status status;
     char *text;
     size_t len;
 
     if (!has_tag)
-        return put_text(builder, turn->value, turn_len(turn));
-    text = without_tags(turn, &len);
-    status = put_image(builder);
+        return sea_builder_put_text(builder, turn->value, sea_turn_len(turn));
+    text = sea_turn_without_tags(turn, &len);
+    status = sea_builder_put_image(builder);
     if (!status && len)
-        status = put_text(builder, "\n", 1);
+        status = sea_builder_put_text(builder, "\n", 1);
     if (!status)
-        status = put_text(builder, text, len);
+        status = sea_builder_put_text(builder, text, len);
     free(text);
     return status;
 }
 
 static enum sea_status
-encode_plain(struct builder *builder, const struct sea_turn *turns, size_t count,
+encode_plain(struct sea_builder *builder, const struct sea_turn *turns, size_t count,
              size_t image_turn)
 {
     enum sea_status status;
@@ -289,77 +263,73 @@ encode_plain(struct builder *builder, const struct sea_turn *turns, size_t count
         return sea_fail(builder->err, SEA_E_FORMAT,
                         "template plain needs a picture and 2 turns with the tag in the first, "
                         "the row has %zu turns", count);
-    status = put_image(builder);
+    status = sea_builder_put_image(builder);
     if (!status)
-        status = put_text(builder, turns[1].value, turn_len(&turns[1]));
+        status = sea_builder_put_text(builder, turns[1].value, sea_turn_len(&turns[1]));
     if (!status)
-        status = put_text(builder, "\n", 1);
-    return status ? status : end_piece(builder, true);
+        status = sea_builder_put_text(builder, "\n", 1);
+    return status ? status : sea_builder_end_piece(builder, true);
 }
 
 static enum sea_status
-put_answer(struct builder *builder, const struct sea_turn *turn, bool has_tag, int32_t eos)
+put_answer(struct sea_builder *builder, const struct sea_turn *turn, bool has_tag, int32_t eos)
 {
-    enum sea_status status = put_text(builder, "ASSISTANT:", 10);
+    enum sea_status status = sea_builder_put_text(builder, "ASSISTANT:", 10);
 
-    if (!turn_len(turn))        /* LLaVA writes neither a blank nor an end then */
+    if (!sea_turn_len(turn))        /* LLaVA writes neither a blank nor an end then */
         return status;
     if (has_tag)                /* the blank goes before the image, and is not learnt */
-        status = status ? status : put_text(builder, " ", 1);
+        status = status ? status : sea_builder_put_text(builder, " ", 1);
     if (!status)
-        status = end_piece(builder, false);
+        status = sea_builder_end_piece(builder, false);
     if (!status && !has_tag)
-        status = put_text(builder, " ", 1);
+        status = sea_builder_put_text(builder, " ", 1);
     if (!status)
-        status = put_value(builder, turn, has_tag);
+        status = sea_builder_put_value(builder, turn, has_tag);
     if (!status)
-        status = end_piece(builder, true);
+        status = sea_builder_end_piece(builder, true);
     add_id(builder->sample, eos, true);
     builder->next = SEA_PIECE_AFTER_SPECIAL;
     return status;
 }
 
 static enum sea_status
-put_question(struct builder *builder, const struct sea_turn *turn, bool has_tag)
+put_question(struct sea_builder *builder, const struct sea_turn *turn, bool has_tag)
 {
-    enum sea_status status = put_text(builder, "USER:", 5);
+    enum sea_status status = sea_builder_put_text(builder, "USER:", 5);
 
-    if (!turn_len(turn))
+    if (!sea_turn_len(turn))
         return status;
     if (!status)
-        status = put_text(builder, " ", 1);
+        status = sea_builder_put_text(builder, " ", 1);
     if (!status)
-        status = put_value(builder, turn, has_tag);
-    return status ? status : put_text(builder, " ", 1);
+        status = sea_builder_put_value(builder, turn, has_tag);
+    return status ? status : sea_builder_put_text(builder, " ", 1);
 }
 
 static enum sea_status
-put_system(struct builder *builder, const struct sea_conversation *conversation)
+put_system(struct sea_builder *builder, const struct sea_conversation *conversation)
 {
-    const char *system = conversation->system ? conversation->system : V1_SYSTEM;
+    const char *system = conversation->system ? conversation->system : SEA_V1_SYSTEM;
     enum sea_status status = SEA_OK;
 
     if (*system)
-        status = put_text(builder, system, strlen(system));
-    return status || !*system ? status : put_text(builder, " ", 1);
+        status = sea_builder_put_text(builder, system, strlen(system));
+    return status || !*system ? status : sea_builder_put_text(builder, " ", 1);
 }
 
 static enum sea_status
-encode_v1(struct builder *builder, const struct sea_conversation *conversation,
+encode_v1(struct sea_builder *builder, const struct sea_conversation *conversation,
           const struct sea_turn *turns, size_t count, size_t image_turn)
 {
-    int32_t eos = conversation->eos > 0 ? conversation->eos
-                                        : sea_tokenizer_special(builder->tokenizer)->eos;
+    int32_t eos = sea_conversation_end(conversation, builder->tokenizer);
     enum sea_status status;
 
-    if (eos < 0)
-        return sea_fail(builder->err, SEA_E_FORMAT,
-                        "template v1 ends answers with the tokenizer's eos_token, it has none");
     status = put_system(builder, conversation);
     for (size_t i = 0; i < count && !status; i++)
         status = i % 2 ? put_answer(builder, &turns[i], i == image_turn, eos)
                        : put_question(builder, &turns[i], i == image_turn);
-    return status ? status : end_piece(builder, false);
+    return status ? status : sea_builder_end_piece(builder, false);
 }
 
 enum sea_status
@@ -368,7 +338,7 @@ sea_conversation_encode(const struct sea_conversation *conversation,
                         size_t count, bool has_image, struct sea_sample *sample,
                         struct sea_err *err)
 {
-    struct builder builder;
+    struct sea_builder builder;
     enum sea_status status;
     size_t image_turn = 0;
 
@@ -376,12 +346,20 @@ sea_conversation_encode(const struct sea_conversation *conversation,
     status = check_turns(&turns, &count, has_image, &image_turn, err);
     if (status)
         return status;
-    builder_init(&builder, tokenizer, sample, err);
+    status = sea_conversation_check(conversation, tokenizer, err);
+    if (status)
+        return status;
+    sea_builder_init(&builder, tokenizer, sample, err);
     if (conversation->kind == SEA_TEMPLATE_PLAIN)
         status = encode_plain(&builder, turns, count, image_turn);
+    else if (sea_conversation_style(conversation->kind))
+        status = sea_style_encode(&builder, conversation, turns, count, image_turn);
     else
         status = encode_v1(&builder, conversation, turns, count, image_turn);
-    builder_release(&builder);
+    sea_builder_release(&builder);
+    if (!status && conversation->compares && conversation->kind != SEA_TEMPLATE_PLAIN &&
+        !sea_conversation_style(conversation->kind))
+        status = sea_llava_skips(conversation, tokenizer, turns, count, image_turn, sample, err);
     return status;
 }
 
@@ -391,28 +369,35 @@ sea_conversation_prompt(const struct sea_conversation *conversation,
                         bool has_image, struct sea_ids *ids, struct sea_err *err)
 {
     struct sea_sample sample = { 0 };
-    struct builder builder;
-    enum sea_status status = SEA_OK;
+    struct sea_builder builder;
+    enum sea_status status;
 
-    builder_init(&builder, tokenizer, &sample, err);
-    if (conversation->kind == SEA_TEMPLATE_V1) {
-        status = put_system(&builder, conversation);
+    status = sea_conversation_check(conversation, tokenizer, err);
+    if (status)
+        return status;
+    sea_builder_init(&builder, tokenizer, &sample, err);
+    if (sea_conversation_style(conversation->kind)) {
+        status = sea_style_prompt(&builder, conversation, question, has_image);
+    } else {
+        bool is_plain = conversation->kind == SEA_TEMPLATE_PLAIN;
+
+        status = is_plain ? SEA_OK : put_system(&builder, conversation);
+        if (!status && !is_plain)
+            status = sea_builder_put_text(&builder, "USER: ", 6);
+        if (!status && has_image)
+            status = sea_builder_put_image(&builder);
+        if (!status && has_image && !is_plain)
+            status = sea_builder_put_text(&builder, "\n", 1);
         if (!status)
-            status = put_text(&builder, "USER: ", 6);
+            status = sea_builder_put_text(&builder, question, strlen(question));
+        if (!status && !is_plain)
+            status = sea_builder_put_text(&builder, " ASSISTANT:", 11);
     }
-    if (!status && has_image)
-        status = put_image(&builder);
-    if (!status && has_image && conversation->kind == SEA_TEMPLATE_V1)
-        status = put_text(&builder, "\n", 1);
     if (!status)
-        status = put_text(&builder, question, strlen(question));
-    if (!status && conversation->kind == SEA_TEMPLATE_V1)
-        status = put_text(&builder, " ASSISTANT:", 11);
-    if (!status)
-        status = end_piece(&builder, false);
+        status = sea_builder_end_piece(&builder, false);
     for (size_t i = 0; i < sample.ids.len && !status; i++)
         sea_ids_add(ids, sample.ids.data[i]);
-    builder_release(&builder);
+    sea_builder_release(&builder);
     sea_sample_release(&sample);
     return status;
 }
@@ -424,23 +409,23 @@ sea_conversation_encode_text(struct sea_tokenizer *tokenizer, const char *text, 
     struct sea_sample sample = { 0 };
     const char *tag = find_tag(text, len);
     size_t before = tag ? (size_t)(tag - text) : len, n = strlen(SEA_IMAGE_TAG);
-    struct builder builder;
+    struct sea_builder builder;
     enum sea_status status;
 
     if (tag && find_tag(tag + n, len - before - n))
         return sea_fail(err, SEA_E_FORMAT, "the text holds the tag %s more than once",
                         SEA_IMAGE_TAG);
-    builder_init(&builder, tokenizer, &sample, err);
-    status = put_text(&builder, text, before);
+    sea_builder_init(&builder, tokenizer, &sample, err);
+    status = sea_builder_put_text(&builder, text, before);
     if (tag && !status)
-        status = put_image(&builder);
+        status = sea_builder_put_image(&builder);
     if (tag && !status)
-        status = put_text(&builder, tag + n, len - before - n);
+        status = sea_builder_put_text(&builder, tag + n, len - before - n);
     if (!status)
-        status = end_piece(&builder, false);
+        status = sea_builder_end_piece(&builder, false);
     for (size_t i = 0; i < sample.ids.len && !status; i++)
         sea_ids_add(ids, sample.ids.data[i]);
-    builder_release(&builder);
+    sea_builder_release(&builder);
     sea_sample_release(&sample);
     return status;
 }

@@ -37,7 +37,7 @@ add_tensors(struct sea_lm *lm, struct sea_err *err)
     if (!desc->tied)
         lm->head = sea_params_add(&lm->params, "lm_head.weight", 2, shape, SEA_INIT_NORMAL,
                                   desc->init_scale);
-    if (row->options & SEA_LM_EVERY_BIAS)
+    if (row->options & SEA_LM_EVERY_BIAS && !desc->no_head_bias)
         lm->head_bias = sea_params_add(&lm->params, "lm_head.bias", 1, shape, SEA_INIT_ZERO,
                                        0.0f);
     return SEA_OK;
@@ -182,17 +182,35 @@ note_not_finite(struct sea_lm *lm, const struct sea_params *params,
                                    name, (long long)params->not_finite_count);
 }
 
+/* The model that a Llava folder (prefix not empty) holds: its head is a plain matrix. */
+static struct sea_lm_desc
+desc_in_folder(const struct sea_lm_desc *desc, const struct sea_tensors *tensors,
+               const char *prefix)
+{
+    struct sea_lm_desc found = *desc;
+    char name[256];
+
+    if (!*prefix)
+        return found;
+    snprintf(name, sizeof(name), "%slm_head.bias", prefix);
+    found.final_cap = 0.0f;
+    found.no_head_bias = !sea_tensors_find(tensors, name) &&
+                         !sea_tensors_find(tensors, "lm_head.bias");
+    return found;
+}
+
 enum sea_status
 sea_lm_load_tensors(struct sea_lm **out, const struct sea_device *device,
-                    const struct sea_lm_desc *desc, const struct sea_tensors *tensors,
+                    const struct sea_lm_desc *given, const struct sea_tensors *tensors,
                     const char *prefix, bool trained, struct sea_err *err)
 {
+    const struct sea_lm_desc desc = desc_in_folder(given, tensors, prefix);
     struct sea_lm *lm = NULL;
     struct sea_params newer;
     enum sea_status status;
 
     *out = NULL;
-    status = make(&lm, device, desc, trained, err);
+    status = make(&lm, device, &desc, trained, err);
     if (status)
         return status;
     newer = newer_names(lm);

@@ -555,6 +555,7 @@ static void
 put_options(struct sea_arena *arena, struct sea_node *map, const struct sea_lm_desc *desc)
 {
     unsigned options = sea_lm_row(desc->family)->options;
+    double scalar;
 
     if (options & SEA_LM_USE_QKV_BIAS)
         sea_node_put_bool(arena, map, "use_qkv_bias", desc->attention_bias);
@@ -566,8 +567,11 @@ put_options(struct sea_arena *arena, struct sea_node *map, const struct sea_lm_d
         sea_node_put_bool(arena, map, "use_parallel_residual", desc->parallel);
     if (!(options & SEA_LM_SOFT_CAPS))
         return;
-    sea_node_put_real(arena, map, "query_pre_attn_scalar",
-                      desc->query_scalar > 0 ? desc->query_scalar : (double)desc->E);
+    scalar = desc->query_scalar > 0 ? desc->query_scalar : (double)desc->E;
+    if (scalar < 1e9 && scalar == (double)(int64_t)scalar)      /* releases 5 want it whole */
+        sea_node_put_int(arena, map, "query_pre_attn_scalar", (int64_t)scalar);
+    else
+        sea_node_put_real(arena, map, "query_pre_attn_scalar", scalar);
     put_cap(arena, map, "attn_logit_softcapping", desc->score_cap);
     put_cap(arena, map, "final_logit_softcapping", desc->final_cap);
 }

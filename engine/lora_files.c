@@ -10,7 +10,7 @@
 #include "engine/sea_safetensors.h"
 
 #define CONFIG "adapter_config.json"
-#define WEIGHTS "adapter_model.safetensors"
+#define WEIGHTS SEA_LORA_WEIGHTS
 #define CONFIG_BYTES_MAX (1u << 20)
 #define STEM "model."           /* what our names begin with, in a language model alone */
 #define WORDS_MOST 32           /* different layers of a block */
@@ -171,7 +171,7 @@ sea_lora_is_folder(const char *dir)
 }
 
 enum sea_status
-sea_lora_base(const char *dir, char out[4096], struct sea_err *err)
+sea_lora_base(const char *dir, char out[SEA_PATH_MAX], struct sea_err *err)
 {
     struct sea_arena *arena = sea_arena_create(NULL, "adapter's config");
     struct sea_node *config;
@@ -209,13 +209,27 @@ is_empty(const struct sea_node *node)
            || ((node->kind == SEA_NODE_MAP || node->kind == SEA_NODE_LIST) && !node->count);
 }
 
+/* Whole modules beside the adapters: the projector of a Llava model, nothing else. */
+static bool
+saves_projector_only(const struct sea_node *list)
+{
+    if (is_empty(list))
+        return true;
+    if (list->kind != SEA_NODE_LIST)
+        return false;
+    for (const struct sea_node *node = list->first; node; node = node->next)
+        if (strcmp(sea_node_text(node, ""), SEA_LORA_PROJECTOR))
+            return false;
+    return true;
+}
+
 /* What we do not compute is refused by its key. */
 static enum sea_status
 check_config(const struct sea_node *config, const char *path, struct sea_err *err)
 {
     static const char *const empty[] = {
-        "use_dora", "fan_in_fan_out", "rank_pattern", "alpha_pattern", "modules_to_save",
-        "lora_bias", "megatron_config", "trainable_token_indices", "target_parameters",
+        "use_dora", "fan_in_fan_out", "rank_pattern", "alpha_pattern", "lora_bias",
+        "megatron_config", "trainable_token_indices", "target_parameters",
         "layer_replication", "alora_invocation_tokens",
     };
     const char *type = sea_node_text(sea_node_get(config, "peft_type"), "");
@@ -227,6 +241,12 @@ check_config(const struct sea_node *config, const char *path, struct sea_err *er
     if (strcmp(bias, "none"))
         return sea_fail(err, SEA_E_FORMAT, "%s: \"bias\" is \"%s\", must be \"none\"", path,
                         bias);
+    if (!saves_projector_only(sea_node_get(config, "modules_to_save"))) {
+        sea_fail(err, SEA_E_FORMAT, "%s: \"modules_to_save\" is not supported but for \"%s\"",
+                 path, SEA_LORA_PROJECTOR);
+        sea_hint(err, "Merge the adapter into its model with PEFT and use that folder.");
+        return err->status;
+    }
     for (size_t i = 0; i < sizeof(empty) / sizeof(empty[0]); i++)
         if (!is_empty(sea_node_get(config, empty[i]))) {
             sea_fail(err, SEA_E_FORMAT, "%s: \"%s\" is not supported, must be off or empty",
@@ -287,7 +307,8 @@ check_all_used(const struct sea_tensors *tensors, const struct sea_params *names
                struct sea_err *err)
 {
     for (size_t i = 0; i < tensors->count; i++)
-        if (!sea_params_find(names, tensors->list[i].name)) {
+        if (!sea_params_find(names, tensors->list[i].name) &&
+            !strstr(tensors->list[i].name, "." SEA_LORA_PROJECTOR ".")) {
             sea_fail(err, SEA_E_FORMAT, "\"%s\": tensor \"%s\" belongs to no linear layer of "
                      "the language model", tensors->path, tensors->list[i].name);
             sea_hint(err, "Adapters of other parts of a model are not supported: merge them "

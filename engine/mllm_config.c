@@ -106,20 +106,18 @@ parse_llava(struct sea_mllm_settings *settings, const struct sea_node *config, c
 struct sea_node *
 sea_mllm_original_language(const struct sea_node *config, struct sea_arena *arena)
 {
-    static const char *const types[][2] = {
-        { "llava", "llama" }, { "llava_llama", "llama" }, { "llava_mistral", "mistral" },
-    };
     const char *type = sea_node_text(sea_node_get(config, "model_type"), "");
     struct sea_node *copy;
 
     if (!sea_node_get(config, "mm_vision_tower") || sea_node_get(config, "text_config"))
         return NULL;
     copy = sea_node_put_copy(arena, NULL, NULL, config);
-    for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++)
-        if (!strcmp(type, types[i][0])) {
-            sea_node_remove(copy, "model_type");
-            sea_node_put_text(arena, copy, "model_type", types[i][1]);
-        }
+    if (!strcmp(type, "llava"))
+        type = "llava_llama";
+    if (!strncmp(type, "llava_", 6) && sea_lm_family_find(type + 6) >= 0) {
+        sea_node_remove(copy, "model_type");
+        sea_node_put_text(arena, copy, "model_type", type + 6);
+    }
     return copy;
 }
 
@@ -174,6 +172,18 @@ find_tower(struct sea_mllm_settings *settings, const char *name, const char *dir
     return err->status;
 }
 
+/* Pictures are prepared as the tower says, unless the model's own folder does. */
+static enum sea_status
+find_view(struct sea_mllm_settings *settings, const char *dir, struct sea_err *err)
+{
+    char path[SEA_PATH_MAX];
+    enum sea_status status = sea_path_join(path, dir, "preprocessor_config.json", err);
+
+    if (status)
+        return status;
+    return sea_path_join(settings->view, sea_file_exists(path) ? dir : settings->tower, "", err);
+}
+
 static enum sea_status
 parse_tower(struct sea_mllm_settings *settings, struct sea_arena *arena, struct sea_err *err)
 {
@@ -185,10 +195,7 @@ parse_tower(struct sea_mllm_settings *settings, struct sea_arena *arena, struct 
         status = sea_json_load(path, CONFIG_BYTES_MAX, arena, &config, err);
     if (!status)
         status = sea_clip_desc_parse(&settings->clip, config, path, err);
-    if (!status && settings->clip.tower != SEA_TOWER_CLIP)
-        status = sea_fail(err, SEA_E_FORMAT, "%s: LLaVA's original layout has a CLIP tower, "
-                          "this is a %s tower", path, sea_tower_name(settings->clip.tower));
-    return status;
+    return status ? status : sea_clip_desc_size(&settings->clip, settings->view, err);
 }
 
 static enum sea_status
@@ -205,7 +212,8 @@ parse_original(struct sea_mllm_settings *settings, const struct sea_node *config
     enum sea_status status;
 
     settings->original = true;
-    settings->image_token = LLAVA_IMAGE_TOKEN;
+    settings->image_token = (int32_t)sea_node_int(sea_node_get(config, "image_token_index"),
+                                                  LLAVA_IMAGE_TOKEN);
     settings->act = SEA_ACT_GELU;
     settings->pad = !strcmp(sea_node_text(sea_node_get(config, "image_aspect_ratio"), ""), "pad");
     if (!sea_adapter_kind_find(kind, &settings->kind))
@@ -221,6 +229,8 @@ parse_original(struct sea_mllm_settings *settings, const struct sea_node *config
         status = sea_lm_desc_parse(&settings->lm, language, path, err);
     if (!status)
         status = find_tower(settings, name, dir, tower, path, err);
+    if (!status)
+        status = find_view(settings, dir, err);
     if (!status)
         status = parse_tower(settings, arena, err);
     if (!status && width && width != settings->clip.vision.D)
@@ -241,7 +251,9 @@ sea_mllm_settings_load(struct sea_mllm_settings *settings, const char *dir, cons
     enum sea_status status;
 
     memset(settings, 0, sizeof(*settings));
-    status = sea_path_join(path, dir, "config.json", err);
+    status = sea_path_join(settings->view, dir, "", err);
+    if (!status)
+        status = sea_path_join(path, dir, "config.json", err);
     if (!status)
         status = sea_json_load(path, CONFIG_BYTES_MAX, arena, &config, err);
     if (status)

@@ -1,14 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* mllm_files.c - multimodal folders: both layouts in, LlavaForConditionalGeneration's out */
+/* mllm_files.c - multimodal folders in; mllm_write.c writes them */
 #include "engine/mllm_int.h"
 
 #include <string.h>
 
 #include "engine/base/sea_file.h"
-#include "engine/clip_int.h"
 #include "engine/sea_safetensors.h"
-
-#define CONFIG_BYTES_MAX (1u << 20)
 
 /* Where the tower's names start in this folder; NULL: it has none. */
 static const char *
@@ -118,7 +115,7 @@ sea_mllm_load_tower(struct sea_mllm_folder *folder, const struct sea_device *dev
     folder->image_token = settings.image_token;
     folder->pad = settings.pad;
     if (!status)
-        status = sea_path_join(folder->view, settings.original ? settings.tower : dir, "", err);
+        status = sea_path_join(folder->view, settings.view, "", err);
     if (!status)
         folder->patches = sea_clip_patch_count(&folder->clip->desc) + folder->with_class;
     if (status) {
@@ -144,73 +141,4 @@ sea_mllm_release(struct sea_mllm_folder *folder)
     sea_adapter_destroy(folder->adapter);
     sea_lm_destroy(folder->lm);
     memset(folder, 0, sizeof(*folder));
-}
-
-static struct sea_node *
-config_node(const struct sea_mllm_folder *folder, struct sea_arena *arena)
-{
-    struct sea_node *map = sea_node_put(arena, NULL, NULL, SEA_NODE_MAP);
-    struct sea_node *list = sea_node_put(arena, map, "architectures", SEA_NODE_LIST);
-    struct sea_clip_desc vision = folder->clip->desc;
-
-    memset(&vision.text, 0, sizeof(vision.text));
-    vision.joint = 0;
-    sea_node_put_text(arena, list, NULL, "LlavaForConditionalGeneration");
-    sea_node_put_text(arena, map, "model_type", "llava");
-    sea_node_put_int(arena, map, "image_token_index", folder->image_token);
-    sea_node_put_int(arena, map, "image_seq_length", folder->patches);
-    sea_node_put_text(arena, map, "projector_hidden_act",
-                      sea_clip_act_name(folder->adapter->act));
-    sea_node_put_bool(arena, map, "multimodal_projector_bias", folder->adapter->b[0] >= 0);
-    sea_node_put_int(arena, map, "vision_feature_layer", folder->layer);
-    sea_node_put_text(arena, map, "vision_feature_select_strategy",
-                      folder->with_class || !sea_clip_class_rows(&vision) ? "full"
-                                                                          : "default");
-    sea_node_put_bool(arena, map, "tie_word_embeddings", folder->lm->desc.tied);
-    sea_lm_desc_node(&folder->lm->desc, arena, map, "text_config");
-    sea_node_put_copy(arena, map, "vision_config", sea_clip_desc_node(&vision, arena));
-    sea_node_put_text(arena, map, "torch_dtype",
-                      folder->lm->params.half ? "bfloat16" : "float32");
-    return map;
-}
-
-enum sea_status
-sea_mllm_save(const struct sea_mllm_folder *folder, const char *dir, struct sea_err *err)
-{
-    const struct sea_params_part parts[] = {
-        { &folder->clip->vision, "vision_tower." },
-        { &folder->adapter->params, "multi_modal_projector." },
-        { &folder->lm->params, "language_model." },
-    };
-    struct sea_arena *arena = sea_arena_create(NULL, "config of a multimodal model");
-    char path[SEA_PATH_MAX];
-    enum sea_status status = SEA_OK;
-    struct sea_buf text;
-
-    sea_buf_init(&text, CONFIG_BYTES_MAX);
-    if (folder->adapter->kind != SEA_ADAPTER_MLP2X_GELU) {
-        status = sea_fail(err, SEA_E_CONFIG, "a \"%s\" adapter has no place in a Llava folder",
-                          sea_adapter_kind_name(folder->adapter->kind));
-        sea_hint(err, "Set model.adapter to mlp2x_gelu.");
-    }
-    if (!status && folder->image_token < 0)
-        status = sea_fail(err, SEA_E_CONFIG, "a Llava folder needs a word for pictures, %d is "
-                          "none", (int)folder->image_token);
-    if (!status)
-        status = sea_dir_create(dir, err);
-    if (!status)
-        status = sea_path_join(path, dir, "model.safetensors", err);
-    if (!status)
-        status = sea_params_save(path, parts, 3, err);
-    if (!status)
-        status = sea_json_write(config_node(folder, arena), SEA_JSON_PRETTY, &text, err);
-    if (!status)
-        status = sea_path_join(path, dir, "config.json", err);
-    if (!status)
-        status = sea_file_replace(path, text.data, text.len, err);
-    if (status)
-        sea_context(err, "while saving a multimodal model to \"%s\"", dir);
-    sea_buf_release(&text);
-    sea_arena_destroy(arena);
-    return status;
 }

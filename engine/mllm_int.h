@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* mllm_int.h - what a multimodal folder's config.json says (mllm_config.c, mllm_files.c) */
+/* mllm_int.h - what a multimodal folder's config.json says, between the mllm_*.c files */
 #ifndef SEA_MLLM_INT_H
 #define SEA_MLLM_INT_H
 
@@ -16,6 +16,7 @@ struct sea_mllm_settings {
     enum sea_adapter_kind kind; /* of the original layout */
     bool pad;                   /* pictures are padded to squares */
     char tower[SEA_PATH_MAX];   /* original: the folder of its vision tower */
+    char view[SEA_PATH_MAX];    /* the folder of preprocessor_config.json */
 };
 
 /* Reads dir's config.json. tower: a folder that replaces "mm_vision_tower", NULL: none. */

@@ -61,6 +61,11 @@ SEA_MUST_CHECK enum sea_status
 sea_adapter_save(const struct sea_adapter *adapter, const char *path, struct sea_err *err);
 void sea_adapter_destroy(struct sea_adapter *adapter);  /* accepts NULL */
 
+/* The adapter's tensors under LLaVA's names, for files: they point at its memory, names are
+ * in the arena. Returns what stands before the names. */
+const char *sea_adapter_name(const struct sea_adapter *adapter, struct sea_params *named,
+                             struct sea_arena *arena);
+
 struct sea_adapter_work {       /* activations of at most `rows` rows */
     struct sea_plan plan;
     int64_t rows;

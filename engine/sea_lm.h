@@ -7,7 +7,9 @@
  * What we do not compute (other architectures, activations, kinds of rotation) is refused by
  * name. Dropout rates in a config are read past: nothing is dropped. In the Gemma families
  * words enter times sqrt(D), and given rows as they are, as transformers 5 has it: releases
- * before it multiplied them, too. Tokenizer files are the caller's business.
+ * before it multiplied them, too. The head of a Llava folder is that of transformers' Llava:
+ * without Gemma 2's soft cap, and with Phi's bias only if the file has it. Tokenizer files are
+ * the caller's business.
  *
  * A batch is packed: segments one after another without padding, each with positions from 0
  * and its own causal attention. A row is a word (its id >= 0) or given from outside
@@ -64,6 +66,7 @@ struct sea_lm_desc {
     bool tied;                  /* the head is the embedding table */
     bool attention_bias;        /* q, k, v, o: llama, gemma, gemma2, qwen3; q, k, v: stablelm */
     bool mlp_bias;              /* llama */
+    bool no_head_bias;          /* phi: the folder has none (a Llava folder of transformers) */
     int32_t bos, pad;           /* -1: none */
     int32_t eos[SEA_LM_EOS];
     int eos_count;

@@ -12,8 +12,8 @@
  *
  * Files are PEFT's: adapter_config.json and adapter_model.safetensors with names
  * "base_model.model.PATH.lora_A.weight". Read are the paths of a language model alone and
- * of Llava folders, old and new; kinds of adapter that we do not compute (DoRA, rank-scaled,
- * trained biases, ranks of their own per layer) are refused by name.
+ * of Llava folders, old and new; kinds of adapter that we do not compute (DoRA, trained
+ * biases, ranks of their own per layer) are refused by name.
  *
  * Dropout draws from (seed, step, layer, key of the row, column): not from the place of a
  * row in its batch, so that packing and accumulation change nothing. Layers that run as one
@@ -25,6 +25,7 @@
 #ifndef SEA_LORA_H
 #define SEA_LORA_H
 
+#include "engine/base/sea_file.h"
 #include "engine/sea_transformer.h"
 
 struct sea_lora_desc {
@@ -95,7 +96,10 @@ SEA_MUST_CHECK enum sea_status sea_lora_merge(struct sea_lora *lora, struct sea_
 SEA_MUST_CHECK enum sea_status
 sea_lora_save(const struct sea_lora *lora, const char *dir, const char *base, bool llava,
               struct sea_err *err);
-/* Frozen adapters from a PEFT folder, attached. */
+#define SEA_LORA_WEIGHTS "adapter_model.safetensors"
+#define SEA_LORA_PROJECTOR "multi_modal_projector"
+/* Frozen adapters from a PEFT folder, attached. Tensors of a projector that the folder holds
+ * as a whole ("modules_to_save") are passed over: sea_mllm_add_lora reads them. */
 SEA_MUST_CHECK enum sea_status
 sea_lora_load(struct sea_lora **out, struct sea_stack *stack, const char *dir,
               struct sea_err *err);
@@ -104,6 +108,6 @@ bool sea_lora_is_folder(const char *dir);
 /* The folder of the model that a PEFT folder belongs to: "base_model_name_or_path" below
  * dir when that is a folder, else as it stands. */
 SEA_MUST_CHECK enum sea_status
-sea_lora_base(const char *dir, char out[4096], struct sea_err *err);
+sea_lora_base(const char *dir, char out[SEA_PATH_MAX], struct sea_err *err);
 
 #endif

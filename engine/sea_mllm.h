@@ -11,7 +11,8 @@
  *     sea_mllm_backward_adapter(mllm, work, NULL, err)          adapter gradients from dx
  *
  * Folders: LlavaForConditionalGeneration's layout, in and out, with any tower of sea_clip.h,
- * and LLaVA-1.5's original one, in. Names are written as
+ * and LLaVA-1.5's original one, in and, for adapters of other than two layers, out. Names are
+ * written as
  * "language_model.model...", "language_model.lm_head.weight", "vision_tower...." and
  * "multi_modal_projector....", which every release of transformers reads; the newer
  * "model.language_model..." names are read, too.
@@ -125,7 +126,8 @@ sea_mllm_load_lora(struct sea_mllm_folder *folder, const struct sea_device *devi
                    const char *dir, struct sea_err *err);
 /* Writes config.json and model.safetensors into dir, which is made when absent; tokenizer
  * and preprocessor files are copied by the caller. Parts are borrowed. An adapter of other
- * than two layers has no place in this layout: SEA_E_CONFIG. */
+ * than two layers has no place in Hugging Face's layout: then LLaVA's original one is
+ * written, with the tower in dir/vision_tower. */
 SEA_MUST_CHECK enum sea_status
 sea_mllm_save(const struct sea_mllm_folder *folder, const char *dir, struct sea_err *err);
 

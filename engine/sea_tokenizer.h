@@ -4,12 +4,22 @@
  *
  * Reads a model folder's tokenizer.json, or the tokenizer.model (SentencePiece) of folders
  * that have no other: BPE over bytes (GPT-2, Llama 3, Qwen2, Phi-2, CLIP with its end-of-word
- * mark) or over characters with byte fallback (Llama 2, Vicuna, Gemma).
+ * mark) or over characters with byte fallback (Llama 2, Vicuna, Gemma, Phi-3), and Unigram
+ * (T5, SigLIP).
  * Special words come from tokenizer.json, tokenizer_config.json and special_tokens_map.json.
- * A component that is not computed here is SEA_E_FORMAT with its name: never wrong ids.
+ * A component that is not computed here is SEA_E_FORMAT with its name: never wrong ids. The
+ * sections "truncation" and "padding" are passed over: how long a text may be, and what fills
+ * a batch, is decided by whoever asks (sea_tokenizer_encode_max).
  *
- * Text must be UTF-8 and may hold 0 bytes; invalid bytes are SEA_E_FORMAT with their position.
- * Word classes (\p{L}, \s) are those of PCRE2's Unicode version.
+ * tokenizer.json gives what `tokenizers` gives; classes of characters and normal forms are
+ * those of its version 0.23, also where they are older or newer than those of PCRE2 and
+ * utf8proc (tokenizer_tables.c). tokenizer.model gives what `sentencepiece` gives, with two
+ * habits of transformers: control pieces ("<s>") that stand in a text are found before the
+ * text is cut, and BOS is put in front. Text after such a word gets a blank of its own when
+ * add_dummy_prefix is set, unless tokenizer_config.json says "legacy": false.
+ *
+ * Text must be UTF-8 and may hold 0 bytes; invalid bytes are SEA_E_FORMAT with their position:
+ * nothing is replaced silently.
  * Threads: any number may use one tokenizer; the cache of words is locked inside.
  */
 #ifndef SEA_TOKENIZER_H
@@ -78,6 +88,7 @@ bool sea_tokenizer_is_special(const struct sea_tokenizer *tokenizer, int32_t id)
 struct sea_tokenizer_special {  /* ids, -1: none */
     int32_t bos, eos, unk, pad;
     bool adds_bos, adds_eos;    /* what add_special does */
+    bool is_legacy;             /* tokenizer_config.json does not say "legacy": false */
     bool marks_start;           /* puts a blank before a text by itself: to get the ids of
                                    a word inside a sentence encode "word", else " word" */
 };

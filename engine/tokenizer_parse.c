@@ -237,7 +237,8 @@ apply_switches(struct sea_tokenizer *tokenizer, const struct sea_node *root)
     const struct sea_tokenizer_special *ids = &tokenizer->ids;
     bool ends = !strncmp(class, "T5", 2) || !strncmp(class, "Siglip", 6);
 
-    tokenizer->spm.is_legacy = sea_node_bool(sea_node_get(root, "legacy"), true);
+    tokenizer->ids.is_legacy = sea_node_bool(sea_node_get(root, "legacy"), true);
+    tokenizer->spm.is_legacy = tokenizer->ids.is_legacy;
     if (strncmp(class, "Llama", 5) != 0 && strncmp(class, "Gemma", 5) != 0 && !tokenizer->is_spm)
         return;
     if (!is_absent(bos) || (tokenizer->is_spm && ends)) {
@@ -309,7 +310,8 @@ sea_tokenizer_parse(struct sea_tokenizer *tokenizer, const char *path, const cha
     enum sea_status status;
 
     tokenizer->words = sea_seen_create();
-    tokenizer->ids = (struct sea_tokenizer_special){ .bos = -1, .eos = -1, .unk = -1, .pad = -1 };
+    tokenizer->ids = (struct sea_tokenizer_special){ .bos = -1, .eos = -1, .unk = -1, .pad = -1,
+                                                     .is_legacy = true };
     status = is_spm ? sea_spm_read(tokenizer, path, dir, arena, &root, err)
                     : sea_json_load(path, FILE_BYTES_MAX, arena, &root, err);
     if (!status)

@@ -106,7 +106,8 @@ static const struct sea_config_key keys[] = {
     { "stages.tune.lora.dropout", SEA_KEY_REAL, "0", 0, 0.99, NULL, T, 0, "mode lora: share of their inputs that is dropped (LLaVA: 0.05)" },
     { "stages.tune.lora.targets", SEA_KEY_LIST, "[]", 0, 0, NULL, T, 0, "mode lora: layers by the last word of their names, as q_proj; empty: all linear layers of the blocks" },
     { "stages.tune.lora.merge", SEA_KEY_BOOL, "true", 0, 0, NULL, T, 0, "mode lora: write one merged model; false: the base model and a PEFT folder" },
-    { "stages.tune.template", SEA_KEY_TEXT, "v1", 0, 0, "v1", T, 0, "conversation template" },
+    { "stages.tune.template", SEA_KEY_TEXT, "v1", 0, 0, "v1|tiny-llama|tiny-gemma|tiny-phi|tiny-qwen2|"
+      "tiny-qwen2-instruct|llama-3|phi-3|gemma|qwen2", T, 0, "conversation template: LLaVA's, TinyLLaVA's with another end word, or a family's own" },
     { "stages.tune.aspect", SEA_KEY_TEXT, "pad", 0, 0, "pad|square", T, 0, "pictures that are not square: padded, or cropped by the tower's processor" },
     { "stages.tune.batch", SEA_KEY_INT, "128", 1, 65536, NULL, T, 0, "conversations per step" },
     { "stages.tune.micro_rows", SEA_KEY_INT, "4096", 64, 1048576, NULL, T, 0, "tokens that run at once at most; a step is packed into parts of so many" },

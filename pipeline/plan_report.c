@@ -521,7 +521,7 @@ sea_plan_report_make(const struct sea_node *config, const char *device, struct s
         status = load_data(&p, stages, err);
     if (status)
         return status;
-    out->pictures = p.pretrain_images;
+    out->pictures = p.pretrain_images ? p.pretrain_images : p.instruct_images;
     out->patches = p.clip.vision.D ? sea_clip_patch_count(&p.clip) : 0;
     if (stages & SEA_BIT_FOUNDATION)
         plan_foundation(&p);

@@ -125,11 +125,10 @@ sea_records_open(struct sea_records *rows, const char *path, struct sea_err *err
     return SEA_OK;
 }
 
-/* Finds the value of a key of the object at rows->at; NULL when it is not there. */
+/* Finds the value of a key of the object at `at`; NULL when it is not there. */
 static const char *
-find_member(const struct sea_records *rows, const char *key)
+find_member(const char *at, const char *end, const char *key)
 {
-    const char *at = rows->at, *end = rows->end;
     size_t n = strlen(key);
 
     if (at >= end || *at != '{')
@@ -165,7 +164,7 @@ sea_records_open_member(struct sea_records *rows, const char *path, const char *
 
     if (status)
         return status;
-    value = find_member(rows, key);
+    value = find_member(rows->at, rows->end, key);
     if (!value || value >= rows->end || *value != '[') {
         status = sea_fail(err, SEA_E_FORMAT,
                           "file \"%s\" has no list \"%s\", expected {\"%s\": [...], ...}", path,
@@ -265,6 +264,46 @@ sea_records_next(struct sea_records *rows, struct sea_arena *arena, struct sea_n
                              "a row is a %s, expected an object {...}",
                              sea_node_kind_name((*row)->kind));
     return SEA_OK;
+}
+
+const char *
+sea_records_raw(const char *text, size_t len, const char *key, size_t *value_len)
+{
+    const char *value = find_member(text, text + len, key), *end;
+
+    end = value ? skip_value(value, text + len) : NULL;
+    *value_len = end ? (size_t)(end - value) : 0;
+    return end && end > value ? value : NULL;
+}
+
+const char *
+sea_records_raw_next(const char **at, const char *end, size_t *len)
+{
+    const char *piece = skip_blank(*at, end), *after;
+
+    if (piece < end && *piece == ',')
+        piece = skip_blank(piece + 1, end);
+    if (piece < end && *piece == ']')
+        return NULL;
+    after = piece < end ? skip_value(piece, end) : NULL;
+    *at = after && after > piece ? after : NULL;
+    *len = *at ? (size_t)(after - piece) : 0;
+    return *at ? piece : NULL;
+}
+
+const char *
+sea_records_raw_text(const char *piece, size_t len, struct sea_arena *arena)
+{
+    struct sea_err ignored = { 0 };
+    struct sea_node *node;
+
+    if (len < 2 || piece[0] != '"' || piece[len - 1] != '"')
+        return NULL;
+    for (size_t i = 1; i + 1 < len; i++)
+        if (piece[i] == '\\' || (unsigned char)piece[i] >= 0x80 || (unsigned char)piece[i] < ' ')
+            return sea_json_parse(piece, len, "text", arena, &node, &ignored)
+                       ? NULL : sea_node_text(node, NULL);
+    return sea_arena_strndup(arena, piece + 1, len - 2);
 }
 
 enum sea_status

@@ -186,8 +186,8 @@ sea_bench_score(const char *name, const char *questions, const char *answers,
                 const char *const *annotations, size_t annotations_count,
                 const struct sea_bench_options *options, struct sea_arena *arena,
                 struct sea_bench_result *out, struct sea_err *err);
-/* The answers in the form that the benchmark's server or official script takes. answers is
- * checked as in score. SEA_E_CONFIG when the benchmark has no such form. */
+/* The answers in the form that the benchmark's server or official script takes; gold answers
+ * are not needed. answers is checked as in score. SEA_E_CONFIG when the benchmark has no such form. */
 SEA_MUST_CHECK enum sea_status
 sea_bench_export(const char *name, const char *questions, const char *answers,
                  const char *const *annotations, size_t annotations_count,

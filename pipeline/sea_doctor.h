@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* sea_doctor.h - what this machine can compute on, for `sea doctor` and `sea bench`. */
+/* sea_doctor.h - what this machine can compute on, for `sea doctor`. */
 #ifndef SEA_DOCTOR_H
 #define SEA_DOCTOR_H
 
 #include <stddef.h>
-#include <stdbool.h>
-#include <stdio.h>
 
 #include "engine/base/sea_err.h"
 
@@ -20,10 +18,5 @@ struct sea_doctor_file {
     const char *package;        /* what installs it */
 };
 const struct sea_doctor_file *sea_doctor_files(size_t *count);
-
-/* Multiplies matrices for about a second and prints GFLOP/s per shape. The full comparison
- * with the FMA peak and with PyTorch is `make bench`. */
-SEA_MUST_CHECK enum sea_status
-sea_doctor_gemm(const char *device, bool json, FILE *to, struct sea_err *err);
 
 #endif

@@ -5,6 +5,8 @@
 
 #include <string.h>
 
+#include "engine/sea_lora.h"
+
 #define FOLDER_WHOLE_MAX ((uint64_t)1 << 30)    /* bytes of a folder that is read whole */
 #define MODEL_WHOLE_MAX ((uint64_t)64 << 20)    /* bytes of a model file that is read whole */
 #define SAMPLES 64
@@ -122,6 +124,23 @@ add_model_file(void *arg, const char *relative, uint64_t bytes, struct sea_err *
     return status ? status : add_samples(w->hash, path, err);
 }
 
+/* A PEFT folder is what it is together with its base model. */
+static enum sea_status
+add_base(struct sea_hash *hash, const char *path, struct sea_err *err)
+{
+    char base[SEA_PATH_MAX], digest[SEA_SHA256_TEXT];
+    enum sea_status status = sea_lora_base(path, base, err);
+
+    if (!status && sea_lora_is_folder(base))
+        status = sea_fail(err, SEA_E_FORMAT, "base model \"%s\" of adapter \"%s\" is an adapter "
+                          "itself", base, path);
+    if (!status)
+        status = sea_digest_model(base, digest, err);
+    if (!status)
+        sea_hash_add_field(hash, digest);
+    return status;
+}
+
 enum sea_status
 sea_digest_model(const char *path, char out[SEA_SHA256_TEXT], struct sea_err *err)
 {
@@ -136,6 +155,8 @@ sea_digest_model(const char *path, char out[SEA_SHA256_TEXT], struct sea_err *er
     }
     w.hash = sea_hash_create();
     status = sea_dir_walk(path, add_model_file, &w, err);
+    if (!status && sea_lora_is_folder(path))
+        status = add_base(w.hash, path, err);
     if (!status)
         sea_hash_finish(w.hash, out);
     sea_hash_destroy(w.hash);

@@ -361,8 +361,8 @@ commit(struct attempt *a, const struct sea_artifacts *files, const char *digest,
 
         sea_log(SEA_LOG_DEBUG, "commit sent id=%lld epoch=%lld", (long long)a->fence->stage_id,
                 (long long)a->fence->epoch);
-        status = sea_queue_commit(db, a->fence, files, digest, scores, a->options->arena,
-                                  &checkpoints, &mine);
+        status = sea_queue_commit(db, a->fence, files, digest, scores, NULL,
+                                  a->options->arena, &checkpoints, &mine);
         if (!status) {
             remove_checkpoints(a, checkpoints);
             return SEA_OK;

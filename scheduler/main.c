@@ -49,7 +49,7 @@ static const struct command commands[] = {
     { "detokenize",  sea_cmd_detokenize,  "detokenize --model DIR", "one JSON array of ids per line to text" },
     { "image",       sea_cmd_image,       "image --model DIR --image FILE [--aspect pad|square] --out FILE.safetensors", "the pixels that the vision tower sees" },
     { "score",       sea_cmd_score,       "score BENCH --questions F --answers F [--annotations F …] [--json]", "score an answer file, no model needed" },
-    { "bench",       sea_cmd_bench,       "bench gemm [--device D] [--json]", "speed of this machine and this build" },
+    { "bench",       sea_cmd_bench,       "bench NAME [--device D] [--json]", "speed of this machine and this build" },
 };
 /* clang-format on */
 #define COMMANDS_COUNT (sizeof(commands) / sizeof(commands[0]))

@@ -175,9 +175,9 @@ read_checkpoint(struct sea_db *db, struct sea_arena *arena, struct sea_claim *cl
 }
 
 enum sea_status
-sea_queue_claim(struct sea_db *db, int64_t worker_id, const char *queue, int64_t ttl_ms,
-                struct sea_arena *arena, struct sea_claim *out, bool *claimed,
-                struct sea_err *err)
+sea_queue_claim_bare(struct sea_db *db, int64_t worker_id, const char *queue, int64_t ttl_ms,
+                     struct sea_arena *arena, struct sea_claim *out, bool *claimed,
+                     struct sea_err *err)
 {
     struct sea_rows *rows = NULL;
     enum sea_status status;
@@ -198,13 +198,26 @@ sea_queue_claim(struct sea_db *db, int64_t worker_id, const char *queue, int64_t
     out->config = sea_arena_strdup(arena, sea_rows_text(rows, 0, "config", err));
     out->timeout_ms = sea_rows_int_or(rows, 0, "timeout_ms", 0, err);
     status = err->status;
-    if (!status)
-        status = read_inputs(db, arena, out, err);
-    if (!status)
-        status = read_checkpoint(db, arena, out, err);
     *claimed = !status;
 out:
     sea_rows_close(rows);
+    return status;
+}
+
+enum sea_status
+sea_queue_claim(struct sea_db *db, int64_t worker_id, const char *queue, int64_t ttl_ms,
+                struct sea_arena *arena, struct sea_claim *out, bool *claimed,
+                struct sea_err *err)
+{
+    enum sea_status status = sea_queue_claim_bare(db, worker_id, queue, ttl_ms, arena, out, claimed,
+                                                  err);
+
+    if (status || !*claimed)
+        return status;
+    status = read_inputs(db, arena, out, err);
+    if (!status)
+        status = read_checkpoint(db, arena, out, err);
+    *claimed = !status;
     return status;
 }
 
@@ -311,14 +324,15 @@ sea_queue_answers(struct sea_db *db, const struct sea_fence *fence, const char *
 enum sea_status
 sea_queue_commit(struct sea_db *db, const struct sea_fence *fence,
                  const struct sea_artifacts *files, const char *digest, const char *scores,
-                 struct sea_arena *arena, const char **checkpoints, struct sea_err *err)
+                 const char *metrics, struct sea_arena *arena, const char **checkpoints,
+                 struct sea_err *err)
 {
     char *list = files_json(files);
     enum sea_status status;
 
     status = query_text(db, "commit",
                         SEA_PARAMS(FENCE(fence), SEA_P_TEXT(list), SEA_P_TEXT(digest),
-                                   SEA_P_TEXT(scores)), "checkpoints", arena, checkpoints, err);
+                                   SEA_P_TEXT(scores), SEA_P_TEXT(metrics)), "checkpoints", arena, checkpoints, err);
     free(list);
     return status;
 }

@@ -267,6 +267,7 @@ make_batch(struct sea_relay *relay)
     relay->progress[0] = 0;
 }
 
+/* One batch: the one without an answer, else a new one. */
 static enum sea_status
 send_batch(struct sea_relay *relay, struct sea_err *err)
 {
@@ -362,10 +363,14 @@ sea_relay_flush(struct sea_relay *relay, bool final, struct sea_err *err)
         status = sea_db_reconnect(relay->options.db, &mine);
     if (!status)
         status = send_batch(relay, &mine);
+    /* An attempt that goes on from a checkpoint does not tell again what was told before it: all
+     * that was read before the checkpoint arrives first, also what came while an earlier batch
+     * was without an answer. */
+    while (!status && (final || relay->checkpoint.is_due) && (relay->batch.len || has_news(relay)))
+        status = send_batch(relay, &mine);
     if (!status && relay->checkpoint.is_due)
         status = send_checkpoint(relay, &mine);
-    /* The second round sends what came while the first one was without an answer. */
-    if (!status && final)
+    if (!status && final)               /* what the checkpoint itself gave rise to */
         status = send_batch(relay, &mine);
     if (status == SEA_E_SERVICE && !final) {
         relay->retry_ms = sea_clock_ms() + RETRY_MS;

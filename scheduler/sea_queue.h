@@ -67,6 +67,11 @@ SEA_MUST_CHECK enum sea_status
 sea_queue_claim(struct sea_db *db, int64_t worker_id, const char *queue, int64_t ttl_ms,
                 struct sea_arena *arena, struct sea_claim *out, bool *claimed,
                 struct sea_err *err);
+/* The claim alone, without inputs and checkpoint. */
+SEA_MUST_CHECK enum sea_status
+sea_queue_claim_bare(struct sea_db *db, int64_t worker_id, const char *queue, int64_t ttl_ms,
+                     struct sea_arena *arena, struct sea_claim *out, bool *claimed,
+                     struct sea_err *err);
 
 /* ---- attempt ---- */
 
@@ -99,12 +104,13 @@ SEA_MUST_CHECK enum sea_status
 sea_queue_answers(struct sea_db *db, const struct sea_fence *fence, const char *benchmark,
                   const char *split, bool control, int64_t first, const char *rows,
                   struct sea_err *err);
-/* The end of a stage run, exactly once. scores: JSON list, or NULL. *checkpoints gets the
- * store names to remove. After SEA_E_SERVICE the outcome is open: sea_queue_outcome. */
+/* The end of a stage run, exactly once. scores: a JSON list; metrics: the last ones,
+ * [[name,step,value],...], or NULL. *checkpoints gets the store names to remove. After SEA_E_SERVICE the outcome is open: sea_queue_outcome. */
 SEA_MUST_CHECK enum sea_status
 sea_queue_commit(struct sea_db *db, const struct sea_fence *fence,
                  const struct sea_artifacts *files, const char *digest, const char *scores,
-                 struct sea_arena *arena, const char **checkpoints, struct sea_err *err);
+                 const char *metrics, struct sea_arena *arena, const char **checkpoints,
+                 struct sea_err *err);
 /* Waits for a commit that may still be under way, then tells what became of the attempt. */
 enum sea_outcome { SEA_OUTCOME_OPEN, SEA_OUTCOME_COMMITTED, SEA_OUTCOME_LOST };
 SEA_MUST_CHECK enum sea_status

@@ -22,12 +22,26 @@ check(const struct sea_op_attention *a)
     return SEA_RC_OK;
 }
 
+/* Segments with one query: all heads of a key head go together, so that its cache is read
+ * once, but for as many tasks as there are threads. */
+static void
+run_ones(const struct sea_cpu *cpu, struct sea_cpu_attention *job)
+{
+    const struct sea_op_attention *op = job->op;
+    int64_t group = op->H / op->K, heads = op->S * op->H / cpu->threads;
+
+    job->heads = heads < 1 ? 1 : heads < group ? heads : group;
+    job->blocks = (group + job->heads - 1) / job->heads;
+    sea_cpu_pool_run(cpu->pool, cpu->isa->attention_ones, job, op->S * op->K * job->blocks, 1);
+}
+
 int
 sea_cpu_op_attention(void *dev, const struct sea_op_attention *a)
 {
     struct sea_cpu *cpu = dev;
     struct sea_cpu_attention job = { .op = a, .blocks = 0 };
     int rc = cpu && a ? check(a) : SEA_RC_ARGUMENT;
+    int64_t longest = 0;
 
     if (rc)
         return rc;
@@ -35,7 +49,14 @@ sea_cpu_op_attention(void *dev, const struct sea_op_attention *a)
         int64_t q_len = a->q_start[s + 1] - a->q_start[s];
         int64_t blocks = (q_len + SEA_CPU_QUERIES - 1) / SEA_CPU_QUERIES;
 
+        longest = q_len > longest ? q_len : longest;
         job.blocks = blocks > job.blocks ? blocks : job.blocks;
+    }
+    if (!longest)
+        return SEA_RC_OK;
+    if (longest == 1) {
+        run_ones(cpu, &job);
+        return SEA_RC_OK;
     }
     sea_cpu_pool_run(cpu->pool, cpu->isa->attention, &job, a->S * a->H * job.blocks, 1);
     return SEA_RC_OK;

@@ -36,6 +36,7 @@ struct sea_cpu_isa {
     sea_cpu_fn *gemm;           /* struct sea_cpu_gemm, tiles of the grid */
     sea_cpu_fn *gemm_skinny;    /* the same, groups of `lanes` rows of B: B is transposed */
     sea_cpu_fn *attention;      /* struct sea_cpu_attention, (segment, head, query block) */
+    sea_cpu_fn *attention_ones; /* the same with one query each, (segment, key head, heads) */
     sea_cpu_fn *attention_bwd;  /* struct sea_op_attention_bwd, (segment, key head) */
     sea_cpu_fn *layernorm, *rmsnorm;            /* rows */
     sea_cpu_fn *layernorm_bwd, *rmsnorm_bwd;    /* struct sea_cpu_norm_bwd, blocks */
@@ -114,7 +115,8 @@ struct sea_cpu_gemm {
 };
 struct sea_cpu_attention {
     const struct sea_op_attention *op;
-    int64_t blocks;             /* query blocks of the longest segment */
+    int64_t blocks;             /* of the longest segment's queries, or of a key head's heads */
+    int64_t heads;              /* with one query each: heads of a task */
 };
 struct sea_cpu_norm_bwd {
     const void *op;             /* sea_op_layernorm_bwd, sea_op_rmsnorm_bwd, .._colscale_bwd */

@@ -258,10 +258,11 @@ read_answer(struct reading *r, const struct sea_bench_table *table, const struct
 static enum sea_status
 read_rows(struct reading *r, const char *path, struct sea_err *err)
 {
+    static const char *const members[] = { "outputs", NULL };   /* LLaVA's ScienceQA results */
     struct sea_arena *scratch = sea_arena_create(r->s->arena, "row"),
                      *whole = sea_arena_create(r->s->arena, "answers");
     struct sea_bench_table table;
-    enum sea_status status = sea_bench_table_open(&table, path, NULL, whole, err);
+    enum sea_status status = sea_bench_table_open(&table, path, members, whole, err);
 
     while (!status) {
         struct sea_node *row;

@@ -137,7 +137,7 @@ check_variant(const struct sea_bench *bench, const struct sea_bench_options *opt
 /* Everything that score and export share: questions, answers joined to them, clusters. */
 static enum sea_status
 begin(struct sea_bench_scoring *s, struct sea_bench_questions *questions, const char *name,
-      const char *question_path, const char *answers, struct sea_err *err)
+      const char *question_path, const char *answers, bool scores, struct sea_err *err)
 {
     const struct sea_bench *bench;
     enum sea_status status;
@@ -146,7 +146,7 @@ begin(struct sea_bench_scoring *s, struct sea_bench_questions *questions, const 
     status = sea_bench_find(name, &bench, err);
     if (!status)
         status = check_variant(bench, s->options, &s->variant, err);
-    if (!status && bench->needs_annotations && s->annotations_count == 0) {
+    if (!status && scores && bench->needs_annotations && s->annotations_count == 0) {
         status = sea_fail(err, SEA_E_CONFIG, "benchmark \"%s\" needs annotations, none were given",
                           name);
         sea_hint(err, "Give --annotations with \"%s\" of the benchmark's folder.",
@@ -209,7 +209,7 @@ sea_bench_score(const char *name, const char *questions, const char *answers,
     enum sea_status status;
 
     *out = (struct sea_bench_result){ 0 };
-    status = begin(&s, &loaded, name, questions, answers, err);
+    status = begin(&s, &loaded, name, questions, answers, true, err);
     if (!status)
         status = loaded.bench->score(&s, err);
     if (!status)
@@ -242,7 +242,7 @@ sea_bench_export(const char *name, const char *questions, const char *answers,
                           "benchmark \"%s\" has no upload form: its scorer reads the answer file",
                           name);
     if (!status)
-        status = begin(&s, &loaded, name, questions, answers, err);
+        status = begin(&s, &loaded, name, questions, answers, false, err);
     if (!status)
         status = bench->dump(&s, out, err);
     if (status)

@@ -127,11 +127,14 @@ void sea_bench_table_close(struct sea_bench_table *table);      /* accepts NULL 
 #define SEA_BENCH_ID_FIELDS \
     "question_id questionId id index image_id pid data_id idx Index image"
 
-/* The first of the fields (names with blanks between) that says something; what pandas takes
- * for missing ("", "nan", "None") says nothing. text: also numbers, as text; NULL: none. */
+/* The first of the fields (names with blanks between) that is there and neither null nor "".
+ * text: also numbers, as text; NULL: none. cell: NULL also for what pandas reads as missing
+ * ("nan", "None", "N/A", ...), which options and hints of tables hold. */
 const struct sea_node *sea_bench_field(const struct sea_node *row, const char *names);
 const char *sea_bench_field_text(const struct sea_node *row, const char *names,
                                  struct sea_arena *arena);
+const char *sea_bench_cell_text(const struct sea_node *row, const char *names,
+                                struct sea_arena *arena);
 /* The same where it must be there; messages name the first of the names. */
 SEA_MUST_CHECK enum sea_status
 sea_bench_need_text(const struct sea_bench_table *table, const struct sea_node *row,
@@ -222,6 +225,7 @@ void sea_choice_score(struct sea_bench_scoring *scoring, struct sea_bench_row *r
 void sea_text_lower(const char *text, struct sea_buf *out);
 void sea_text_strip(const char **text, size_t *len);
 bool sea_text_is_space(uint32_t code);          /* as str.split sees it */
+bool sea_text_is_letter(uint32_t code);
 bool sea_text_is_digit(uint32_t code);          /* \d of Python 3 */
 uint32_t sea_text_next(const char **at);        /* one code point; 0 at the end */
 bool sea_text_is_valid(const char *text, size_t len);   /* UTF-8 without 0 bytes */

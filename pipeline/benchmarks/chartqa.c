@@ -57,8 +57,8 @@ take_row(struct sea_bench_questions *questions, const struct sea_bench_table *ta
     if (status)
         return status;
     q->gold = sea_bench_field_text(row, "label answer", arena);
-    if (!q->gold)               /* "None" can be an answer */
-        q->gold = sea_arena_strdup(arena, sea_node_text(sea_node_get(row, "label"), ""));
+    if (!q->gold)               /* "" can be an answer */
+        q->gold = "";
     q->prompt = sea_arena_printf(arena, "%s" SUFFIX, question);
     return SEA_OK;
 }

@@ -31,7 +31,7 @@ sea_choice_read(struct sea_choice *choice, const struct sea_node *row, struct se
         char names[32];
 
         snprintf(names, sizeof(names), "%c choice_%c", 'A' + i, 'a' + i);
-        choice->options[i] = sea_bench_field_text(row, names, arena);
+        choice->options[i] = sea_bench_cell_text(row, names, arena);
         if (!choice->options[i])
             break;
         choice->count++;

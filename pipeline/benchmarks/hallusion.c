@@ -60,12 +60,13 @@ take_row(struct sea_bench_questions *questions, const struct sea_bench_table *ta
         figure = sea_arena_strdup(arena, parts[1]);
         number = sea_arena_strdup(arena, parts[2]);
     }
-    if (!status && (!category || !set || !figure || !number || !gold))
-        status = sea_records_fail(&table->rows, q->id, err, SEA_E_FORMAT,
-                                  "expected fields category, subcategory, set_id, figure_id, "
-                                  "question_id and gt_answer");
-    if (!status)
-        status = sea_bench_need_text(table, row, q->id, "question", arena, &q->prompt, err);
+    if (status)
+        return status;
+    if (!category || !set || !figure || !number || !gold)
+        return sea_records_fail(&table->rows, q->id, err, SEA_E_FORMAT,
+                                "expected fields category, subcategory, set_id, figure_id, "
+                                "question_id and gt_answer");
+    status = sea_bench_need_text(table, row, q->id, "question", arena, &q->prompt, err);
     if (!status)
         status = sea_bench_need_image(table, row, "filename image image_path", q, arena, err);
     if (status)

@@ -47,7 +47,7 @@ take_row(struct sea_bench_questions *questions, const struct sea_bench_table *ta
     static const char *const letters[] = { "A", "B", "C", "D" };
     struct sea_arena *arena = questions->arena;
     struct record *record = sea_arena_alloc(arena, 1, sizeof(*record));
-    const char *gold = sea_bench_field_text(row, "answer", arena);
+    const char *gold = sea_bench_cell_text(row, "answer", arena);
     int64_t index = -1;
     enum sea_status status = sea_bench_need_column(table, "A", err);
 
@@ -64,20 +64,20 @@ take_row(struct sea_bench_questions *questions, const struct sea_bench_table *ta
     if (status)
         return status;
     sea_choice_read(&record->choice, row, arena);
-    record->choice.answer = sea_choice_answer(&record->choice, row, "answer", false);
+    record->choice.answer = gold ? sea_choice_answer(&record->choice, row, "answer", false) : -1;
     if (record->choice.count < 2 || record->choice.count > OPTIONS ||
         (gold && record->choice.answer < 0))
         return sea_records_fail(&table->rows, q->id, err, SEA_E_FORMAT,
                                 "%d options and answer \"%.20s\", expected 2 to 4 options and "
                                 "the letter of one", record->choice.count, gold ? gold : "");
     record->pass = (int)(index / ROTATION);
-    record->group = sea_bench_field_text(row, "l2-category L2-category l2_category", arena);
-    record->split = sea_bench_field_text(row, "split", arena);
+    record->group = sea_bench_cell_text(row, "l2-category L2-category l2_category", arena);
+    record->split = sea_bench_cell_text(row, "split", arena);
     q->gold = record->choice.answer < 0 ? NULL : letters[record->choice.answer];
     q->prompt = make_prompt(questions->bench, record,
-                            sea_bench_field_text(row, "hint", arena), arena);
+                            sea_bench_cell_text(row, "hint", arena), arena);
     q->cluster = sea_arena_printf(arena, "%lld", (long long)(index % ROTATION));
-    q->category = sea_bench_field_text(row, "category", arena);
+    q->category = sea_bench_cell_text(row, "category", arena);
     q->extra = record;
     return SEA_OK;
 }

@@ -464,6 +464,20 @@ report_task(struct sea_bench_scoring *s, const char *task)
     free(which);
 }
 
+static void
+add_sum(struct sea_bench_scoring *s, const char *name, sea_stats_metric_fn *metric,
+        const char *const *tasks, double scale)
+{
+    int64_t *which = sea_xcalloc(s->count + 1, sizeof(*which));
+    size_t n = 0;
+
+    for (size_t i = 0; i < s->count; i++)
+        if (is_in(tasks, s->rows[i].question->category))
+            which[n++] = (int64_t)i;
+    sea_bench_add_metric(s, name, metric, which, n)->scale = scale;
+    free(which);
+}
+
 static bool
 has_task(const struct sea_bench_scoring *s, const char *const *tasks)
 {
@@ -504,9 +518,9 @@ score(struct sea_bench_scoring *s, struct sea_err *err)
     perceives = has_task(s, perception);
     thinks = has_task(s, cognition);
     if (perceives)
-        sea_bench_add_metric_all(s, "perception", perception_metric)->scale = 2000;
+        add_sum(s, "perception", perception_metric, perception, 2000);
     if (thinks)
-        sea_bench_add_metric_all(s, "cognition", cognition_metric)->scale = 800;
+        add_sum(s, "cognition", cognition_metric, cognition, 800);
     if (perceives && thinks)
         sea_bench_add_metric_all(s, "total", total_metric)->scale = 2800;
     sea_bench_add_score(s, "accuracy", sea_bench_is_any, NULL);

@@ -7,8 +7,9 @@
  * answer to a multiple-choice question as the letter that it is, as the official script does
  * with {id: answer} files, and as "official" does where the options are not known.
  *
- * Questions: rows as on the hub (JSON Lines), a TSV, or the official answer_dict
- * {id: {"question_type", "ground_truth"}}. Only the first picture is shown, as LLaVA-1.5's
+ * Questions: rows as on the hub (JSON Lines), a TSV, the official answer_dict
+ * {id: {"question_type", "ground_truth"}}, or the official script's output.json, which is a
+ * file of answers, too. Only the first picture is shown, as LLaVA-1.5's
  * published numbers had it.
  */
 #include <ctype.h>
@@ -82,6 +83,22 @@ make_prompt(const struct record *record, const char *question, struct sea_arena 
     return out;
 }
 
+/* The official script's output files hold {"A": text, ...} beside each answer. */
+static void
+read_index2ans(struct record *record, const struct sea_node *row, struct sea_arena *arena)
+{
+    const struct sea_node *map = sea_node_get(row, "index2ans");
+
+    for (int i = 0; map && map->kind == SEA_NODE_MAP && i < SEA_CHOICES_MAX; i++) {
+        char letter[2] = { (char)('A' + i), 0 };
+        const char *text = sea_node_text(sea_node_get(map, letter), NULL);
+
+        if (!text)
+            break;
+        record->choice.options[record->choice.count++] = sea_arena_strdup(arena, text);
+    }
+}
+
 static enum sea_status
 take_row(struct sea_bench_questions *questions, const struct sea_bench_table *table,
          const struct sea_node *row, struct sea_bench_question *q, struct sea_err *err)
@@ -97,6 +114,8 @@ take_row(struct sea_bench_questions *questions, const struct sea_bench_table *ta
     if (status)
         return status;
     sea_choice_read(&record->choice, row, arena);
+    if (record->choice.count == 0)
+        read_index2ans(record, row, arena);
     record->is_open = type ? strcmp(type, "open") == 0 : record->choice.count == 0;
     sea_py_texts_of(sea_bench_field(row, "answer ground_truth"), arena, &record->golds);
     if (!record->is_open)
@@ -269,7 +288,7 @@ static void
 add_numbers(struct values *list, const char *text,
             size_t (*match)(const char *text, const char *at))
 {
-    for (const char *at = text; *at;) {
+    for (const char *at = text; at && *at;) {
         size_t n = match(text, at);
 
         if (n)

@@ -5,17 +5,120 @@
  * Ids of the question file and of the label files differ, so question k of a split belongs
  * to label line k of that split; image and text of every pair are compared, since two
  * versions of the random split (2,910 and 3,000 rows) are in use.
+ *
+ * A label file is a question file, too: one split, with its labels. To it belong the answer
+ * files of POPE's own script, {"question", "answer"} without ids: they go by line, and every
+ * line's question is compared.
  */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "pipeline/benchmarks/benchmarks_int.h"
+
+/* coco_pope_random.json is about "random". */
+static const char *
+split_of_path(const char *path, struct sea_arena *arena)
+{
+    const char *name = strstr(path, "_pope_");
+    const char *start = name ? name + strlen("_pope_") : NULL;
+
+    return start ? sea_arena_strndup(arena, start, strcspn(start, "./")) : "all";
+}
+
+/* A row of LLaVA's file, of a label file, or of a table with answers. */
+static enum sea_status
+take_row(struct sea_bench_questions *questions, const struct sea_bench_table *table,
+         const struct sea_node *row, struct sea_bench_question *q, struct sea_err *err)
+{
+    struct sea_arena *arena = questions->arena;
+    const char *gold = sea_bench_field_text(row, "label answer", arena), *text = NULL;
+    enum sea_status status = sea_bench_need_id(table, row, "question_id index", q, arena, err);
+
+    if (!status)
+        status = sea_bench_need_text(table, row, q->id, "text question", arena, &text, err);
+    if (!status)
+        status = sea_bench_need_image(table, row, "image image_path", q, arena, err);
+    if (status)
+        return status;
+    q->category = sea_bench_field_text(row, "category", arena);
+    if (!q->category)
+        q->category = split_of_path(questions->path, arena);
+    q->gold = !gold ? NULL : strcasecmp(gold, "no") == 0 ? "no" : "yes";
+    q->prompt = gold && !strchr(text, '\n') ? sea_arena_printf(arena, "%s" SEA_BENCH_SHORT, text)
+                                            : text;
+    return SEA_OK;
+}
 
 static enum sea_status
 load(struct sea_bench_questions *questions, int64_t limit, struct sea_err *err)
 {
-    return sea_bench_load_lines(questions, limit, err);
+    return sea_bench_load_rows(questions, limit, take_row, err);
+}
+
+/* Line i answers question i. */
+static enum sea_status
+read_lines(struct sea_bench_scoring *s, struct sea_records *rows, struct sea_arena *scratch,
+           struct sea_err *err)
+{
+    enum sea_status status = SEA_OK;
+    size_t i = 0;
+
+    for (;; i++) {
+        struct sea_node *row;
+        const char *question = NULL, *text = NULL;
+
+        sea_arena_reset(scratch);
+        status = sea_records_next(rows, scratch, &row, err);
+        if (!status && !row)
+            break;
+        if (!status)
+            status = sea_records_text(rows, NULL, row, "question", &question, err);
+        if (!status)
+            status = sea_records_text(rows, NULL, row, "answer", &text, err);
+        if (status)
+            return status;
+        if (i < s->count &&
+            strcmp(question, sea_bench_bare_question(s->rows[i].question, scratch)) != 0)
+            return sea_records_fail(rows, NULL, err, SEA_E_FORMAT,
+                                    "is about \"%.80s\", but question \"%s\" of \"%s\" is "
+                                    "\"%.80s\"", question, s->rows[i].question->id,
+                                    s->questions->path,
+                                    sea_bench_bare_question(s->rows[i].question, scratch));
+        if (i < s->count)
+            sea_bench_answer_take(s, sea_bench_key(s->rows[i].question), text, strlen(text), NULL);
+    }
+    if (i == s->count || (s->questions->is_partial && i > s->count))
+        return SEA_OK;
+    sea_fail(err, SEA_E_FORMAT, "answer file \"%s\" has %zu lines, question file \"%s\" asks %zu "
+             "questions; without ids they must go together line by line", rows->path, i,
+             s->questions->path, s->count);
+    sea_hint(err, "The random split has 2910 or 3000 rows, by version.");
+    return SEA_E_FORMAT;
+}
+
+static enum sea_status
+read_answers(struct sea_bench_scoring *s, const char *path, bool *done, struct sea_err *err)
+{
+    struct sea_arena *scratch = sea_arena_create(s->arena, "row");
+    struct sea_err ignored = { 0 };
+    struct sea_records rows;
+    struct sea_node *row = NULL;
+    enum sea_status status = sea_records_open(&rows, path, err);
+
+    if (!status && !sea_records_next(&rows, scratch, &row, &ignored) && row)
+        *done = sea_node_get(row, "question") && sea_node_get(row, "answer") &&
+                !sea_node_get(row, "question_id");
+    sea_records_close(&rows);
+    if (!status && *done) {
+        status = sea_records_open(&rows, path, err);
+        if (!status)
+            status = read_lines(s, &rows, scratch, err);
+        sea_records_close(&rows);
+    }
+    sea_arena_destroy(scratch);
+    return status;
 }
 
 /* Words of the text before the first period, without commas, split at blanks: "No", "not" or
@@ -260,9 +363,14 @@ score(struct sea_bench_scoring *s, struct sea_err *err)
 {
     const char **splits = splits_of(s);
     enum sea_status status = SEA_OK;
+    bool labelled = s->annotations_count == 0;
     int64_t *all;
 
-    for (size_t k = 0; splits[k] && !status; k++)
+    for (size_t i = 0; i < s->count; i++) {
+        labelled = labelled && s->rows[i].question->gold;
+        s->rows[i].gold = s->rows[i].question->gold ? s->rows[i].question->gold : "";
+    }
+    for (size_t k = 0; splits[k] && !status && !labelled; k++)
         status = read_labels(s, splits[k], err);
     if (status)
         return status;
@@ -294,10 +402,10 @@ const struct sea_bench sea_bench_pope = {
     .suffix = SEA_BENCH_SHORT,
     .licence = "MIT; images: COCO",
     .max_new_tokens = 128,
-    .needs_annotations = true,
     .questions_path = "llava_pope_test.jsonl",
     .annotations_path = "coco",
     .images_path = "val2014",
     .load = load,
     .score = score,
+    .read_answers = read_answers,
 };

@@ -5,7 +5,7 @@
  * The question file holds the right letter in its second turn; problems.json, when given,
  * decides instead and says how many options there are. The share over questions with a
  * picture follows the published script: a question counts there when the prompt in the
- * *answer* has the image tag.
+ * *answer* has the image tag. In answer files without any prompts the question decides.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -198,6 +198,8 @@ has_tag(const struct sea_bench_row *row, const void *arg)
     const struct sea_bench_scoring *s = arg;
     const char *prompt = s->prompts[row - s->rows];
 
+    if (s->extra)               /* no answer has a prompt */
+        return row->question->has_image && !row->is_missing;
     return prompt && strstr(prompt, TAG) != NULL;
 }
 
@@ -212,8 +214,11 @@ score(struct sea_bench_scoring *s, struct sea_err *err)
 {
     enum sea_status status = SEA_OK;
     char path[SEA_PATH_MAX];
-    bool pictures = false;
+    bool pictures = false, prompts = false;
 
+    for (size_t i = 0; i < s->count; i++)
+        prompts = prompts || s->prompts[i];
+    s->extra = prompts ? NULL : s;
     if (s->annotations_count > 0 &&
         (s->annotations_count > 1 || sea_bench_annotation_find(s, "problems.json", NULL, path) ||
          !sea_dir_exists(s->annotations[0])))

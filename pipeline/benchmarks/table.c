@@ -188,7 +188,7 @@ is_one_object(const struct sea_bench_table *t)
     return true;
 }
 
-/* {id: record}, {id: text}, {member: [record, ...]}, or a file of one row. */
+/* {id: record}, {id: text}, {member: [record, ...]}, {member: {id: ...}}, or one row. */
 static void
 open_object(struct sea_bench_table *t, const char *path, const char *const *members)
 {
@@ -201,8 +201,9 @@ open_object(struct sea_bench_table *t, const char *path, const char *const *memb
     for (size_t i = 0; members && members[i]; i++) {
         const struct sea_node *list = sea_node_get(top, members[i]);
 
-        if (list && list->kind == SEA_NODE_LIST) {
+        if (list && (list->kind == SEA_NODE_LIST || list->kind == SEA_NODE_MAP)) {
             t->is_document = true;
+            t->is_keyed = list->kind == SEA_NODE_MAP;
             t->next = list->first;
             return;
         }
@@ -296,33 +297,52 @@ sea_bench_table_next(struct sea_bench_table *t, struct sea_arena *arena, struct 
 
 /* ---- fields ---- */
 
-static bool
-is_nothing(const struct sea_node *node)
+static const struct sea_node *
+find_field(const struct sea_node *row, const char *names)
 {
-    static const char *const nothing[] = { "", "nan", "NaN", "None", "none" };
+    char name[64];
 
-    if (!node || node->kind == SEA_NODE_NULL)
-        return true;
-    for (size_t i = 0; i < sizeof(nothing) / sizeof(nothing[0]); i++)
-        if (node->kind == SEA_NODE_STRING && strcmp(node->text, nothing[i]) == 0)
-            return true;
-    return false;
+    while (*names) {
+        size_t n = strcspn(names, " ");
+        const struct sea_node *found;
+
+        snprintf(name, sizeof(name), "%.*s", (int)n, names);
+        found = sea_node_get(row, name);
+        if (found && found->kind != SEA_NODE_NULL &&
+            (found->kind != SEA_NODE_STRING || found->text_len > 0))
+            return found;
+        names += n + (names[n] == ' ');
+    }
+    return NULL;
 }
 
 const struct sea_node *
 sea_bench_field(const struct sea_node *row, const char *names)
 {
-    const struct sea_node *found = NULL;
-    char name[64];
+    return find_field(row, names);
+}
 
-    while (*names && is_nothing(found)) {
-        size_t n = strcspn(names, " ");
+/* What pandas reads as missing, and what LLaVA takes for it ("nan", "none" in any case). */
+static bool
+is_missing(const char *text)
+{
+    static const char *const pandas[] = {
+        "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN",
+        "<NA>", "N/A", "NA", "NULL", "n/a", "null",
+    };
 
-        snprintf(name, sizeof(name), "%.*s", (int)n, names);
-        found = sea_node_get(row, name);
-        names += n + (names[n] == ' ');
-    }
-    return is_nothing(found) ? NULL : found;
+    for (size_t i = 0; i < sizeof(pandas) / sizeof(pandas[0]); i++)
+        if (strcmp(text, pandas[i]) == 0)
+            return true;
+    return strcasecmp(text, "nan") == 0 || strcasecmp(text, "none") == 0;
+}
+
+const char *
+sea_bench_cell_text(const struct sea_node *row, const char *names, struct sea_arena *arena)
+{
+    const char *text = sea_bench_field_text(row, names, arena);
+
+    return text && !is_missing(text) ? text : NULL;
 }
 
 const char *

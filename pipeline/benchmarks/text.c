@@ -59,8 +59,8 @@ sea_text_is_digit(uint32_t code)
     return utf8proc_category((utf8proc_int32_t)code) == UTF8PROC_CATEGORY_ND;
 }
 
-static bool
-is_letter(uint32_t code)
+bool
+sea_text_is_letter(uint32_t code)
 {
     utf8proc_category_t category = utf8proc_category((utf8proc_int32_t)code);
 
@@ -93,8 +93,10 @@ sea_text_lower(const char *text, struct sea_buf *out)
             put(out, 'i');
             put(out, 0x307);
         } else if (code == 0x3A3) {             /* capital sigma: final form at a word's end */
-            put(out, before && is_letter(before) && !is_letter(sea_text_next(&ahead)) ? 0x3C2
-                                                                                      : 0x3C3);
+            bool ends = before && sea_text_is_letter(before) &&
+                        !sea_text_is_letter(sea_text_next(&ahead));
+
+            put(out, ends ? 0x3C2 : 0x3C3);
         } else {
             put(out, (uint32_t)utf8proc_tolower((utf8proc_int32_t)code));
         }

@@ -31,9 +31,11 @@ load_model(struct sea_eval *eval, struct sea_err *err)
     if (!status)
         status = sea_tokenizer_load(&eval->tokenizer, dir, err);
     if (!status)
-        status = sea_image_view_load(&eval->view, dir, err);
+        status = sea_image_view_load(&eval->view, eval->folder.view, err);
     if (status)
         return status;
+    if (eval->folder.lm->warning)
+        sea_events_log(stage->events, "warn", "%s", eval->folder.lm->warning);
     side = (size_t)eval->folder.clip->desc.vision.image;
     if ((size_t)eval->view.crop_h != side || (size_t)eval->view.crop_w != side)
         return sea_fail(err, SEA_E_FORMAT, "preprocessor_config.json of \"%s\" makes %d x %d "

@@ -44,6 +44,13 @@ sea_reading_run(const struct sea_reading *reading, struct sea_labelling *run,
                 const struct sea_pictures *pictures, const int64_t *numbers, int64_t count,
                 int32_t *index, float *score, struct sea_err *err);
 
+/* Place along one side of the labelling grid (read cells) of place `at` of a grid of g. */
+static inline int64_t
+sea_label_cell(int64_t at, int64_t g, int64_t read)
+{
+    return (2 * at + 1) * read / (2 * g);
+}
+
 /* Loads towers, pictures and words, and makes room: label_read.c. */
 SEA_MUST_CHECK enum sea_status
 sea_labelling_open(struct sea_labelling *run, struct sea_err *err);

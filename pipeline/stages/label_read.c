@@ -59,8 +59,8 @@ regrid(const struct sea_labelling *run, int64_t n, int32_t *index, float *score)
     for (i = 0; i < n; i++)
         for (y = 0; y < g; y++)
             for (x = 0; x < g; x++) {
-                int64_t from = ((i * r + (2 * y + 1) * r / (2 * g)) * r
-                                + (2 * x + 1) * r / (2 * g)) * top;
+                int64_t from = ((i * r + sea_label_cell(y, g, r)) * r
+                                + sea_label_cell(x, g, r)) * top;
                 int64_t to = ((i * g + y) * g + x) * top;
 
                 memcpy(index + to, run->read_index + from, (size_t)top * sizeof(*index));

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* sea nightly: schedules of evaluations, and what they found. The work is done by functions
- * of the database (sql/migrations/0005_nightly.sql); here files become calls and rows text. */
+ * of the database (sql/migrations/0006_nightly.sql); here files become calls and rows text. */
 #include <stdio.h>
 #include <string.h>
 

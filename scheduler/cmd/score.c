@@ -14,10 +14,23 @@
 static void
 list_benchmarks(void)
 {
-    size_t i;
+    const struct sea_bench *bench;
+    size_t i, v;
 
-    for (i = 0; sea_bench_at(i); i++)
-        printf("%-12s %s\n", sea_bench_at(i)->name, sea_bench_at(i)->about);
+    for (i = 0; (bench = sea_bench_at(i)); i++) {
+        printf("%-14s %s\n", bench->name, bench->about);
+        printf("%-14s   %s%s%s%s\n", "", bench->questions_path,
+               bench->annotations_path ? ", " : "",
+               bench->annotations_path ? bench->annotations_path : "",
+               bench->export_name ? ", can be exported" : "");
+        if (bench->variants)
+            printf("%-14s   variants:", "");
+        for (v = 0; bench->variants && bench->variants[v]; v++)
+            printf(" %s", bench->variants[v]);
+        if (bench->variants)
+            printf("\n");
+        printf("%-14s   licence of the data: %s\n", "", bench->licence);
+    }
 }
 
 static void
@@ -55,11 +68,25 @@ deliver(const struct sea_buf *text, const char *path, struct sea_err *err)
 }
 
 struct score_options {
-    const char *name, *questions, *answers, *rows_path, *export_path;
+    const char *name, *questions, *answers, *rows_path, *export_path, *lmms_path;
     struct sea_texts annotations;
     struct sea_bench_options bench;
-    bool json;
+    bool json, no_score;        /* no_score: export, gold answers are not public */
 };
+
+static enum sea_status
+export_answers(const struct score_options *options, struct sea_buf *text, struct sea_err *err)
+{
+    enum sea_status status;
+
+    status = sea_bench_export(options->name, options->questions, options->answers,
+                              options->annotations.at, options->annotations.count,
+                              &options->bench, text, err);
+    if (!status)
+        status = deliver(text, options->export_path, err);
+    sea_buf_clear(text);
+    return status;
+}
 
 static enum sea_status
 run_score(const struct score_options *options, struct sea_arena *arena, struct sea_err *err)
@@ -69,6 +96,11 @@ run_score(const struct score_options *options, struct sea_arena *arena, struct s
     enum sea_status status;
 
     sea_buf_init(&text, TEXT_BYTES_MAX);
+    if (options->no_score) {
+        status = export_answers(options, &text, err);
+        sea_buf_release(&text);
+        return status;
+    }
     status = sea_bench_score(options->name, options->questions, options->answers,
                              options->annotations.at, options->annotations.count,
                              &options->bench, arena, &result, err);
@@ -77,12 +109,12 @@ run_score(const struct score_options *options, struct sea_arena *arena, struct s
         status = deliver(&text, options->rows_path, err);
         sea_buf_clear(&text);
     }
-    if (!status && options->export_path) {
-        status = sea_bench_export(options->name, options->questions, options->answers,
-                                  options->annotations.at, options->annotations.count,
-                                  &options->bench, &text, err);
+    if (!status && options->export_path)
+        status = export_answers(options, &text, err);
+    if (!status && options->lmms_path) {
+        status = sea_json_write(sea_bench_lmms_node(&result, arena), SEA_JSON_PRETTY, &text, err);
         if (!status)
-            status = deliver(&text, options->export_path, err);
+            status = deliver(&text, options->lmms_path, err);
         sea_buf_clear(&text);
     }
     if (!status && options->json) {
@@ -107,14 +139,21 @@ sea_cmd_score(const struct sea_call *call, struct sea_err *err)
     const struct sea_arg table[] = {
         { "--questions", SEA_ARG_TEXT, &options.questions, "F", "question file" },
         { "--answers", SEA_ARG_TEXT, &options.answers, "F", "answers, LLaVA's JSON Lines" },
-        { "--annotations", SEA_ARG_LIST, &options.annotations, "F", "label files (repeat)" },
+        { "--annotations", SEA_ARG_LIST, &options.annotations, "F",
+          "label files or folders (repeat)" },
         { "--variant", SEA_ARG_TEXT, &options.bench.variant, "V", "scorer variant" },
         { "--limit", SEA_ARG_INT, &options.bench.limit, "N", "the first N questions" },
         { "--allow-missing", SEA_ARG_FLAG, &options.bench.allow_missing, NULL,
           "missing answers count as empty" },
         { "--rows", SEA_ARG_TEXT, &options.rows_path, "F", "write a JSON line per question" },
         { "--export", SEA_ARG_TEXT, &options.export_path, "F",
-          "write the form that the official scorer takes" },
+          "write the form that the official scorer or server takes" },
+        { "--no-score", SEA_ARG_FLAG, &options.no_score, NULL,
+          "only export: the server has the answers" },
+        { "--export-lmms", SEA_ARG_TEXT, &options.lmms_path, "F",
+          "write the scores as lmms-eval writes its results" },
+        { "--prompt", SEA_ARG_TEXT, &options.bench.prompt, "NAME",
+          "how it was asked, when not as the benchmark does" },
         { "--list", SEA_ARG_FLAG, &list, NULL, "the benchmarks it knows" },
         { "--json", SEA_ARG_FLAG, &options.json, NULL, "as JSON" },
     };
@@ -136,5 +175,10 @@ sea_cmd_score(const struct sea_call *call, struct sea_err *err)
     if (status)
         return status;
     options.name = rest.at[0];
+    if (options.no_score && !options.export_path) {
+        status = sea_fail(err, SEA_E_CONFIG, "--no-score without --export does nothing");
+        sea_hint(err, "Usage: sea %s", call->usage);
+        return status;
+    }
     return run_score(&options, call->arena, err);
 }

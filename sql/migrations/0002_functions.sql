@@ -215,14 +215,14 @@ BEGIN
     UPDATE sea.attempt SET state = p_state, class = p_class, ended_at = clock_timestamp()
      WHERE stage_id = p_stage_id AND epoch = p_epoch AND ended_at IS NULL;
     DELETE FROM sea.lease WHERE stage_id = p_stage_id AND epoch = p_epoch;
-    -- Without a lease no call of the attempt is accepted: nothing needs these any more.
+    -- Without a lease no call of the attempt is accepted: nothing needs its numbers any more.
     DELETE FROM sea.batch WHERE stage_id = p_stage_id AND epoch = p_epoch;
     DELETE FROM sea.pin WHERE stage_id = p_stage_id AND epoch = p_epoch;
+    UPDATE sea.slot SET stage_id = NULL, epoch = NULL
+     WHERE stage_id = p_stage_id AND epoch = p_epoch;
     IF p_state <> 'committed' THEN
         DELETE FROM sea.answer WHERE stage_id = p_stage_id AND epoch = p_epoch;
     END IF;
-    UPDATE sea.slot SET stage_id = NULL, epoch = NULL
-     WHERE stage_id = p_stage_id AND epoch = p_epoch;
 END $$;
 COMMENT ON FUNCTION sea.end_attempt(bigint, bigint, text, text) IS 'Part of transitions: closes the history of an attempt, removes its lease, already locked, and with it batch numbers, pins, slots, and answers that do not count.';
 
@@ -580,6 +580,7 @@ DECLARE
     picked bigint;
     picked_owner text;
     full_owners text[] := '{}';
+    limited boolean;
     by_queue record;
     by_user record;
     lease_secret uuid := gen_random_uuid();
@@ -590,9 +591,12 @@ BEGIN
                   ) THEN
         RETURN;
     END IF;
-    by_queue := sea.take_slot('queue', p_queue);
-    IF by_queue.is_limited AND by_queue.number IS NULL THEN
-        RETURN;
+    limited := EXISTS (SELECT FROM sea.concurrency);
+    IF limited THEN
+        by_queue := sea.take_slot('queue', p_queue);
+        IF by_queue.is_limited AND by_queue.number IS NULL THEN
+            RETURN;
+        END IF;
     END IF;
     LOOP
         SELECT s.id, s.owner INTO picked, picked_owner FROM sea.stage_run AS s
@@ -603,6 +607,7 @@ BEGIN
         IF NOT FOUND THEN
             RETURN;
         END IF;
+        EXIT WHEN NOT limited;
         by_user := sea.take_slot('user', picked_owner);
         EXIT WHEN NOT by_user.is_limited OR by_user.number IS NOT NULL;
         full_owners := full_owners || picked_owner;
@@ -617,7 +622,7 @@ BEGIN
             clock_timestamp() + p_ttl_ms * interval '1 ms');
     INSERT INTO sea.attempt (stage_id, epoch, worker_id)
     VALUES (run.id, run.last_epoch, p_worker_id);
-    IF by_queue.is_limited OR by_user.is_limited THEN
+    IF limited THEN
         UPDATE sea.slot AS t SET stage_id = run.id, epoch = run.last_epoch
          WHERE (t.kind = 'queue' AND t.name = p_queue AND t.number = by_queue.number)
             OR (t.kind = 'user' AND t.name = run.owner AND t.number = by_user.number);
@@ -779,7 +784,7 @@ END $$;
 COMMENT ON FUNCTION sea.add_answers(bigint, bigint, uuid, text, text, boolean, bigint, jsonb) IS 'Answers of an evaluation, numbered from p_first. They count once the attempt commits; the same ones again change nothing.';
 
 CREATE FUNCTION sea.commit_stage(p_stage_id bigint, p_epoch bigint, p_secret uuid, p_files jsonb,
-                                 p_digest text, p_scores jsonb)
+                                 p_digest text, p_scores jsonb, p_metrics jsonb DEFAULT NULL)
 RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
     run sea.stage_run;
@@ -789,21 +794,28 @@ BEGIN
     INSERT INTO sea.manifest (stage_id, epoch, path, sha256, bytes)
     SELECT p_stage_id, p_epoch, f->>0, f->>1, (f->>2)::bigint
       FROM jsonb_array_elements(p_files) AS f;
-    INSERT INTO sea.score (stage_id, epoch, benchmark_id, control, metric, value, scale, n, se,
-                           low, high, item_n, item_mean, item_m2, clusters)
-    SELECT p_stage_id, p_epoch, b.id, x.control, x.metric, x.value, coalesce(x.scale, 1), x.n,
-           x.se, x.low, x.high, a.n, a.mean, a.m2, a.clusters
-      FROM jsonb_to_recordset(p_scores) AS x (benchmark text, split text, control boolean,
-               metric text, value float8, scale float8, n bigint, se float8, low float8,
-               high float8)
-      JOIN sea.benchmark b ON b.name = x.benchmark AND b.split = x.split
-     CROSS JOIN LATERAL (
-           SELECT count(w.score) AS n, avg(w.score) AS mean,
-                  coalesce(var_pop(w.score), 0) * count(w.score) AS m2,
-                  count(DISTINCT coalesce(w.cluster, w.item)) AS clusters
-             FROM sea.answer w
-            WHERE w.stage_id = p_stage_id AND w.epoch = p_epoch
-              AND w.benchmark_id = b.id AND w.control = x.control) AS a;
+    IF p_metrics IS NOT NULL THEN
+        INSERT INTO sea.metric (stage_id, epoch, name, step, value)
+        SELECT p_stage_id, p_epoch, m->>0, (m->>1)::bigint, coalesce(m->>2, 'NaN')::float8
+          FROM jsonb_array_elements(p_metrics) AS m;
+    END IF;
+    IF p_scores <> '[]' THEN
+        INSERT INTO sea.score (stage_id, epoch, benchmark_id, control, metric, value, scale, n, se,
+                               low, high, item_n, item_mean, item_m2, clusters)
+        SELECT p_stage_id, p_epoch, b.id, x.control, x.metric, x.value, coalesce(x.scale, 1), x.n,
+               x.se, x.low, x.high, a.n, a.mean, a.m2, a.clusters
+          FROM jsonb_to_recordset(p_scores) AS x (benchmark text, split text, control boolean,
+                   metric text, value float8, scale float8, n bigint, se float8, low float8,
+                   high float8)
+          JOIN sea.benchmark b ON b.name = x.benchmark AND b.split = x.split
+         CROSS JOIN LATERAL (
+               SELECT count(w.score) AS n, avg(w.score) AS mean,
+                      coalesce(var_pop(w.score), 0) * count(w.score) AS m2,
+                      count(DISTINCT coalesce(w.cluster, w.item)) AS clusters
+                 FROM sea.answer w
+                WHERE w.stage_id = p_stage_id AND w.epoch = p_epoch
+                  AND w.benchmark_id = b.id AND w.control = x.control) AS a;
+    END IF;
     UPDATE sea.stage_run
        SET state = 'done', done_epoch = p_epoch, output_stage_id = p_stage_id,
            output_epoch = p_epoch, output_digest = p_digest, reason = NULL,
@@ -823,7 +835,122 @@ BEGIN
     PERFORM sea.finish_experiment(run.experiment_id);
     RETURN checkpoints;
 END $$;
-COMMENT ON FUNCTION sea.commit_stage(bigint, bigint, uuid, jsonb, text, jsonb) IS 'The end of a stage run, at most once: manifest, scores, done, children, cache, lease, in one transaction. Returns the names of checkpoints that nobody needs any more.';
+COMMENT ON FUNCTION sea.commit_stage(bigint, bigint, uuid, jsonb, text, jsonb, jsonb) IS 'The end of a stage run, at most once: manifest, last metrics [[name, step, value]], scores, done, children, cache, lease, in one transaction. Returns the names of checkpoints that nobody needs any more.';
+
+CREATE FUNCTION sea.claim_batch(p_worker_id bigint, p_queue text, p_ttl_ms integer, p_most integer)
+RETURNS TABLE (stage_id bigint, epoch bigint, secret uuid, experiment_id bigint, stage text,
+               key text)
+LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+    one record;
+    turn integer;
+BEGIN
+    IF NOT EXISTS (SELECT FROM sea.worker
+                    WHERE id = p_worker_id
+                      AND state IN ('active', 'suspect')        -- fence: claim_batch_worker
+                  ) THEN
+        RETURN;
+    END IF;
+    -- Limits are counted one by one.
+    IF EXISTS (SELECT FROM sea.concurrency) THEN
+        FOR turn IN 1 .. p_most LOOP
+            SELECT c.stage_id, c.epoch, c.secret, c.experiment_id, c.stage, c.key INTO one
+              FROM sea.claim(p_worker_id, p_queue, p_ttl_ms) c;
+            EXIT WHEN NOT FOUND;
+            RETURN QUERY SELECT one.stage_id, one.epoch, one.secret, one.experiment_id, one.stage,
+                                one.key;
+        END LOOP;
+        RETURN;
+    END IF;
+    RETURN QUERY
+    WITH pick AS MATERIALIZED (
+        SELECT s.id FROM sea.stage_run AS s
+         WHERE s.queue = p_queue
+           AND s.state = 'ready'                                -- fence: claim_batch_ready
+         ORDER BY s.priority DESC, s.ready_at, s.id
+         LIMIT p_most FOR NO KEY UPDATE SKIP LOCKED),
+    run AS (
+        UPDATE sea.stage_run AS s
+           SET state = 'running', last_epoch = s.last_epoch + 1, reason = NULL,
+               priority = s.priority - s.aged, aged = 0
+          FROM pick WHERE s.id = pick.id
+        RETURNING s.id, s.last_epoch, s.experiment_id, s.stage, s.key),
+    lease AS (
+        INSERT INTO sea.lease AS l (stage_id, epoch, worker_id, secret, expires_at)
+        SELECT r.id, r.last_epoch, p_worker_id, gen_random_uuid(),
+               clock_timestamp() + p_ttl_ms * interval '1 ms' FROM run r
+        RETURNING l.stage_id, l.secret),
+    attempt AS (
+        INSERT INTO sea.attempt (stage_id, epoch, worker_id)
+        SELECT r.id, r.last_epoch, p_worker_id FROM run r)
+    SELECT r.id, r.last_epoch, l.secret, r.experiment_id, r.stage, r.key
+      FROM run r JOIN lease l ON l.stage_id = r.id;
+    UPDATE sea.experiment AS e SET state = 'running', started_at = clock_timestamp()
+     WHERE e.state = 'queued'
+       AND e.id IN (SELECT s.experiment_id FROM sea.lease l JOIN sea.stage_run s ON s.id = l.stage_id
+                     WHERE l.worker_id = p_worker_id);
+END $$;
+COMMENT ON FUNCTION sea.claim_batch(bigint, text, integer, integer) IS 'As sea.claim, many at once: for stages that are shorter than a round trip. Each has a lease, an epoch and a secret of its own.';
+
+CREATE FUNCTION sea.commit_batch(p_commits jsonb) RETURNS bigint[]
+LANGUAGE plpgsql AS $$
+DECLARE
+    won bigint[];
+    one bigint;
+BEGIN
+    -- All leases, then all own stage runs, then all children, each by ascending id; then keys in
+    -- their order, then experiments: two batches cannot wait for each other in a circle.
+    SELECT coalesce(array_agg(stage_id), '{}') INTO won FROM (
+        SELECT l.stage_id
+          FROM jsonb_to_recordset(p_commits) AS c (stage_id bigint, epoch bigint, secret uuid)
+          JOIN sea.lease l ON l.stage_id = c.stage_id
+           AND l.epoch = c.epoch                                -- fence: batch_commit_epoch behind batch_commit_secret
+           AND l.secret = c.secret                              -- fence: batch_commit_secret
+         ORDER BY l.stage_id FOR UPDATE OF l) AS held;
+    PERFORM 1 FROM sea.stage_run s WHERE s.id = ANY (won) ORDER BY s.id FOR NO KEY UPDATE;
+    INSERT INTO sea.manifest (stage_id, epoch, path, sha256, bytes)
+    SELECT c.stage_id, c.epoch, f->>0, f->>1, (f->>2)::bigint
+      FROM jsonb_to_recordset(p_commits) AS c (stage_id bigint, epoch bigint, files jsonb),
+           jsonb_array_elements(c.files) AS f
+     WHERE c.stage_id = ANY (won);
+    INSERT INTO sea.metric (stage_id, epoch, name, step, value)
+    SELECT c.stage_id, c.epoch, m->>0, (m->>1)::bigint, coalesce(m->>2, 'NaN')::float8
+      FROM jsonb_to_recordset(p_commits) AS c (stage_id bigint, epoch bigint, metrics jsonb),
+           jsonb_array_elements(c.metrics) AS m
+     WHERE c.stage_id = ANY (won);
+    UPDATE sea.stage_run AS s
+       SET state = 'done', done_epoch = c.epoch, output_stage_id = s.id, output_epoch = c.epoch,
+           output_digest = c.digest, reason = NULL, ended_at = clock_timestamp()
+      FROM jsonb_to_recordset(p_commits) AS c (stage_id bigint, epoch bigint, digest text)
+     WHERE s.id = c.stage_id AND s.id = ANY (won) AND s.state = 'running'
+       AND s.last_epoch = c.epoch;
+    FOR one IN SELECT DISTINCT d.parent_id FROM sea.stage_dep d WHERE d.parent_id = ANY (won)
+                ORDER BY 1
+    LOOP
+        PERFORM sea.promote_children(one);
+    END LOOP;
+    INSERT INTO sea.stage_cache (key, stage_id, epoch, output_digest)
+    SELECT s.key, s.id, s.done_epoch, s.output_digest FROM sea.stage_run s
+     WHERE s.id = ANY (won) ORDER BY s.key
+        ON CONFLICT (key) DO NOTHING;
+    DELETE FROM sea.flight f USING (SELECT s.key, s.id FROM sea.stage_run s
+                                     WHERE s.id = ANY (won) ORDER BY s.key) AS mine
+     WHERE f.key = mine.key AND f.stage_id = mine.id;
+    UPDATE sea.attempt AS a SET state = 'committed', ended_at = clock_timestamp()
+      FROM sea.stage_run s
+     WHERE s.id = ANY (won) AND a.stage_id = s.id AND a.epoch = s.done_epoch;
+    DELETE FROM sea.lease WHERE stage_id = ANY (won);
+    DELETE FROM sea.batch WHERE stage_id = ANY (won);
+    DELETE FROM sea.pin WHERE stage_id = ANY (won);
+    UPDATE sea.slot SET stage_id = NULL, epoch = NULL WHERE stage_id = ANY (won);
+    FOR one IN SELECT DISTINCT s.experiment_id FROM sea.stage_run s WHERE s.id = ANY (won) ORDER BY 1
+    LOOP
+        PERFORM sea.finish_experiment(one);
+    END LOOP;
+    RETURN won;
+END $$;
+COMMENT ON FUNCTION sea.commit_batch(jsonb) IS 'Ends of many stage runs in one transaction: [{"stage_id", "epoch", "secret", "files": [[path, sha256, bytes]], "digest", "metrics": [[name, step, value]]}]. Each has its own fence: returns the ids of those that were committed; the others had lost their leases. For stages without checkpoints and scores.';
 
 CREATE FUNCTION sea.commit_outcome(p_stage_id bigint, p_epoch bigint, p_secret uuid)
 RETURNS text LANGUAGE plpgsql AS $$

@@ -55,7 +55,7 @@ SELECT sea.prepare_commit($1, $2, $3::uuid, $4::jsonb, $5::jsonb) AS condemned;
 SELECT sea.add_answers($1, $2, $3::uuid, $4, $5, $6, $7, $8::jsonb);
 
 -- name: commit
-SELECT sea.commit_stage($1, $2, $3::uuid, $4::jsonb, $5, $6::jsonb)::text AS checkpoints;
+SELECT sea.commit_stage($1, $2, $3::uuid, $4::jsonb, $5, $6::jsonb, $7::jsonb)::text AS checkpoints;
 
 -- name: commit_outcome
 SELECT sea.commit_outcome($1, $2, $3::uuid) AS outcome;
@@ -155,3 +155,51 @@ SELECT name FROM sea.drop_checkpoints($1);
 
 -- name: collect_checkpoint_needed
 SELECT sea.is_checkpoint_needed($1, $2, $3) AS needed;
+
+-- name: claim_batch
+-- As a JSON list that commit_batch takes back, with what was made added. $1 worker, $2 queue,
+-- $3 life of the leases, $4 how many.
+SELECT coalesce(jsonb_agg(jsonb_build_object('stage_id', stage_id, 'epoch', epoch, 'secret', secret)),
+                '[]')::text AS claims, count(*) AS claimed
+  FROM sea.claim_batch($1, $2, $3::integer, $4::integer);
+
+-- name: commit_batch
+-- $1 claims as above, $2 files, $3 digest and $4 metrics of each.
+SELECT cardinality(sea.commit_batch((
+    SELECT jsonb_agg(c || jsonb_build_object('files', $2::jsonb, 'digest', $3::text,
+                                             'metrics', $4::jsonb))
+      FROM jsonb_array_elements($1::jsonb) AS c))) AS committed;
+
+-- name: bench_fill
+-- Ready stage runs of one experiment each, with keys that nobody has. $1 how many, $2 name.
+WITH made AS (
+    INSERT INTO sea.experiment (name, config, config_digest)
+    SELECT $2, '{"name": "bench", "stages": {"label": {}}}', 'bench' FROM generate_series(1, $1::bigint)
+    RETURNING id)
+INSERT INTO sea.stage_run (experiment_id, stage, state, unmet, key, ready_at)
+SELECT id, 'label', 'ready', 0, encode(sha256(convert_to($2 || id, 'UTF8')), 'hex'),
+       clock_timestamp()
+  FROM made;
+
+-- name: bench_artifact
+INSERT INTO sea.artifact (sha256, bytes) VALUES ($1, 4) ON CONFLICT DO NOTHING;
+
+-- name: bench_table_script
+CREATE TABLE bench_job (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, state text NOT NULL DEFAULT 'ready',
+    worker integer, digest text);
+CREATE INDEX bench_job_ready ON bench_job (id) WHERE state = 'ready';
+INSERT INTO bench_job (worker) SELECT NULL FROM generate_series(1, 400000);
+ANALYZE bench_job;
+
+-- name: bench_pgbench_script
+-- One job for pgbench: claim and complete, a commit each.
+WITH pick AS MATERIALIZED (
+    SELECT id FROM bench_job WHERE state = 'ready' ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED)
+UPDATE bench_job AS j SET state = 'running', worker = :client_id
+  FROM pick WHERE j.id = pick.id
+RETURNING j.id AS job \gset
+UPDATE bench_job SET state = 'done', digest = 'x' WHERE id = :job AND worker = :client_id;
+
+-- name: bench_analyze_script
+ANALYZE;

@@ -1,6 +1,7 @@
 #!/bin/bash
 # make bench: GEMM as a share of the FMA peak of the same run; then one training step of the
-# demo's models against the same model in PyTorch, interleaved, medians of three rounds.
+# demo's models against the same model in PyTorch, interleaved, medians of three rounds, and
+# one of Qwen2.5-0.5B's shape (train_qwen.sh).
 #
 # PYTHON: an interpreter that has torch and transformers. Without one, a virtual environment
 # is made in build/bench-venv (pip, CPU is enough); BENCH_TORCH=0 leaves PyTorch out.
@@ -40,3 +41,4 @@ for stage in tune align; do
             "$(awk "BEGIN { print $a / $b }")"
     done
 done
+BUILD=$BUILD PYTHON=$python tests/bench/train_qwen.sh

@@ -8,7 +8,8 @@ padding on either side. Prints one JSON line.
 usage: train_torch.py THREADS STEPS STAGE [SHAPE [DTYPE [MODE]]]
   STAGE  tune (all trained), lora (PEFT, rank 16, all linear layers) or align (adapter)
   SHAPE  demo: 16 samples of 36 image rows and 164 text tokens, the demo's models
-         qwen: 2 samples of 576 rows of CLIP-L features and 124 tokens, Qwen2.5-0.5B's sizes
+         qwen: 2 samples of 576 rows of CLIP-L features and 124 tokens, Qwen2.5-0.5B's sizes;
+         qwen4: with 4 of its 24 blocks
   DTYPE  f32, or bf16: all of it, weights and optimiser, the fastest that people use
   MODE   eager or compile
 A fifth of the text is supervised.
@@ -33,7 +34,8 @@ if shape == "demo":
 else:
     B, M, T, DV = 2, 576, 124, 1024
     config = transformers.Qwen2Config(
-        hidden_size=896, intermediate_size=4864, num_hidden_layers=24, num_attention_heads=14,
+        hidden_size=896, intermediate_size=4864,
+        num_hidden_layers=4 if shape == "qwen4" else 24, num_attention_heads=14,
         num_key_value_heads=2, vocab_size=151936, max_position_embeddings=1024,
         tie_word_embeddings=True)
 D, V = config.hidden_size, config.vocab_size
@@ -74,14 +76,15 @@ def step():
 
 
 step()
-times = []
+times, cpu = [], time.process_time()
 for _ in range(steps):
     start = time.perf_counter()
     step()
     times.append(time.perf_counter() - start)
+cpu = (time.process_time() - cpu) / max(1, steps)
 times.sort()
 median = times[len(times) // 2]
 print(json.dumps({"what": "torch", "version": torch.__version__,
                   "transformers": transformers.__version__, "stage": stage, "shape": shape,
                   "dtype": dtype, "mode": mode, "threads": threads,
-                  "tokens_per_s": B * (M + T) / median}))
+                  "tokens_per_s": B * (M + T) / median, "cpu_s_per_step": cpu}))

@@ -43,9 +43,11 @@ BEGIN {
     wrap("^curl/",               "^scheduler/[a-z_]*[.]c$")
     wrap("^microhttpd[.]h$",     "^scheduler/[a-z_]*[.]c$")
     wrap("^CUnit/",              "^tests/sea_test[.][ch]$")
-    wrap("^(cuda|cublas|cudnn|nccl|mma|cooperative_groups|cub/)", "^kernels/cuda/")
-    # Only the engine loads plugins.
-    wrap("^dlfcn[.]h$",          "^(engine/device[.]c|tests/)")
+    wrap("^(cublas|cudnn|nccl|mma|cooperative_groups|cub/)", "^kernels/cuda/")
+    # The engine loads the plugin, the plugin loads cuBLASLt.
+    wrap("^dlfcn[.]h$",          "^(engine/device[.]c|kernels/cuda/gemm[.]cu|tests/)")
+    # CUDA in plain C++, for the tests of kernels/cuda.
+    wrap("^(cuda_runtime[.]h|functional)$", "^(kernels/cuda|tests/gpu/emu)/")
 
     # The C library and the system.
     n = split("assert complex ctype errno fenv float inttypes iso646 limits locale math setjmp " \

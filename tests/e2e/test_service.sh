@@ -50,7 +50,10 @@ check_error "the same key with another configuration is refused" 64 'night-1'
 
 run "$sea" leaderboard
 check_rc "leaderboard" 0
-check_match "the leaderboard names the experiments" "lambda=0" "$out"
+check_match "the leaderboard has rank, experiment, score, interval, control, gain and n" \
+    "^pope +accuracy +[1-9] +${ids[0]} +scenes-tiny/align.lambda=0 +[0-9.]+ +\[[0-9.]+, [0-9.]+\] +[0-9.]+ +[-+][0-9.]+ +[1-9][0-9]*$" \
+    "$out"
+check_equal "for both experiments" 2 "$(grep -c '^mmbench  *circular_accuracy' <<< "$out")"
 run "$sea" leaderboard --format csv
 check_match "as CSV it starts with the names of columns" '^suite,benchmark,split,metric' "$out"
 rows=$(($(wc -l <<< "$out") - 1))
@@ -63,7 +66,8 @@ run "$sea" leaderboard --suite no-such-suite
 check_rc "a suite without scores is no error" 0
 run "$sea" compare --last
 check_rc "compare --last" 0
-check_match "compare tells both names" 'A = experiment' "$out"
+check_match "compare tells which is which" '^A = experiment [0-9]+, scenes-tiny/' "$out"
+check_match "and the other" '^B = experiment [0-9]+, scenes-tiny/' "$out"
 check_match "compare tells an interval" '\[[-+][0-9.]+, [-+][0-9.]+\]' "$out"
 run "$sea" compare "${ids[0]}" "${ids[1]}" --json
 check_match "compare as JSON tells n, clusters and p" '"n":[0-9]+,"clusters":[0-9]+.*"p":' "$out"
@@ -76,10 +80,12 @@ run "$sea" compare 999999 "${ids[0]}" --json
 check_error "also when it is the first one, as JSON" 64 '999999'
 check_equal "with nothing on standard output" "" "$out"
 run "$sea" status
-check_match "status lists the experiments" 'succeeded' "$out"
+check_match "status lists the experiments with what they reached" \
+    "^ *${ids[0]} +scenes-tiny/align.lambda=0 +succeeded +5/5 +[0-9]+ *$" "$out"
 run "$sea" status "${ids[0]}"
-check_match "status of one lists its stages" 'foundation' "$out"
-check_match "with their states" 'done|cached' "$out"
+for stage in foundation label align tune eval; do
+    check_match "status of one lists $stage with its end" "^$stage +(done|cached) " "$out"
+done
 check_no_match "without whole hashes" '[0-9a-f]{13}' "$out"
 check_equal "for people: at most ten columns" 1 "$(($(head -n 1 <<< "$out" | wc -w) <= 10))"
 run "$sea" status "${ids[0]}" --json
@@ -88,7 +94,8 @@ check_match "with whole keys" '"key": *"[0-9a-f]{64}"' "$out"
 run "$sea" status 999999
 check_error "status of an experiment that is not there" 64 '999999' 'sea status'
 run "$sea" logs "${ids[0]}"
-check_match "logs tell what the stages said" 'align' "$out"
+check_match "logs tell what the stages said" \
+    '^20[0-9-]+ [0-9:]+ align +info +stage align, key [0-9a-f]{12}' "$out"
 run "$sea" why "${ids[0]}"
 check_match "why about an experiment that has ended" 'nothing of it is pending' "$out"
 for view in leaderboard experiment_status stage_timeline metric_series why_pending nightly_report \

@@ -124,6 +124,79 @@ out:
     sea_arena_destroy(arena);
 }
 
+/* The mask of a row: [[first, behind the last], ...]. */
+static int
+same_mask(const struct sea_sample *sample, const struct sea_node *runs)
+{
+    const struct sea_node *run = runs->first;
+
+    for (size_t i = 0; i < sample->labels.len; i++) {
+        while (run && (int64_t)i >= run->last->integer)
+            run = run->next;
+        if ((sample->labels.data[i] != SEA_LABEL_NONE) != (run && (int64_t)i >= run->first->integer))
+            return 0;
+    }
+    return 1;
+}
+
+static void
+templates_agree_with_llava(void)
+{
+    struct sea_arena *arena = sea_arena_create(NULL, "test");
+    int rows = 0, ids = 0, masks = 0, masks_good = 0, skips = 0, skipped = 0;
+    struct sea_sample sample = { 0 };
+    struct sea_turn turns[TURNS];
+    struct sea_node *root, *family, *row;
+    struct sea_err err = { 0 };
+    char path[SEA_PATH_MAX];
+
+    snprintf(path, sizeof(path), "%s/" FIXTURES "/templates.json", sea_test_root());
+    if (!CHECK_OK(sea_json_load(path, 1 << 22, arena, &root, &err), err))
+        goto out;
+    for (family = root->first; family; family = family->next) {
+        const char *name = sea_node_text(sea_node_get(family, "tokenizer"), "");
+        struct sea_tokenizer *tokenizer = load_family(name);
+
+        for (row = sea_node_get(family, "rows")->first; row; row = row->next, rows++) {
+            const char *template = sea_node_text(sea_node_get(row, "template"), "");
+            const struct sea_node *mask = sea_node_get(row, "mask"), *skip = sea_node_get(row, "skips");
+            size_t count = read_turns(sea_node_get(row, "turns"), turns);
+            struct sea_conversation conversation;
+            enum sea_template kind;
+
+            CHECK_OK(sea_template_parse(&kind, template, &err), err);
+            CHECK_STR(sea_template_name(kind), template);
+            conversation = sea_conversation_defaults(kind);
+            conversation.system = sea_node_text(sea_node_get(row, "system"), NULL);
+            conversation.compares = true;
+            CHECK_OK(sea_conversation_encode(&conversation, tokenizer, turns, count,
+                                             sea_node_bool(sea_node_get(row, "image"), false),
+                                             &sample, &err), err);
+            ids += CHECK_MSG(same(&sample.ids, sea_node_get(row, "ids")), "%s, %s, row %d: ids differ",
+                             name, template, rows);
+            check_spans(tokenizer, &sample);
+            if (mask->kind == SEA_NODE_LIST) {
+                masks++;
+                masks_good += CHECK_MSG(same_mask(&sample, mask), "%s, %s, row %d: masks differ", name,
+                                        template, rows);
+            }
+            if (skip->kind == SEA_NODE_BOOL) {
+                skips += CHECK_MSG(sample.llava_skips == (skip->integer != 0),
+                                   "%s, %s, row %d: LLaVA would %slearn", name, template, rows,
+                                   skip->integer ? "not " : "");
+                skipped += sample.llava_skips;
+            }
+        }
+        sea_tokenizer_destroy(tokenizer);
+    }
+    printf("  ids of %d of %d rows, %d of %d masks agree; LLaVA skips %d\n", ids, rows, masks_good,
+           masks, skipped);
+    CHECK(rows > 250 && masks > 200 && skips > 100 && skipped > 20);
+out:
+    sea_sample_release(&sample);
+    sea_arena_destroy(arena);
+}
+
 static void
 answers_alone_are_learnt(void)
 {
@@ -259,5 +332,5 @@ broken_rows_are_named(void)
 }
 
 SEA_TEST_MAIN("conversations become ids and labels", TEST(ids_are_those_of_the_whole_text),
-              TEST(answers_alone_are_learnt), TEST(options_change_the_text),
+              TEST(templates_agree_with_llava), TEST(answers_alone_are_learnt), TEST(options_change_the_text),
               TEST(the_picture_expands_and_the_end_is_cut), TEST(broken_rows_are_named))

@@ -409,6 +409,62 @@ folders_give_back_the_same_model(void)
     CHECK(sea_lm_load(&back, &device, "/nowhere", false, &err) == SEA_E_MISSING);
 }
 
+/* Weights that are not numbers load, and one warning names file and first tensor. */
+static void
+weights_that_are_not_numbers_are_told(void)
+{
+    struct sea_lm_desc desc = small(SEA_LM_PHI);
+    struct sea_lm *lm = make(&desc, 5, false), *back = NULL;
+    const struct sea_param *param;
+    struct sea_err err = { 0 };
+    char dir[SEA_PATH_MAX];
+
+    CHECK_OK(sea_path_join(dir, sea_test_dir(), "nan", &err), err);
+    CHECK_OK(sea_lm_save(lm, dir, &err), err);
+    CHECK_OK(sea_lm_load(&back, &device, dir, false, &err), err);
+    CHECK(back && !back->warning);
+    sea_lm_destroy(back);
+    param = sea_params_find(&lm->params, "model.layers.1.mlp.fc2.weight");
+    lm->params.data[param->offset + 7] = NAN;
+    lm->params.data[param->offset + 9] = INFINITY;
+    CHECK_OK(sea_lm_save(lm, dir, &err), err);
+    CHECK_OK(sea_lm_load(&back, &device, dir, false, &err), err);
+    CHECK(back && back->warning);
+    if (back && back->warning) {
+        printf("%s\n", back->warning);
+        CHECK(strstr(back->warning, "nan/model.safetensors"));
+        CHECK(strstr(back->warning, "model.layers.1.mlp.fc2.weight"));
+        CHECK(strstr(back->warning, "2 numbers"));
+    }
+    sea_lm_destroy(back);
+    sea_lm_destroy(lm);
+}
+
+/* A chat model's end words are those of generation_config.json. */
+static void
+end_words_come_from_the_generation_config(void)
+{
+    static const char text[] = "{\"eos_token_id\": [2, 7, 9], \"temperature\": 0.6}";
+    static const char wrong[] = "{\"eos_token_id\": [2, 99]}";
+    struct sea_lm_desc desc = small(SEA_LM_LLAMA);
+    struct sea_lm *lm = make(&desc, 5, false), *back = NULL;
+    struct sea_err err = { 0 };
+    char dir[SEA_PATH_MAX], path[SEA_PATH_MAX];
+
+    CHECK_OK(sea_path_join(dir, sea_test_dir(), "chat", &err), err);
+    CHECK_OK(sea_lm_save(lm, dir, &err), err);
+    CHECK_OK(sea_path_join(path, dir, "generation_config.json", &err), err);
+    CHECK_OK(sea_file_replace(path, text, strlen(text), &err), err);
+    CHECK_OK(sea_lm_load(&back, &device, dir, false, &err), err);
+    CHECK_INT(back ? back->desc.eos_count : 0, 3);
+    CHECK_INT(back ? back->desc.eos[2] : 0, 9);
+    sea_lm_destroy(back);
+    CHECK_OK(sea_file_replace(path, wrong, strlen(wrong), &err), err);
+    CHECK(sea_lm_load(&back, &device, dir, false, &err) == SEA_E_FORMAT);
+    CHECK_FAILS(err, SEA_E_FORMAT, "generation_config.json");
+    sea_lm_destroy(lm);
+}
+
 static void
 configs_are_checked_by_name(void)
 {
@@ -507,5 +563,7 @@ SEA_TEST_MAIN("the language model",
               TEST(nothing_supervised_means_no_gradient),
               TEST(frozen_model_gives_the_same_input_gradient),
               TEST(folders_give_back_the_same_model),
+              TEST(weights_that_are_not_numbers_are_told),
+              TEST(end_words_come_from_the_generation_config),
               TEST(configs_are_checked_by_name),
               TEST(bad_batches_are_refused))

@@ -212,6 +212,26 @@ tensors_error(const struct family *family, const char *kind, const float *data,
     return worst;
 }
 
+/* A backward that computes the blocks again gives the same bits. */
+static void
+check_recompute(const struct family *family)
+{
+    const struct sea_lm_limits limits = { .rows = 64, .trained = true, .recompute = true };
+    size_t bytes = (size_t)family->lm->params.floats * sizeof(float);
+    struct family again = *family;
+    float *first = malloc(bytes);
+    struct sea_err err = { 0 };
+
+    memcpy(first, family->lm->params.grad, bytes);
+    CHECK_OK(sea_params_zero_grad(&family->lm->params, &err), err);
+    CHECK_OK(sea_lm_work_create(&again.work, family->lm, &limits, &err), err);
+    backward(&again);
+    CHECK_MSG(!memcmp(first, family->lm->params.grad, bytes),
+              "%s: recomputed blocks give other gradients", family->name);
+    sea_lm_work_destroy(again.work);
+    free(first);
+}
+
 static double
 train(const struct family *family, const char **worst_name, int64_t *left)
 {
@@ -337,6 +357,7 @@ check_family(const char *name)
     free(want);
     gradients = tensors_error(&family, "grad.", family.lm->params.grad, &worst_gradient,
                               &left);
+    check_recompute(&family);
     words = words_off(&family);
     least = least_change(&family);
     check_folder(&family);

@@ -103,6 +103,33 @@ folders_over_all_towers_come_back(void)
     }
 }
 
+/* What Hugging Face's layout has no place for is written in LLaVA's. */
+static void
+other_adapters_are_written_in_the_original_layout(void)
+{
+    struct sea_mllm_folder folder, back;
+    struct sea_err err = { 0 };
+    char dir[600], path[700];
+
+    for (int kind = 0; kind <= SEA_ADAPTER_LAYERS_MAX; kind++) {
+        enum sea_tower tower = (enum sea_tower)(kind % SEA_TOWERS);
+
+        snprintf(dir, sizeof(dir), "%s/adapter%d", sea_test_dir(), kind);
+        snprintf(path, sizeof(path), "%s/vision_tower/config.json", dir);
+        make_folder(&folder, tower, (enum sea_adapter_kind)kind);
+        CHECK_OK(sea_mllm_save(&folder, dir, &err), err);
+        CHECK(sea_file_exists(path) == (kind != SEA_ADAPTER_MLP2X_GELU));
+        if (CHECK_OK(sea_mllm_load(&back, &device, dir, none, &err), err)) {
+            check_same(&folder, &back);
+            CHECK(back.adapter->kind == (enum sea_adapter_kind)kind);
+            CHECK(back.clip->desc.tower == tower);
+            CHECK_INT(back.image_token, 18);
+        }
+        sea_mllm_release(&back);
+        sea_mllm_release(&folder);
+    }
+}
+
 /* A SigLIP tower's first row is a patch: "default" would leave it out. */
 static void
 default_rows_of_a_siglip_tower_are_refused(void)
@@ -262,6 +289,7 @@ what_the_original_layout_cannot_mean_is_refused(void)
 
 SEA_TEST_MAIN("layouts of multimodal folders",
     TEST(folders_over_all_towers_come_back),
+    TEST(other_adapters_are_written_in_the_original_layout),
     TEST(default_rows_of_a_siglip_tower_are_refused),
     TEST(the_original_layout_is_read),
     TEST(what_the_original_layout_cannot_mean_is_refused))

@@ -2,6 +2,7 @@
 /* Tokenizers of every family give the ids and texts of the `tokenizers` library; training is
  * repeatable and its files load; files that we cannot compute are refused by name. */
 #include <stdlib.h>
+#include <time.h>
 
 #include "engine/base/sea_arena.h"
 #include "engine/base/sea_file.h"
@@ -44,7 +45,8 @@ same_ids(const struct sea_node *list, const struct sea_ids *ids, const char *nam
 static int
 same_text(const struct sea_node *want, const struct sea_buf *got, const char *name, const char *of)
 {
-    int ok = want->text_len == got->len && memcmp(want->text, got->data, got->len) == 0;
+    int ok = want->kind == SEA_NODE_NULL ||
+             (want->text_len == got->len && memcmp(want->text, got->data, got->len) == 0);
 
     CHECK_MSG(ok, "%s: ids of \"%s\" decode to \"%s\", want \"%s\"", name, of, got->data,
               want->text);
@@ -83,7 +85,8 @@ families_agree_with_tokenizers(void)
 {
     static const char *const names[] = { "gpt2", "gpt2_prefix", "llama3", "clip", "llama2",
                                          "metaspace_first", "metaspace_always", "gemma",
-                                         "splits", "sentencepiece" };
+                                         "splits", "qwen2", "marks", "unigram", "unigram_bytes",
+                                         "sentencepiece", "spm_unigram" };
     struct sea_arena *arena = sea_arena_create(NULL, "test");
     char dir[SEA_PATH_MAX], path[SEA_PATH_MAX];
     struct sea_tokenizer *tokenizer;
@@ -203,6 +206,9 @@ pieces_join_to_the_whole(void)
 static void
 text_must_be_utf8(void)
 {
+    /* A byte alone, cut off, too long a form, half of a pair, beyond the last code point. */
+    static const char *const bad[] = { "a\x80", "a\xFF", "a\xE2\x82", "a\xF0\x9F\x98", "a\xC0\xAF",
+                                       "a\xE0\x80\xAF", "a\xED\xA0\x80", "a\xF4\x90\x80\x80" };
     struct sea_tokenizer *tokenizer = load_family("gpt2");
     struct sea_ids ids = { 0 };
     struct sea_err err = { 0 };
@@ -210,8 +216,66 @@ text_must_be_utf8(void)
     CHECK(sea_tokenizer_encode(tokenizer, "ab\xC3(", 4, false, &ids, &err) == SEA_E_FORMAT);
     CHECK_FAILS(err, SEA_E_FORMAT, "byte 2 is 0xc3");
     CHECK_INT(ids.len, 0);
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        err = (struct sea_err){ 0 };
+        CHECK(sea_tokenizer_encode(tokenizer, bad[i], strlen(bad[i]), true, &ids, &err) ==
+              SEA_E_FORMAT);
+        CHECK_FAILS(err, SEA_E_FORMAT, "byte 1 is");
+        CHECK_INT(ids.len, 0);
+    }
+    err = (struct sea_err){ 0 };
+    CHECK_OK(sea_tokenizer_encode(tokenizer, "a\0\xEF\xBB\xBF\xF4\x8F\xBF\xBF", 9, false, &ids, &err),
+             err);
+    CHECK_INT(ids.len, 9);
     sea_ids_release(&ids);
     sea_tokenizer_destroy(tokenizer);
+}
+
+/* Seconds of this thread for one text of n bytes, the pieces again and again. */
+static double
+seconds_for(struct sea_tokenizer *tokenizer, const char *piece, size_t n)
+{
+    size_t len = strlen(piece);
+    char *text = malloc(n + len);
+    struct sea_ids ids = { 0 };
+    struct sea_err err = { 0 };
+    clock_t start;
+
+    for (size_t at = 0; at < n; at += len)
+        memcpy(text + at, piece, len);
+    n -= n % len;
+    start = clock();
+    CHECK_OK(sea_tokenizer_encode(tokenizer, text, n, true, &ids, &err), err);
+    sea_ids_release(&ids);
+    free(text);
+    return (double)(clock() - start) / CLOCKS_PER_SEC;
+}
+
+static void
+long_words_take_no_square(void)
+{
+    static const char *const names[] = { "gpt2", "llama3", "clip", "llama2", "gemma", "marks", "unigram",
+                                         "sentencepiece", "spm_unigram" };
+    static const char *const pieces[] = { "a", "catriver", " ", "7", "!", "\n", "e\xCC\xA3\xCC\x81",
+                                          "\xCC\xA3\xCC\x81", "\xE6\x97\xA5", "\xF0\x9F\x87\xA9" };
+    double worst = 0, slow = 0;
+
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        struct sea_tokenizer *tokenizer = load_family(names[i]);
+
+        for (size_t p = 0; p < sizeof(pieces) / sizeof(pieces[0]); p++) {
+            double few = seconds_for(tokenizer, pieces[p], 25000);
+            double many = seconds_for(tokenizer, pieces[p], 200000);
+
+            /* 8 times the text: a square takes 64 times as long. Short times say nothing. */
+            CHECK_MSG(many < 32 * few || many < 0.25, "%s: 25 kB of \"%s\" take %.4f s, 200 kB %.4f s",
+                      names[i], pieces[p], few, many);
+            worst = few > 1e-3 && many / few > worst ? many / few : worst;
+            slow = many > slow ? many : slow;
+        }
+        sea_tokenizer_destroy(tokenizer);
+    }
+    printf("  8 times the text takes at most %.1f times as long; 200 kB at most %.3f s\n", worst, slow);
 }
 
 /* ---- files that cannot be used ---- */
@@ -430,7 +494,7 @@ copies_are_equal(void)
 
 SEA_TEST_MAIN("tokenizers agree with Hugging Face's", TEST(families_agree_with_tokenizers),
               TEST(special_words_are_found), TEST(length_is_cut_inside_the_template),
-              TEST(pieces_join_to_the_whole), TEST(text_must_be_utf8),
+              TEST(pieces_join_to_the_whole), TEST(text_must_be_utf8), TEST(long_words_take_no_square),
               TEST(what_is_unknown_is_named), TEST(a_cut_sentencepiece_file_is_refused),
               TEST(training_is_repeatable_and_agrees),
               TEST(training_stops_when_texts_end), TEST(copies_are_equal))

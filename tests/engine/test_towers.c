@@ -15,6 +15,7 @@
 #define VALUE_BOUND 1e-5        /* relative error of values, issue's figure */
 #define GRADIENT_BOUND 1e-4
 #define JOINT_BOUND 1e-5
+#define HALF_BOUND 5e-2         /* 8 bits of 1 per weight, a few blocks deep */
 
 static struct sea_device device;
 
@@ -173,10 +174,12 @@ check_hidden(const struct opened *opened)
     return error;
 }
 
-/* Rows in the joint space: what is "images", "patches" or "texts". */
+/* Rows in the joint space: what is "images", "texts" or a variant of reading patches. */
 static double
 check_joint(const struct opened *opened, const char *what)
 {
+    enum sea_clip_variant variant = SEA_CLIP_RAW_POS;
+    bool patches = sea_clip_variant_find(what, &variant);
     struct sea_err err = { 0 };
     int64_t count;
     float *want = read_value(opened, what, &count);
@@ -188,9 +191,9 @@ check_joint(const struct opened *opened, const char *what)
     if (*what == 'i')
         CHECK_OK(sea_clip_images(opened->clip, opened->work, opened->pixels, opened->count,
                                  out, &err), err);
-    else if (*what == 'p')
+    else if (patches)
         CHECK_OK(sea_clip_patches(opened->clip, opened->work, opened->pixels, opened->count,
-                                  SEA_CLIP_RAW_POS, out, &err), err);
+                                  variant, out, &err), err);
     else
         CHECK_OK(sea_clip_texts(opened->clip, opened->work, opened->ids, opened->start,
                                 opened->texts, out, &err), err);
@@ -213,7 +216,9 @@ values_equal(void)
             hidden = check_hidden(&opened);
             if (fixtures[i].images) {
                 images = check_joint(&opened, "images");
-                patches = check_joint(&opened, "patches");
+                patches = fmax(check_joint(&opened, "raw_pos"),
+                               fmax(check_joint(&opened, "maskclip"),
+                                    check_joint(&opened, "surgery")));
             }
             if (fixtures[i].texts)
                 texts = check_joint(&opened, "texts");
@@ -225,6 +230,34 @@ values_equal(void)
         }
         close_fixture(&opened);
     }
+}
+
+/* With matrices in bfloat16 every way through a tower still runs, a little off. */
+static void
+bfloat16_storage_is_near(void)
+{
+    struct sea_device exact = device;
+    size_t i;
+
+    device.store = SEA_STORE_BF16;
+    for (i = 0; i < FIXTURES; i++) {
+        struct opened opened;
+        double hidden, images = 0, texts = 0;
+
+        if (open_fixture(&opened, &fixtures[i], false)) {
+            hidden = check_hidden(&opened);
+            if (fixtures[i].images)
+                images = fmax(check_joint(&opened, "images"), check_joint(&opened, "surgery"));
+            if (fixtures[i].texts)
+                texts = check_joint(&opened, "texts");
+            printf("%s, bfloat16: relative error of hidden states %.1e, joint space %.1e, texts "
+                   "%.1e, bound %.0e\n", fixtures[i].name, hidden, images, texts, HALF_BOUND);
+            CHECK(hidden > 1e-4 && hidden < HALF_BOUND && images < HALF_BOUND
+                  && texts < HALF_BOUND);
+        }
+        close_fixture(&opened);
+    }
+    device = exact;
 }
 
 /* One tensor's gradient against the file's, in parts of the largest number in it. */
@@ -423,6 +456,7 @@ saved_folders_come_back(void)
 
 SEA_TEST_MAIN("towers against transformers",
     TEST(values_equal),
+    TEST(bfloat16_storage_is_near),
     TEST(gradients_equal),
     TEST(every_tensor_counts),
     TEST(saved_folders_come_back))

@@ -2,13 +2,17 @@
 /*
  * fault.c - runs of tiny stages, each with one seeded fault, and what became of them
  *
- *     fault [--runs N] [--seed S] [--seconds MAX] [--report FILE]
+ *     fault [--runs N] [--seed S] [--seconds MAX] [--report FILE] [--points MAX]
  *
  * A run is one experiment whose stage is running in some worker when one fault is injected into
  * it or around it. Workers and schedulers are processes of the product; each worker reaches the
  * server through a proxy of its own and has the shim preloaded. The choice of faults, and where
  * they strike, follow from the seed and the number of the run. When all runs have ended,
  * history.c compares what the processes wrote with the database.
+ *
+ * --points: instead of chance, every crash point of a small experiment in turn. Its worker is
+ * killed at the first call (statement sent, answer taken, fsync, link, rename), then at the
+ * second, and so on until it ends before its turn to die; MAX bounds that.
  */
 #include <fcntl.h>
 #include <math.h>
@@ -28,6 +32,7 @@
 #define RUN_MS_MAX 60000        /* a run that has not ended by then is lost */
 #define COLLECT_EVERY 97        /* runs between two collections of the store */
 #define RESUBMITS 4
+#define LIMIT 9                 /* stage runs at once */
 
 enum kind {
     KILL_WORKER, KILL_SCHEDULER, KILL_CHILD, STOP_WORKER, TERM_WORKER, DRAIN_WORKER,
@@ -54,6 +59,8 @@ struct lane {                   /* one worker and what is around it */
     struct proxy proxy;
     struct fault_control *control;
     char control_path[SEA_PATH_MAX];
+    char queue[16];
+    int64_t experiment_id, point;       /* of --points; experiment 0: idle */
     pid_t stopped, stopped_child;
     int64_t continue_ms, mend_ms;       /* when SIGCONT, or a mended link, is due; 0: not */
 };
@@ -78,7 +85,7 @@ struct view {                   /* what the database says about a flight */
 };
 
 static struct {
-    int64_t runs, seed, seconds;
+    int64_t runs, seed, seconds, points;
     const char *report;
 } options = { .runs = 200, .seed = 1, .seconds = 3600 };
 
@@ -186,7 +193,8 @@ role_main(char **argv)
     sea_log_open(argv[1], SEA_LOG_DEBUG, log);
     if (is_worker)
         status = sea_worker_run(&(struct sea_worker_options){
-            .url = argv[2], .data = argv[3], .stage_program = argv[5], .ttl_ms = TTL_MS,
+            .url = argv[2], .data = argv[3], .stage_program = argv[5], .queue = argv[6],
+            .ttl_ms = TTL_MS,
             .poll_ms = 50, .grace_ms = 400, .stop = &stop }, &err);
     else
         status = sea_scheduler_run(&(struct sea_scheduler_options){
@@ -209,10 +217,13 @@ spawn(const char *role, const char *url, int number, const struct lane *lane)
 {
     char log[SEA_PATH_MAX], program[SEA_PATH_MAX], shim[SEA_PATH_MAX], stages[SEA_PATH_MAX];
     char name[48];
+    char queue[16] = "default";
     char *argv[] = { self, (char *)(uintptr_t)role, (char *)(uintptr_t)url, data, log, program,
-                     NULL };
+                     queue, NULL };
     pid_t pid;
 
+    if (lane)
+        snprintf(queue, sizeof(queue), "%s", lane->queue);
     snprintf(name, sizeof(name), "%s-%d.log", role, number);
     path_of(log, history, name);
     path_of(stages, history, "stages.log");
@@ -239,9 +250,14 @@ lane_spawn(struct lane *lane)
 
     snprintf(url, sizeof(url), "host='%s' port=5432 user=sea dbname=sea application_name=w%d",
              lane->proxy.folder, lane->number);
+    lane->pid = spawn("worker", url, lane->number, lane);
+}
+
+static void
+disarm(struct lane *lane)
+{
     atomic_store(&lane->control->kind, SHIM_NONE);
     atomic_store(&lane->control->skew_ms, 0);
-    lane->pid = spawn("worker", url, lane->number, lane);
 }
 
 static void
@@ -251,6 +267,7 @@ lane_open(struct lane *lane, int number)
     int fd;
 
     lane->number = number;
+    snprintf(lane->queue, sizeof(lane->queue), options.points ? "q%d" : "default", number);
     snprintf(name, sizeof(name), "p%d", number);
     path_of(path, sea_test_dir(), name);
     if (!proxy_start(&lane->proxy, path, cluster.socket))
@@ -264,7 +281,8 @@ lane_open(struct lane *lane, int number)
     close(fd);
     if (lane->control == MAP_FAILED)
         abort();
-    lane_spawn(lane);
+    if (!options.points)
+        lane_spawn(lane);
 }
 
 static void
@@ -297,8 +315,9 @@ respawn(void)
     int i;
 
     for (i = 0; i < LANES; i++)
-        if (waitpid(lanes[i].pid, NULL, WNOHANG) == lanes[i].pid) {
+        if (lanes[i].pid > 0 && waitpid(lanes[i].pid, NULL, WNOHANG) == lanes[i].pid) {
             respawned++;
+            disarm(&lanes[i]);
             lane_spawn(&lanes[i]);
         }
     for (i = 0; i < SCHEDULERS; i++)
@@ -332,28 +351,22 @@ mend(bool all)
 
 /* ---- runs ---- */
 
+/* The key makes it safe to send again when the answer was lost. */
 static int64_t
-submit_run(struct flight *f)
+submit_config(const char *config, const char *key)
 {
-    char config[512];
     int64_t until = sea_clock_ms() + 30000, id = 0;
 
-    snprintf(config, sizeof(config),
-             "{\"name\":\"run %lld\",\"seed\":%lld,\"steps\":%lld,\"pause\":%lld,"
-             "\"model\":{\"vision\":{\"path\":\"@foundation\"}},\"stages\":{%s\"label\":{}}}",
-             (long long)f->number, (long long)f->number, 4 + (long long)(f->number % 5),
-             (f->kind == STOP_WORKER ? 25 : 1) * (8 + (long long)(f->number % 13)),
-             f->number % 4 ? "" : "\"foundation\":{},");
     for (;;) {
         struct sea_err err = { 0 };
         enum sea_status status = sea_db_is_lost(db) ? sea_db_reconnect(db, &err) : SEA_OK;
 
         if (!status)
-            status = sea_queue_submit(db, config, f->key, &id, &err);
+            status = sea_queue_submit(db, config, key, &id, &err);
         if (!status)
             return id;
         if (status != SEA_E_SERVICE || sea_clock_ms() > until) {
-            printf("run %lld could not be submitted: %s\n", (long long)f->number, err.message);
+            printf("%s could not be submitted: %s\n", key, err.message);
             trouble++;
             return 0;
         }
@@ -361,21 +374,41 @@ submit_run(struct flight *f)
     }
 }
 
+static int64_t
+submit_run(struct flight *f)
+{
+    char config[512];
+
+    snprintf(config, sizeof(config),
+             "{\"name\":\"run %lld\",\"seed\":%lld,\"steps\":%lld,\"pause\":%lld,"
+             "\"model\":{\"vision\":{\"path\":\"@foundation\"}},\"stages\":{%s\"label\":{}}}",
+             (long long)f->number, (long long)f->number, 4 + (long long)(f->number % 5),
+             (f->kind == STOP_WORKER ? 25 : 1) * (8 + (long long)(f->number % 13)),
+             f->number % 4 ? "" : "\"foundation\":{},");
+    return submit_config(config, f->key);
+}
+
+/* Budgets that no run can spend: what is looked for is loss, not the end of patience. */
 static void
-start_run(struct flight *f, int64_t number)
+make_patient(int64_t experiment_id)
 {
     char sql[256];
 
+    snprintf(sql, sizeof(sql), "UPDATE sea.stage_run SET backoff_ms = 20, failures_max = 10000,"
+             " losses_max = 10000 WHERE experiment_id = %lld", (long long)experiment_id);
+    sea_rows_close(ask(sql));
+}
+
+static void
+start_run(struct flight *f, int64_t number)
+{
     *f = (struct flight){ .phase = QUEUED, .number = number, .begun_ms = sea_clock_ms() };
     f->random = mix((uint64_t)options.seed) ^ mix((uint64_t)number + 0x5eed);
     f->kind = pick_kind(f);
     f->delay_ms = pick(f, 90);
     snprintf(f->key, sizeof(f->key), "run %lld", (long long)number);
     f->experiment_id = submit_run(f);
-    /* Budgets that no run can spend: what is looked for is loss, not the end of patience. */
-    snprintf(sql, sizeof(sql), "UPDATE sea.stage_run SET backoff_ms = 20, failures_max = 10000,"
-             " losses_max = 10000 WHERE experiment_id = %lld", (long long)f->experiment_id);
-    sea_rows_close(ask(sql));
+    make_patient(f->experiment_id);
 }
 
 static void
@@ -719,6 +752,79 @@ fly(void)
     return number;
 }
 
+/* ---- every crash point in turn ---- */
+
+static void
+start_point(struct lane *lane, int64_t point)
+{
+    char config[384], key[48];
+
+    lane->point = point;
+    snprintf(config, sizeof(config), "{\"name\":\"point %lld\",\"seed\":%lld,\"steps\":5,"
+             "\"pause\":5,\"model\":{\"vision\":{\"path\":\"@foundation\"}},\"resources\":"
+             "{\"queue\":\"%s\"},\"stages\":{\"foundation\":{},\"label\":{}}}",
+             (long long)point, (long long)point, lane->queue);
+    snprintf(key, sizeof(key), "point %lld", (long long)point);
+    lane->experiment_id = submit_config(config, key);
+    make_patient(lane->experiment_id);
+    atomic_store(&lane->control->happened, 0);
+    atomic_store(&lane->control->after, (int32_t)point);
+    atomic_store(&lane->control->times, 1);
+    atomic_store(&lane->control->kind, SHIM_CRASH);
+    lane_spawn(lane);
+}
+
+/* True when the lane's worker was killed at its point; false when it ended before that. */
+static bool
+end_point(struct lane *lane)
+{
+    kill(lane->pid, SIGTERM);
+    waitpid(lane->pid, NULL, 0);
+    lane->pid = 0;
+    lane->experiment_id = 0;
+    disarm(lane);
+    return atomic_load(&lane->control->happened) > 0;
+}
+
+/* Returns how many points there were. */
+static int64_t
+every_point(void)
+{
+    int64_t next = 0, struck = 0, begun_ms = sea_clock_ms();
+    bool more = true, busy = true;
+    char sql[128];
+    int i;
+
+    while (busy && sea_clock_ms() - begun_ms < options.seconds * 1000) {
+        respawn();
+        for (i = 0, busy = false; i < LANES; i++) {
+            struct lane *lane = &lanes[i];
+
+            if (!lane->experiment_id && more && next < options.points)
+                start_point(lane, next++);
+            if (!lane->experiment_id)
+                continue;
+            busy = true;
+            snprintf(sql, sizeof(sql), "SELECT (ended_at IS NOT NULL)::int FROM sea.experiment"
+                     " WHERE id = %lld", (long long)lane->experiment_id);
+            if (ask_number(sql) != 1)
+                continue;
+            if (end_point(lane))
+                struck++;
+            else
+                more = false;
+        }
+        sea_clock_sleep_ms(5);
+    }
+    if (busy) {
+        printf("VIOLATION an experiment that was killed at a point has not ended\n");
+        trouble++;
+    }
+    tried[CRASH_POINT] = next;
+    injected[CRASH_POINT] = struck;
+    return next;
+}
+
 /* ---- the report ---- */
 
 static void
@@ -753,8 +859,10 @@ end(void)
 
     mend(true);
     for (i = 0; i < LANES; i++) {
-        kill(lanes[i].pid, SIGTERM);
-        waitpid(lanes[i].pid, NULL, 0);
+        if (lanes[i].pid > 0) {
+            kill(lanes[i].pid, SIGTERM);
+            waitpid(lanes[i].pid, NULL, 0);
+        }
         proxy_stop(&lanes[i].proxy);
     }
     for (i = 0; i < SCHEDULERS; i++) {
@@ -775,6 +883,8 @@ parse(int argc, char **argv)
             options.seed = strtoll(argv[i + 1], NULL, 10);
         else if (strcmp(argv[i], "--seconds") == 0)
             options.seconds = strtoll(argv[i + 1], NULL, 10);
+        else if (strcmp(argv[i], "--points") == 0)
+            options.points = strtoll(argv[i + 1], NULL, 10);
         else if (strcmp(argv[i], "--report") == 0)
             options.report = argv[i + 1];
         else
@@ -795,23 +905,24 @@ main(int argc, char **argv)
 
     if (readlink("/proc/self/exe", self, sizeof(self) - 1) < 0)
         return 1;
-    if (argc == 6 && (strcmp(argv[1], "worker") == 0 || strcmp(argv[1], "scheduler") == 0))
+    if (argc == 7 && (strcmp(argv[1], "worker") == 0 || strcmp(argv[1], "scheduler") == 0))
         return role_main(argv);
     if (!parse(argc, argv)) {
-        fprintf(stderr, "usage: fault [--runs N] [--seed S] [--seconds MAX] [--report FILE]\n");
+        fprintf(stderr, "usage: fault [--runs N] [--seed S] [--seconds MAX] [--report FILE]"
+                        " [--points MAX]\n");
         return 64;
     }
     signal(SIGPIPE, SIG_IGN);
     begin();
     start = sea_clock_ms();
-    runs = fly();
+    runs = options.points ? every_point() : fly();
     end();
     path_of(path, data, "store");
     must(sea_store_open(&store, path, &err), &err);
     if (sea_db_is_lost(db))
         must(sea_db_reconnect(db, &err), &err);
     sea_db_set_statement_ms(db, 600000);
-    bad = history_check(db, &store, history, 9, &found) + trouble;
+    bad = history_check(db, &store, history, options.points ? 0 : LIMIT, &found) + trouble;
     report(stdout, runs, 1e-3 * (double)(sea_clock_ms() - start), &found, bad);
     if (options.report) {
         to = fopen(options.report, "w");
@@ -825,5 +936,5 @@ main(int argc, char **argv)
         kinds_hit += injected[i] > 0;
     printf("fault: %lld runs, %lld faults of %lld kinds injected, %lld violations\n",
            (long long)runs, (long long)sum_of(injected), (long long)kinds_hit, (long long)bad);
-    return bad || kinds_hit < 12;
+    return bad || (!options.points && kinds_hit < 12);
 }

@@ -999,7 +999,8 @@ def caption_words(text):
     text = re.sub(r"([a-z])'s\b", r"\1 's", text)
     text = re.sub(r"\bcannot\b", "can not", text)
     text = re.sub(r"n't\b", " n't", text)
-    text = re.sub(r"[.,!?;:\"()]", " ", text)
+    text = text.replace("(", " -lrb- ").replace(")", " -rrb- ")
+    text = re.sub(r"[.,!?;:\"]", " ", text)
     text = re.sub(r"(?<![a-z0-9])-(?![a-z0-9])", " ", text)
     return text.split()
 

@@ -2,7 +2,7 @@
 """Reference values for conversation templates, made the way LLaVA's training code works: the
 whole dialogue becomes one text, which is cut at <image>; the parts are tokenised one by one;
 labels are found by counting the words of each round. Needs the tokenizers of
-io_tokenizers.py; writes tests/oracle/fixtures/conversations.json. Run by hand:
+io_tokenizer_files.py; writes tests/oracle/fixtures/conversations.json. Run by hand:
 
     python tests/oracle/io_conversations.py
 """
@@ -108,4 +108,5 @@ def main():
     (FIXTURES / "conversations.json").write_text(json.dumps(out) + "\n")
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -3,14 +3,20 @@
 that we read, trained here on sentences of our own, and what the `tokenizers` library makes of
 some texts. Writes tests/oracle/fixtures/tokenizers. Run by hand:
 
-    python tests/oracle/io_tokenizer_files.py
+    python tests/oracle/io_tokenizer_files.py [NAME...]
 """
+import io
 import json
 import pathlib
 import random
+import sys
+import tempfile
 
+import sentencepiece as spm
 from tokenizers import (AddedToken, Regex, Tokenizer, decoders, models, normalizers,
                         pre_tokenizers, processors, trainers)
+
+from io_tokenizers import fields
 
 OUT = pathlib.Path(__file__).parent / "fixtures" / "tokenizers"
 MARK = "\u2581"
@@ -179,16 +185,84 @@ def splits():
     return tokenizer, {"unk_token": "<unk>"}
 
 
+def small_charsmap():
+    """A table of characters in SentencePiece's layout, of rules of our own."""
+    rules = [("\u00a0", " "), ("\u3000", " "), ("\t", " "), ("\n", " "), ("\u200b", ""), ("\u00e9", "e"),
+             ("e\u0301", "e"), ("\u2026", "..."), ("\ufb01", "fi"), ("\u2167", "VIII"), ("A", "a"), ("\U0001f600", ":)"),
+             ("\u65e5\u672c", "jp"), ("\u00bd", "1/2")]
+    with tempfile.NamedTemporaryFile("w", suffix=".tsv") as file:
+        for before, after in rules:
+            hex_ = [" ".join(f"{ord(c):X}" for c in text) for text in (before, after)]
+            file.write("\t".join(hex_) + "\n")
+        file.flush()
+        model = io.BytesIO()
+        spm.SentencePieceTrainer.train(
+            sentence_iterator=iter(["a b c d"] * 9), model_writer=model, model_type="char", vocab_size=9,
+            normalization_rule_tsv=file.name, num_threads=1, minloglevel=2, hard_vocab_limit=False)
+    normalizer = next(value for number, _, value in fields(model.getvalue()) if number == 3)
+    return next(value for number, _, value in fields(normalizer) if number == 2)
+
+
+def unigram(fallback):
+    tokenizer = Tokenizer(models.Unigram())
+    tokenizer.normalizer = normalizers.Sequence(
+        [normalizers.Precompiled(small_charsmap()), normalizers.Strip(False, True), normalizers.Replace(Regex(" {2,}"), MARK)])
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(replacement=MARK, prepend_scheme="first" if fallback else "always")
+    tokenizer.train_from_iterator(sentences(), trainers.UnigramTrainer(
+        vocab_size=330, special_tokens=["<pad>", "</s>", "<unk>"], unk_token="<unk>", show_progress=False))
+    state = json.loads(tokenizer.to_str())
+    if fallback:
+        state["model"]["vocab"] += [[f"<0x{b:02X}>", -20.0 - b / 256] for b in range(256)]
+        state["model"]["byte_fallback"] = True
+    tokenizer = Tokenizer.from_str(json.dumps(state))
+    tokenizer.decoder = decoders.Sequence(
+        [decoders.Replace(MARK, " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
+    ) if fallback else decoders.Metaspace(replacement=MARK)
+    tokenizer.add_tokens([AddedToken("river", single_word=True, normalized=True), AddedToken("\u00e9", normalized=True)])
+    tokenizer.add_special_tokens([AddedToken("<image>", lstrip=True, rstrip=True, normalized=False)])
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="$A </s>", pair="$A </s> $B </s>", special_tokens=[("</s>", 1)])
+    return tokenizer, {"eos_token": "</s>", "unk_token": "<unk>", "pad_token": "<pad>"}
+
+
+def marks():
+    """Punctuation, accents and Nmt before a BPE, and WordPiece's way to write."""
+    tokenizer = Tokenizer(models.BPE(unk_token="<unk>"))
+    tokenizer.normalizer = normalizers.Sequence([normalizers.Nmt(), normalizers.NFKD(), normalizers.StripAccents()])
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Whitespace(), pre_tokenizers.Punctuation("merged_with_next"), pre_tokenizers.Digits(individual_digits=False)])
+    tokenizer.decoder = decoders.WordPiece(prefix="##", cleanup=True)
+    tokenizer.train_from_iterator(sentences(), trainers.BpeTrainer(
+        vocab_size=300, special_tokens=["<unk>", "<s>", "</s>"], show_progress=False))
+    return tokenizer, {"unk_token": "<unk>"}
+
+
+def qwen2():
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.normalizer = normalizers.NFC()
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([
+        pre_tokenizers.Split(Regex(LLAMA3.replace("{1,3}", "")), "isolated"),
+        pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.train_from_iterator(sentences(), byte_trainer(["<|endoftext|>", "<|im_start|>", "<|im_end|>"]))
+    return tokenizer, {"eos_token": "<|im_end|>"}
+
+
 def main():
     OUT.mkdir(parents=True, exist_ok=True)
     makers = {"gpt2": gpt2, "gpt2_prefix": gpt2_prefix, "llama3": llama3, "clip": clip,
               "llama2": llama2, "metaspace_first": lambda: metaspace("first", False),
-              "metaspace_always": metaspace_always, "gemma": gemma, "splits": splits}
+              "metaspace_always": metaspace_always, "gemma": gemma, "splits": splits,
+              "unigram": lambda: unigram(False), "unigram_bytes": lambda: unigram(True), "marks": marks,
+              "qwen2": qwen2}
     for name, make in makers.items():
+        if len(sys.argv) > 1 and name not in sys.argv[1:]:
+            continue
         folder = OUT / name
         folder.mkdir(exist_ok=True)
         tokenizer, config = make()
         tokenizer.save(str(folder / "tokenizer.json"), pretty=False)
+        tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         (folder / "tokenizer_config.json").write_text(json.dumps(config) + "\n")
         rows = []
 
@@ -206,4 +280,5 @@ def main():
         print(name, tokenizer.get_vocab_size(), len(rows))
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -75,13 +75,27 @@ read_ints(struct dump *dump, const char *name, int32_t **out, struct sea_err *er
     return SEA_OK;
 }
 
+static void
+add_windows(struct sea_lm_desc *desc, int64_t size, bool all)
+{
+    desc->windows.size = size;
+    for (int64_t l = 0; l < desc->layers; l++)
+        if (all || l % 2 == 0)
+            sea_windows_set(&desc->windows, l);
+}
+
+/* "FAMILY", or "FAMILY-OPTION" with what is in the table. */
 static struct sea_lm_desc
-small(const char *family)
+small(const char *name)
 {
     struct sea_lm_desc desc = sea_lm_defaults();
+    size_t stem = strcspn(name, "-");
+    char family[32];
+    int found;
 
-    desc.family = !strcmp(family, "qwen2") ? SEA_LM_QWEN2
-                  : !strcmp(family, "gemma") ? SEA_LM_GEMMA : SEA_LM_LLAMA;
+    snprintf(family, sizeof(family), "%.*s", (int)stem, name);
+    found = sea_lm_family_find(family);
+    desc.family = found < 0 ? SEA_LM_LLAMA : (enum sea_lm_family)found;
     desc.vocab = 120;
     desc.D = 64;
     desc.F = 176;
@@ -90,13 +104,27 @@ small(const char *family)
     desc.K = 2;
     desc.E = 16;
     desc.max_positions = 256;
-    desc.tied = strcmp(family, "llama-bias") != 0;
-    desc.attention_bias = desc.mlp_bias = !strcmp(family, "llama-bias");
+    desc.tied = !strstr(name, "-bias") && desc.family != SEA_LM_PHI;
+    desc.attention_bias = desc.mlp_bias = strstr(name, "-bias");
+    desc.parallel = strstr(name, "-parallel");
     desc.init_scale = 0.1f;
     desc.bos = 1;
     desc.eos[0] = 2;
     desc.eos_count = 1;
     desc.pad = 0;
+    if (strstr(name, "-llama3"))
+        desc.rope_scaling = (struct sea_rope_scaling){ SEA_ROPE_LLAMA3, 8.0, 1.0, 4.0, 64 };
+    if (strstr(name, "-linear"))
+        desc.rope_scaling = (struct sea_rope_scaling){ .kind = SEA_ROPE_LINEAR, .factor = 3.0 };
+    if (desc.family == SEA_LM_PHI3 || desc.family == SEA_LM_MISTRAL)
+        add_windows(&desc, 17, true);
+    if (desc.family == SEA_LM_GEMMA2 || strstr(name, "-window"))
+        add_windows(&desc, 19, false);
+    if (desc.family == SEA_LM_GEMMA2) {
+        desc.query_scalar = 24.0;
+        desc.score_cap = 3.0f;
+        desc.final_cap = 4.0f;
+    }
     return desc;
 }
 

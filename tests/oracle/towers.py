@@ -9,7 +9,8 @@ written as float32. Each folder holds what save_pretrained wrote, and values.saf
 
     pixels (B, C, S, S)         pictures
     hidden.N                    hidden_states[N]
-    images, texts, patches      rows in the joint space, unit length, where there is one
+    images, texts, raw_pos      rows in the joint space, unit length, where there is one
+    maskclip, surgery           patches read in other ways (docs/models-vision.md)
     ids, start                  the texts, packed without padding
     dout, grad.NAME             gradients of sum(dout * hidden_states[-2]), class row first
 
@@ -53,6 +54,32 @@ def pooled(found):
     return found if torch.is_tensor(found) else found.pooler_output
 
 
+def heads_of(x, count):
+    return x.view(*x.shape[:2], count, -1).transpose(1, 2)
+
+
+def values_of(layer, x):
+    return layer.self_attn.v_proj(layer.layer_norm1(x))
+
+
+def maskclip(vision, hidden):
+    """In the last block each row attends to itself alone."""
+    layer = vision.encoder.layers[-1]
+    x = hidden[-2] + layer.self_attn.out_proj(values_of(layer, hidden[-2]))
+    return x + layer.mlp(layer.layer_norm2(x))
+
+
+def surgery(vision, hidden):
+    """A second path through the last 6 blocks, of values attending to values."""
+    first = max(0, len(vision.encoder.layers) - 6)
+    path = hidden[first]
+    for layer, x in zip(vision.encoder.layers[first:], hidden[first:]):
+        v = heads_of(values_of(layer, x), layer.self_attn.num_heads)
+        weights = torch.softmax(v @ v.transpose(-1, -2) / v.shape[-1] ** 0.5, -1)
+        path = path + layer.self_attn.out_proj((weights @ v).transpose(1, 2).reshape(x.shape))
+    return path
+
+
 def siglip_patches(vision, rows):
     """Each row as the only one that the pooling head's query sees."""
     head, x = vision.head, vision.post_layernorm(rows)
@@ -78,11 +105,13 @@ def joint(model, values, out, generator):
         out["images"] = unit(pooled(model.get_image_features(pixel_values=values)))
     elif name == "CLIPVisionModelWithProjection":
         out["images"] = unit(model(pixel_values=values).image_embeds)
-    rows = out[max((k for k in out if k.startswith("hidden.")), key=lambda k: int(k[7:]))]
-    if name.startswith("Siglip"):
-        out["patches"] = siglip_patches(getattr(model, "vision_model", model), rows)
-    elif name.startswith("CLIP"):
-        out["patches"] = clip_patches(model, rows)
+    vision = getattr(model, "vision_model", model)
+    hidden = [out[f"hidden.{n}"] for n in range(len(vision.encoder.layers) + 1)
+              ] if not name.startswith("Dino") else []
+    for variant, rows in (("raw_pos", lambda: hidden[-1]), ("maskclip", lambda: maskclip(vision, hidden)),
+                          ("surgery", lambda: surgery(vision, hidden))) if hidden else ():
+        out[variant] = (siglip_patches(vision, rows()) if name.startswith("Siglip")
+                        else clip_patches(model, rows()))
     if name not in ("SiglipModel", "CLIPModel"):
         return
     config = model.config.text_config

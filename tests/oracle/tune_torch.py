@@ -362,6 +362,22 @@ def check_foreign(work):
             report(f"{what}, PEFT's folder on {os.path.basename(base)}",
                    ((got - want).norm() / want.norm()).item(), 1e-5)
             shutil.rmtree(adapter)
+        llava = load(folder, torch.float32)
+        wrapped = peft.get_peft_model(llava, peft.LoraConfig(
+            r=3, lora_alpha=7, target_modules=".*language_model.*q_proj",
+            modules_to_save=["multi_modal_projector"], init_lora_weights=False))
+        with torch.no_grad():
+            for name, p in wrapped.named_parameters():
+                if "modules_to_save" in name:
+                    p.add_(0.1 * torch.randn_like(p))
+        wrapped.peft_config["default"].base_model_name_or_path = os.path.abspath(folder)
+        wrapped.save_pretrained(adapter)
+        word = getattr(llava.config, "image_token_index", llava.config.image_token_id)
+        rows = encode_rows(word, f"{work}/data")[:1]
+        for extra in ("preprocessor_config.json",):
+            shutil.copy(f"{folder}/{extra}", adapter)
+        check_logits(f"{what}, PEFT's folder with a projector", work, adapter, wrapped, rows, word,
+                     f"{work}/data")
 
 
 def main():

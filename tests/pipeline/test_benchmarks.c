@@ -293,6 +293,30 @@ pope_refuses_labels_of_another_version(void)
     CHECK(sea_dir_exists(sea_test_dir()));
 }
 
+static void
+pope_own_files_go_by_line_and_are_compared(void)
+{
+    const char *labels, *answers;
+    struct sea_bench_result result;
+    struct sea_err err;
+
+    put_pope_labels();
+    labels = path_of("coco_pope_random.json");
+    answers = put_file("own.json", "{\"question\": \"Is there a cat?\", \"answer\": \"Yes, it is.\"}\n"
+                       "{\"question\": \"Is there a key?\", \"answer\": \"There is not.\"}\n");
+    result = score("pope", labels, answers, NULL, NULL, &err);
+    CHECK_OK(err.status, err);
+    CHECK_NEAR(value_of(&result, "random/f1"), 1, 1e-15);
+    CHECK_NEAR(value_of(&result, "f1"), 1, 1e-15);
+    answers = put_file("own.json", "{\"question\": \"Is there a key?\", \"answer\": \"no\"}\n"
+                       "{\"question\": \"Is there a cat?\", \"answer\": \"yes\"}\n");
+    score("pope", labels, answers, NULL, NULL, &err);
+    CHECK_FAILS(err, SEA_E_FORMAT, "row 0, line 1: is about \"Is there a key?\", but question \"1\"");
+    answers = put_file("own.json", "{\"question\": \"Is there a cat?\", \"answer\": \"yes\"}\n");
+    score("pope", labels, answers, NULL, NULL, &err);
+    CHECK_FAILS(err, SEA_E_FORMAT, "has 1 lines");
+}
+
 /* ---- vqav2 ---- */
 
 /* Ten answers: `a` times one, the rest another. */
@@ -736,6 +760,7 @@ SEA_TEST_MAIN("benchmarks", TEST(gqa_joins_by_id_and_strips_periods),
               TEST(broken_files_are_named_with_their_row), TEST(pope_parses_as_published),
               TEST(pope_figures_agree_with_hand_computed_ones),
               TEST(pope_refuses_labels_of_another_version),
+              TEST(pope_own_files_go_by_line_and_are_compared),
               TEST(vqa_agreement_follows_the_leave_one_out_rule),
               TEST(scienceqa_parses_as_published),
               TEST(scienceqa_counts_pictures_by_the_answers_prompt),

@@ -79,6 +79,14 @@ broken_suites_are_refused(void)
         { "benchmarks: [{name: pope, max_new: 0}]\n", "max_new must be" },
         { "benchmarks: [{name: pope, annotations: x}]\n", "expected a list" },
         { "benchmarks: [{name: 3}]\n", "expected a text" },
+        { "benchmarks: [{name: pope, prefix: \"Hi. \"}]\n", "which has no name" },
+        { "benchmarks: [{name: pope, prompt: p, aspect: wide}]\n", "expected pad or square" },
+        { "benchmarks: [{name: pope}]\nreference: {}\n", "expected a list of models" },
+        { "benchmarks: [{name: pope}]\nreference: [{model: m}]\n", "with model and scores" },
+        { "benchmarks: [{name: pope}]\nreference: [{model: m, scores: {pope: high}}]\n",
+          "expected a number" },
+        { "benchmarks: [{name: pope}]\nreference: [{model: m, score: 1, scores: {pope: 1}}]\n",
+          "unknown key \"score\"" },
     };
     struct sea_suite suite;
     size_t i;
@@ -89,6 +97,103 @@ broken_suites_are_refused(void)
         CHECK_INT(sea_suite_load(&suite, node, arena, &err), SEA_E_CONFIG);
         CHECK_FAILS(err, SEA_E_CONFIG, cases[i].words);
     }
+}
+
+static void
+a_suite_can_ask_in_its_own_way(void)
+{
+    struct sea_suite suite;
+    char one[SEA_SHA256_TEXT], two[SEA_SHA256_TEXT], path[1024];
+    const struct sea_node *node;
+
+    node = config("root: /r\nbenchmarks: [{name: pope, prompt: brief, suffix: \"\\nBe brief.\", "
+                  "aspect: pad, system: Hello.}, {name: gqa}]\n", NULL);
+    CHECK_OK(sea_suite_load(&suite, node, arena, &err), err);
+    if (err.status)
+        return;
+    CHECK_STR(suite.items[0].ask.suffix, "\nBe brief.");
+    CHECK(suite.items[0].ask.prefix == NULL);
+    CHECK_STR(suite.items[0].prompt, "brief");
+    CHECK_STR(suite.items[0].system, "Hello.");
+    CHECK_INT(suite.items[0].aspect, SEA_ASPECT_PAD);
+    CHECK_INT(suite.items[1].aspect, -1);
+    CHECK(suite.items[1].prompt == NULL);
+    /* what is asked is part of the digest */
+    for (int i = 0; i < 2; i++) {
+        node = config(i ? "benchmarks: [{name: mmmu, prompt: p, prefix: \"b\"}]\n"
+                        : "benchmarks: [{name: mmmu, prompt: p, prefix: \"a\"}]\n",
+                      sea_test_dir());
+        snprintf(path, sizeof(path), "%s/mmmu/images", root);
+        CHECK_OK(sea_dir_create(path, &err), err);
+        snprintf(path, sizeof(path), "%s/mmmu/mmmu_val.jsonl", root);
+        CHECK_OK(sea_file_replace(path, "{}", 2, &err), err);
+        CHECK_OK(sea_suite_digest(node, i ? two : one, &err), err);
+    }
+    CHECK(strcmp(one, two) != 0);
+}
+
+static void
+references_are_points_of_metrics(void)
+{
+    struct sea_suite suite;
+    struct sea_node *list;
+    const struct sea_node *node = config(
+        "benchmarks: [{name: pope}]\nreference:\n  - model: Paper\n    source: page 4\n    scores: "
+        "{pope: 85.9, pope.random/f1: 87, mme: 1510.7, mm-vet: 31.1}\n  - {model: B, scores: {gqa: "
+        "62}}\n", NULL);
+
+    CHECK_OK(sea_suite_load(&suite, node, arena, &err), err);
+    if (err.status)
+        return;
+    CHECK_INT(suite.references_count, 5);
+    CHECK_STR(suite.references[0].metric, "f1");
+    CHECK_STR(suite.references[0].source, "page 4");
+    CHECK_NEAR(suite.references[0].points, 85.9, 0);
+    CHECK_STR(suite.references[1].benchmark, "pope");
+    CHECK_STR(suite.references[1].metric, "random/f1");
+    CHECK_NEAR(suite.references[1].points, 87, 0);
+    CHECK_STR(suite.references[2].metric, "perception");
+    CHECK_STR(suite.references[3].metric, "headline");      /* none that we know */
+    CHECK_STR(suite.references[4].model, "B");
+    CHECK_STR(suite.references[4].source, "");
+    list = sea_suite_reference_node(&suite, arena);
+    CHECK_INT(list->count, 5);
+    CHECK_STR(sea_node_get(list->first, "metric")->text, "f1");
+}
+
+/* Every suite in configs/suites loads, and its references are of benchmarks and metrics that
+ * exist (or of judged ones, which papers report, too). */
+static void
+the_suites_of_the_tree_load(void)
+{
+    static const char *const names[] = { "llava-1.5", "sea-paper", "small", "scenes" };
+    static const char *const judged[] = { "mm-vet", "llava-bench" };
+    size_t references = 0;
+
+    arena = arena ? arena : sea_arena_create(NULL, "test");
+    for (size_t i = 0; i < 4; i++) {
+        struct sea_suite suite = { 0 };
+        char path[1024];
+
+        sea_err_clear(&err);
+        snprintf(path, sizeof(path), "%s/configs/suites/%s.yaml", sea_test_root(), names[i]);
+        CHECK_OK(sea_suite_read(&suite, path, "", arena, &err), err);
+        CHECK_STR(suite.name ? suite.name : "", names[i]);
+        references += suite.references_count;
+        for (size_t r = 0; r < suite.references_count; r++) {
+            const struct sea_suite_reference *one = &suite.references[r];
+            const struct sea_bench *bench;
+            struct sea_err unknown = { 0 };
+            bool known = sea_bench_find(one->benchmark, &bench, &unknown) == SEA_OK;
+
+            for (size_t j = 0; j < 2; j++)
+                known = known || strcmp(one->benchmark, judged[j]) == 0;
+            CHECK_MSG(known, "suite %s has a score of \"%s\", which is no benchmark", names[i],
+                      one->benchmark);
+        }
+    }
+    printf("  %zu published scores\n", references);
+    CHECK(references > 150);
 }
 
 static void
@@ -120,4 +225,7 @@ SEA_TEST_MAIN("suites of benchmarks",
     TEST(paths_default_to_the_published_names),
     TEST(the_experiment_can_put_another_root),
     TEST(broken_suites_are_refused),
+    TEST(a_suite_can_ask_in_its_own_way),
+    TEST(references_are_points_of_metrics),
+    TEST(the_suites_of_the_tree_load),
     TEST(the_digest_is_of_contents))

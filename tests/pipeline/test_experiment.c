@@ -168,6 +168,17 @@ stages_follow_from_sections_and_models(void)
     parse("name: t\nmodel: {path: m}\nstages: {eval: {suite: s}}\n", NULL, 0);
     CHECK_OK(err.status, err);
     CHECK_INT(sea_experiment_stages(all.list[0].config), SEA_BIT_EVAL);
+    parse("name: t\nmodel: {path: m}\ndata: {instruct: {json: p, images: p}}\n"
+          "stages: {tune: {mode: lora, lora: {rank: 8, targets: [q_proj]}}}\n", NULL, 0);
+    CHECK_OK(err.status, err);
+    CHECK_INT(sea_experiment_stages(all.list[0].config), SEA_BIT_TUNE);
+    CHECK_STR(sea_node_text(at(0, "stages.tune.lora.targets")->first, ""), "q_proj");
+    parse("name: t\nmodel: {path: m}\ndata: {instruct: {json: p, images: p}}\n"
+          "stages: {tune: {mode: lora}, eval: {suite: s}}\n", NULL, 0);
+    CHECK_OK(err.status, err);
+    CHECK_INT(sea_experiment_stages(all.list[0].config), SEA_BIT_TUNE | SEA_BIT_EVAL);
+    parse("name: t\nmodel: {path: m}\nstages: {tune: {}}\n", NULL, 0);
+    CHECK_FAILS(err, SEA_E_CONFIG, "data.instruct.json");
 }
 
 static void
@@ -248,8 +259,8 @@ static void
 the_examples_can_be_used(void)
 {
     static const char *const files[] = { "scenes-demo", "scenes-tiny", "scenes-study",
-                                         "llava-1.5-vicuna-7b", "eval-only" };
-    static const size_t counts[] = { 2, 1, 12, 2, 1 };
+                                         "llava-1.5-vicuna-7b", "llava-lora", "eval-only" };
+    static const size_t counts[] = { 2, 1, 12, 2, 1, 1 };
     char path[1024];
     size_t i;
 

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "engine/base/sea_file.h"
+#include "pipeline/stages/label_int.h"
 #include "pipeline/stages/overlay_int.h"
 #include "pipeline/stages/stages_int.h"
 #include "tests/sea_test.h"
@@ -98,6 +99,61 @@ pictures_are_numbered_by_their_first_row(void)
     sea_arena_destroy(arena);
 }
 
+/* Another tower sees the view of the first one, in its own size and colours. */
+static void
+a_second_tower_reads_the_view_of_the_first(void)
+{
+    struct sea_row row = { .image = "wide.png" };
+    struct sea_dataset data = { .rows = &row, .count = 1, .images_count = 1 };
+    struct sea_image_view view = sea_image_view_defaults(24), other = sea_image_view_defaults(40);
+    struct sea_arena *arena = sea_arena_create(NULL, "test");
+    float got[3 * 20 * 20], want[3 * 20 * 20], same[3 * 24 * 24], plain[3 * 24 * 24];
+    struct sea_image image = { 0 }, seen = { 0 }, small = { 0 };
+    struct sea_pictures pictures;
+    struct sea_err err = { 0 };
+    char root[512], path[600];
+    int64_t number = 0;
+
+    snprintf(root, sizeof(root), "%s/tests/oracle/fixtures/processors", sea_test_root());
+    snprintf(path, sizeof(path), "%s/wide.png", root);
+    data.images = root;
+    other.mean[0] = 0.25f;
+    sea_pictures_init(&pictures, &data, &view, arena);
+    sea_pictures_see_again(&pictures, &other, 20);
+    CHECK_OK(sea_pictures_pixels(&pictures, &number, 1, got, &err), err);
+    CHECK_OK(sea_image_load(&image, path, &err), err);
+    CHECK_OK(sea_image_view_rgb(&image, &view, &seen, &err), err);
+    CHECK_OK(sea_image_resize(&seen, 20, 20, SEA_RESAMPLE_BICUBIC, &small, &err), err);
+    other.do_resize = false;
+    other.crop_h = other.crop_w = 20;
+    CHECK_OK(sea_image_preprocess(&small, &other, want, &err), err);
+    CHECK(memcmp(got, want, sizeof(got)) == 0);
+    sea_pictures_see_again(&pictures, &view, 24);       /* its own size: nothing changes */
+    CHECK_OK(sea_pictures_pixels(&pictures, &number, 1, same, &err), err);
+    CHECK_OK(sea_image_preprocess(&image, &view, plain, &err), err);
+    CHECK(memcmp(same, plain, sizeof(same)) == 0);
+    sea_image_release(&image);
+    sea_image_release(&seen);
+    sea_image_release(&small);
+    sea_arena_destroy(arena);
+}
+
+/* The cell that a patch's centre lies in. */
+static void
+patches_take_the_labels_of_the_nearest_cell(void)
+{
+    static const int finer[4] = { 0, 2, 3, 5 }, coarser[5] = { 0, 0, 1, 1, 1 };
+    int i;
+
+    for (i = 0; i < 4; i++)
+        CHECK_INT(sea_label_cell(i, 4, 6), finer[i]);
+    for (i = 0; i < 5; i++)
+        CHECK_INT(sea_label_cell(i, 5, 2), coarser[i]);
+    for (i = 0; i < 27; i++)
+        CHECK_INT(sea_label_cell(i, 27, 27), i);
+    CHECK_INT(sea_label_cell(26, 27, 24), 23);
+}
+
 static void
 an_overlay_shows_words_where_patches_have_them(void)
 {
@@ -133,4 +189,6 @@ SEA_TEST_MAIN("labels judged",
     TEST(words_name_things_their_kinds_and_parts_of_names),
     TEST(nobody_keeps_the_own_picture),
     TEST(pictures_are_numbered_by_their_first_row),
+    TEST(a_second_tower_reads_the_view_of_the_first),
+    TEST(patches_take_the_labels_of_the_nearest_cell),
     TEST(an_overlay_shows_words_where_patches_have_them))

@@ -221,6 +221,25 @@ logits_of(const char *out, enum sea_store store, bool *attached, int64_t *n)
     return logits;
 }
 
+/* What a PEFT folder is depends on its base model, too. */
+static void
+check_digest(const char *out)
+{
+    char name[64], path[SEA_PATH_MAX], base[SEA_PATH_MAX];
+    char one[SEA_SHA256_TEXT], two[SEA_SHA256_TEXT], three[SEA_SHA256_TEXT];
+    struct sea_err err = { 0 };
+
+    snprintf(name, sizeof(name), "%s/model", out);
+    CHECK_OK(sea_path_join(path, sea_test_dir(), name, &err), err);
+    CHECK_OK(sea_path_join(base, path, "base/generation_config.json", &err), err);
+    CHECK_OK(sea_digest_model(path, one, &err), err);
+    CHECK_OK(sea_digest_model(path, two, &err), err);
+    CHECK_STR(two, one);
+    CHECK_OK(sea_file_replace(base, "{}", 2, &err), err);
+    CHECK_OK(sea_digest_model(path, three, &err), err);
+    CHECK(strcmp(three, one) != 0);
+}
+
 /* A PEFT folder opens like any model: merged in float32, attached in bfloat16. */
 static void
 check_adapters(const char *out)
@@ -241,6 +260,7 @@ check_adapters(const char *out)
     CHECK(sqrt(off / all) <= 2e-2);
     free(full);
     free(half);
+    check_digest(out);
 }
 
 static void

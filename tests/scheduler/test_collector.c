@@ -114,7 +114,7 @@ what_is_needed_stays(void)
     done = claim_new(1);
     kept = publish(&done, "kept");
     CHECK_OK(sea_queue_commit(db, &done.fence, &(struct sea_artifacts){ &kept, 1 }, kept.sha256,
-                              "[]", arena, &gone, &err), err);
+                              "[]", NULL, arena, &gone, &err), err);
     running = claim_new(2);
     pinned = publish(&running, "pinned");
     failed = claim_new(3);

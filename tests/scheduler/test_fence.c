@@ -65,6 +65,8 @@ read_fences(void)
     if (fences_count)
         return;
     service_begin();
+    run_sql("ALTER SYSTEM SET fsync = off");
+    run_sql("SELECT pg_reload_conf()");
     arena = sea_arena_create(NULL, "test");
     sea_buf_init(&source, 1 << 22);
     must(sea_path_join(pattern, sea_test_root(), "sql/migrations/*.sql", &err), &err);
@@ -177,6 +179,19 @@ refused(enum sea_status status, const char *what)
         fail(what);
 }
 
+/* A batch of one: what the fence leaves out of it is refused. */
+static enum sea_status
+commit_batch(const struct sea_fence *fence, struct sea_err *err)
+{
+    char sql[400];
+
+    snprintf(sql, sizeof(sql), "SELECT cardinality(sea.commit_batch('[{\"stage_id\": %lld,"
+             " \"epoch\": %lld, \"secret\": \"%s\", \"files\": [], \"digest\": \"x\","
+             " \"metrics\": []}]'))", (long long)fence->stage_id, (long long)fence->epoch,
+             fence->secret);
+    return number(sql) == 0 ? sea_fail(err, SEA_E_LEASE, "left out") : SEA_OK;
+}
+
 /* Every call of an attempt, by somebody who may not. */
 static void
 try_all(const struct sea_fence *fence, const char *who)
@@ -209,8 +224,9 @@ try_all(const struct sea_fence *fence, const char *who)
     TRY(sea_queue_checkpoint(db, fence, 7, "1.1.7", &files, arena, &names, &err));
     TRY(sea_queue_prepare(db, fence, &files, "[]", &condemned, &err));
     TRY(sea_queue_answers(db, fence, "b", "s", false, 0, "[{\"id\":1}]", &err));
-    TRY(sea_queue_commit(db, fence, &files, file.sha256, "[]", arena, &names, &err));
+    TRY(sea_queue_commit(db, fence, &files, file.sha256, "[]", NULL, arena, &names, &err));
     TRY(sea_queue_fail(db, fence, "error", 70, &why, state, &err));
+    TRY(commit_batch(fence, &err));
     TRY(sea_queue_release(db, fence, "pause", 0, &err));
     TRY(sea_queue_cancelled(db, fence, &err));
 #undef TRY
@@ -282,6 +298,8 @@ attack_claim(void)
 
     if (claim(&more, 60000))
         fail("what is not ready was claimed");
+    if (number("SELECT count(*) FROM sea.claim_batch(1, 'default', 60000, 8)") != 0)
+        fail("what is not ready was claimed in a batch");
     submit("{\"name\":\"f\",\"seed\":5,\"stages\":{\"label\":{}}}", NULL);
     tick();
     run_sql("SELECT sea.set_limit('queue', 'default', 1)");
@@ -291,6 +309,8 @@ attack_claim(void)
     run_sql("SELECT sea.drain(1)");
     if (claim(&more, 60000))
         fail("a draining worker claimed");
+    if (number("SELECT count(*) FROM sea.claim_batch(1, 'default', 60000, 8)") != 0)
+        fail("a draining worker claimed a batch");
     (void)own;
 }
 
@@ -310,7 +330,7 @@ attack_store(void)
     if (number("SELECT count(*) FROM sea.condemn(0, 1000, 10)"))
         fail("a pinned file was condemned");
     run_sql("UPDATE sea.artifact SET condemned_at = NULL");
-    if (sea_queue_commit(db, &own.fence, &files, file.sha256, "[]", arena, &names, &err))
+    if (sea_queue_commit(db, &own.fence, &files, file.sha256, "[]", NULL, arena, &names, &err))
         fail("commit");
     try_all(&own.fence, "it has committed");
     if (number("SELECT count(*) FROM sea.condemn(0, 1000, 10)"))

@@ -209,6 +209,17 @@ figures_survive_an_outage_once(void)
     CHECK_OK(sea_relay_flush(relay, true, &err), err);
     CHECK_INT(number("SELECT count(*) FROM sea.metric WHERE name = 'bad'"), 0);
     CHECK_INT(number("SELECT count(*) FROM sea.metric WHERE name = 'next'"), 1);
+    /* a checkpoint is recorded after all that came before it, not after a part */
+    CHECK_OK(sea_cluster_stop(&cluster, SEA_CLUSTER_IMMEDIATE, &err), err);
+    feed(relay, fds, "{\"t\":\"metric\",\"name\":\"one\",\"step\":1,\"value\":1}\n");
+    CHECK(sea_relay_flush(relay, true, &err) == SEA_E_SERVICE);
+    sea_err_clear(&err);
+    feed(relay, fds, "{\"t\":\"metric\",\"name\":\"two\",\"step\":2,\"value\":1}\n"
+         "{\"t\":\"checkpoint\",\"path\":\"checkpoint/step-2\",\"step\":2}\n");
+    CHECK_OK(sea_cluster_start(&cluster, &err), err);
+    CHECK_OK(sea_db_reconnect(db, &err), err);
+    CHECK_OK(sea_relay_flush(relay, false, &err), err);
+    CHECK_INT(number("SELECT count(*) FROM sea.metric WHERE name IN ('one', 'two')"), 2);
     CHECK_INT(number("SELECT count(*) FROM sea.event WHERE level = 'warn' AND text LIKE"
                      " 'event lines of more than%'"), 1);
     run_sql("DELETE FROM sea.lease");

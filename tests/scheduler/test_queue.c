@@ -54,8 +54,8 @@ commit_with(struct sea_db *on, const struct sea_claim *claim, const char *path,
                                                err);
 
     return status ? status
-                  : sea_queue_commit(on, &claim->fence, &files, files.at[0].sha256, "[]", arena,
-                                     &gone, err);
+                  : sea_queue_commit(on, &claim->fence, &files, files.at[0].sha256, "[]", NULL,
+                                     arena, &gone, err);
 }
 
 static void
@@ -136,7 +136,8 @@ every_named_query_fits_the_schema(void)
 
         /* migrations, transactions and scripts cannot be prepared */
         if (strncmp(name, "migration", 9) == 0 || strcmp(name, "database_create") == 0 ||
-            strstr(name, "_begin") || strstr(name, "_commit") || strstr(name, "_rollback"))
+            strstr(name, "_begin") || strstr(name, "_commit") || strstr(name, "_rollback") ||
+            strstr(name, "_script"))
             continue;
         sea_buf_clear(&sql);
         sea_buf_addf(&sql, "PREPARE one AS %s", sea_sql_text(name));
@@ -410,7 +411,7 @@ check_fenced(const struct sea_claim *zombie)
     FENCED(sea_queue_checkpoint(db, fence, 7, "1.1.7", &files, arena, &names, &err));
     FENCED(sea_queue_prepare(db, fence, &files, "[[\"b\",\"s\"]]", &condemned, &err));
     FENCED(sea_queue_answers(db, fence, "b", "s", false, 0, "[{\"id\":1}]", &err));
-    FENCED(sea_queue_commit(db, fence, &files, files.at[0].sha256, "[]", arena, &names, &err));
+    FENCED(sea_queue_commit(db, fence, &files, files.at[0].sha256, "[]", NULL, arena, &names, &err));
     FENCED(sea_queue_fail(db, fence, "error", 70, &why, state, &err));
     FENCED(sea_queue_release(db, fence, "pause", 0, &err));
     FENCED(sea_queue_cancelled(db, fence, &err));
@@ -481,7 +482,7 @@ commit_thread(void *arg)
     const char *gone;
 
     sea_hash_bytes("race", 4, file.sha256);
-    race->status = sea_queue_commit(race->db, &race->claim.fence, &files, file.sha256, "[]",
+    race->status = sea_queue_commit(race->db, &race->claim.fence, &files, file.sha256, "[]", NULL,
                                     race->arena, &gone, &err);
     return NULL;
 }
@@ -975,7 +976,7 @@ answer_all(const struct sea_claim *claim, int flip, const char *value)
              err);
     CHECK_OK(sea_queue_answers(db, &claim->fence, "pope", "random", false, 0, rows.data, &err),
              err);
-    CHECK_OK(sea_queue_commit(db, &claim->fence, &files, files.at[0].sha256, scores, arena, &gone,
+    CHECK_OK(sea_queue_commit(db, &claim->fence, &files, files.at[0].sha256, scores, NULL, arena, &gone,
                               &err), err);
     sea_buf_release(&rows);
 }

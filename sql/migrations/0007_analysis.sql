@@ -296,6 +296,7 @@ COMMENT ON FUNCTION sea.lineage(text) IS 'Where a file comes from: the stage run
 CREATE FUNCTION sea.reproduce(experiment bigint, benchmark text, metric text)
 RETURNS jsonb LANGUAGE plpgsql STABLE AS $$
 DECLARE
+    p_id ALIAS FOR $1;
     p_benchmark ALIAS FOR $2;
     p_metric ALIAS FOR $3;
     result jsonb;
@@ -317,11 +318,11 @@ BEGIN
                'questions', (SELECT q.digest FROM sea.questions(e.id) q
                               WHERE q.benchmark_id = d.benchmark_id)) INTO result
       FROM sea.board d JOIN sea.experiment e ON e.id = d.experiment_id
-     WHERE d.experiment_id = experiment AND d.benchmark = p_benchmark AND d.metric = p_metric
+     WHERE d.experiment_id = p_id AND d.benchmark = p_benchmark AND d.metric = p_metric
        AND NOT d.control
      ORDER BY d.split LIMIT 1;
     IF result IS NULL THEN
-        RAISE EXCEPTION 'experiment % has no % on "%"', experiment, p_metric, p_benchmark
+        RAISE EXCEPTION 'experiment % has no % on "%"', p_id, p_metric, p_benchmark
             USING ERRCODE = 'LF012', HINT = 'sea.leaderboard shows what there is.';
     END IF;
     RETURN result;

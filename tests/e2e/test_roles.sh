@@ -1,0 +1,45 @@
+#!/bin/bash
+# Least privilege with real processes: a researcher submits, a scheduler and a worker that may do
+# no more than their roles bring the experiment to its end; others see and change nothing.
+. "$(dirname "$0")/lib.sh"
+data=$work/data
+
+tiny_data "$data"
+tiny_sets "$data"
+service_up "$work/service" --workers 0
+kill "$(role_pid scheduler)"            # it runs as the owner; ours come below
+sql "CREATE ROLE alice LOGIN; CREATE ROLE bob LOGIN; CREATE ROLE gpu7 LOGIN; CREATE ROLE night LOGIN;
+     CREATE ROLE nobody LOGIN; CREATE ROLE sea_tenant_vision; CREATE ROLE sea_tenant_speech;
+     GRANT sea_researcher TO alice, bob; GRANT sea_worker TO gpu7; GRANT sea_scheduler TO night;
+     GRANT sea_tenant_vision TO alice; GRANT sea_tenant_speech TO bob"
+of() {                          # user; the database's address for them
+    echo "SEA_DATABASE_URL=${url/user=sea/user=$1}"
+}
+env "$(of night)" "$sea" scheduler > "$work/scheduler.log" 2>&1 &
+children+=($!)
+env "$(of gpu7)" "$sea" worker --device cpu:2 > "$work/worker.log" 2>&1 &
+children+=($!)
+
+run env "$(of alice)" "$sea" submit "$tiny" "${sets[@]}" --set align.lambda=1.0 --wait
+check_rc "a researcher's experiment comes to its end" 0
+check_equal "it belongs to her tenant" "vision alice succeeded" \
+    "$(sql "SELECT tenant || ' ' || submitted_by || ' ' || state FROM sea.experiment")"
+run env "$(of alice)" "$sea" leaderboard
+check_match "she sees its scores" 'scenes-tiny' "$out"
+run env "$(of alice)" "$sea" logs 1
+check_match "and its log" 'stage eval' "$out"
+run env "$(of alice)" "$sea" nightly list
+check_rc "and the schedules" 0
+run env "$(of bob)" "$sea" status
+check_match "another tenant sees nothing" 'no experiments yet' "$out"
+run env "$(of bob)" "$sea" cancel 1
+check_error "and cancels nothing" 64 'there is no experiment 1'
+run env "$(of alice)" "$sea" nightly add configs/schedules/llava-nightly.yaml
+check_error "schedules are the operators'" 70 'permission denied'
+run env "$(of nobody)" "$sea" status
+check_error "without a role there is nothing" 70 'permission denied for schema sea'
+check_equal "nobody was refused what belongs to their work" "" \
+    "$(grep -h 'permission denied' "$work"/*.log)"
+check_equal "no promise was broken" 0 "$(sql 'SELECT count(*) FROM sea.broken_invariant')"
+
+finish test_roles
