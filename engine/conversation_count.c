@@ -118,13 +118,14 @@ sea_llava_skips(const struct sea_conversation *conversation, struct sea_tokenize
 {
     const struct sea_tokenizer_special *special = sea_tokenizer_special(tokenizer);
     const char *end = sea_tokenizer_word(tokenizer, sea_conversation_end(conversation, tokenizer));
-    struct counter counter = { .tokenizer = tokenizer, .has_image = image_turn < count, .err = err };
+    struct counter counter = { .tokenizer = tokenizer, .err = err };
     bool is_v1 = conversation->kind == SEA_TEMPLATE_V1;
     int32_t pad = special->unk >= 0 ? special->unk : special->pad;
     size_t sum = special->adds_bos && special->bos >= 0, whole = 0;
     enum sea_status status;
     struct sea_buf text;
 
+    counter.has_image = image_turn < count;
     sea_buf_init(&text, 4 * SEA_TOKENIZER_TEXT_MAX);
     status = put_text(conversation, end, turns, count, image_turn, &text, err);
     if (!status)

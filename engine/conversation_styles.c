@@ -112,15 +112,18 @@ sea_conversation_check(const struct sea_conversation *conversation,
 
     for (size_t i = 0; style && i < NEEDS && style->needs[i]; i++)
         if (sea_tokenizer_find(tokenizer, style->needs[i]) < 0)
-            return sea_fail(err, SEA_E_FORMAT, "template %s needs the word \"%s\", the tokenizer has "
-                                               "none", name, style->needs[i]);
-    if (conversation->kind == SEA_TEMPLATE_PLAIN || sea_conversation_end(conversation, tokenizer) >= 0)
+            return sea_fail(err, SEA_E_FORMAT,
+                            "template %s needs the word \"%s\", the tokenizer has none", name,
+                            style->needs[i]);
+    if (conversation->kind == SEA_TEMPLATE_PLAIN ||
+        sea_conversation_end(conversation, tokenizer) >= 0)
         return SEA_OK;
     if (templates[conversation->kind].end)
-        return sea_fail(err, SEA_E_FORMAT, "template %s ends answers with \"%s\", which the tokenizer "
-                                           "does not have", name, templates[conversation->kind].end);
-    return sea_fail(err, SEA_E_FORMAT, "template %s ends answers with the tokenizer's eos_token, it "
-                                       "has none", name);
+        return sea_fail(err, SEA_E_FORMAT,
+                        "template %s ends answers with \"%s\", the tokenizer has no such word", name,
+                        templates[conversation->kind].end);
+    return sea_fail(err, SEA_E_FORMAT,
+                    "template %s ends answers with the tokenizer's eos_token, it has none", name);
 }
 
 /* ---- a family's template ---- */

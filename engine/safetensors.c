@@ -383,6 +383,15 @@ by_text(const void *a, const void *b)
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
+/* Is path DIR/name? */
+static bool
+ends_with(const char *path, const char *name)
+{
+    size_t len = strlen(path), n = strlen(name);
+
+    return len > n && path[len - n - 1] == '/' && !strcmp(path + len - n, name);
+}
+
 /* All shards in the order of their names; then each name must be where the map says. */
 static enum sea_status
 add_index(struct sea_tensors *tensors, const char *dir, const char *index_path,
@@ -418,10 +427,16 @@ add_index(struct sea_tensors *tensors, const char *dir, const char *index_path,
     }
     if (!status)
         status = index_names(tensors, err);
-    for (node = map->first; node && !status; node = node->next)
-        if (!sea_tensors_find(tensors, node->key))
+    for (node = map->first; node && !status; node = node->next) {
+        const struct sea_tensor *tensor = sea_tensors_find(tensors, node->key);
+
+        if (!tensor)
             status = sea_fail(err, SEA_E_FORMAT, "\"%s\": tensor \"%s\" is not in \"%s\"", index_path,
                               node->key, node->text);
+        else if (!ends_with(tensor->path, node->text))
+            status = sea_fail(err, SEA_E_FORMAT, "\"%s\": tensor \"%s\" is not in \"%s\" but in \"%s\"",
+                              index_path, node->key, node->text, tensor->path);
+    }
     free(tensors->own->slots);
     tensors->own->slots = NULL;
     return status;

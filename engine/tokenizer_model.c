@@ -122,8 +122,9 @@ read_options(struct reader *reader, const struct sea_node *model)
     tokenizer->bpe.byte_fallback = sea_node_bool(sea_node_get(model, "byte_fallback"), false);
     tokenizer->bpe.ignore_merges = sea_node_bool(sea_node_get(model, "ignore_merges"), false);
     tokenizer->bpe.unk = unk ? sea_vocab_find(&tokenizer->vocab, unk, strlen(unk)) : -1;
-    if (unk && tokenizer->bpe.unk < 0)
-        return BAD(reader, "\"%s\": unk_token \"%.60s\" is not in the vocabulary", reader->path, unk);
+    if (unk && tokenizer->bpe.unk < 0 && !tokenizer->bpe.byte_level)    /* bytes need none */
+        return BAD(reader, "\"%s\": unk_token \"%.60s\" is not in the vocabulary", reader->path,
+                   unk);
     return SEA_OK;
 }
 
@@ -229,7 +230,8 @@ read_unigram(struct reader *reader, const struct sea_node *model)
     sea_model_find_bytes(unigram->vocab, false, unigram->bytes);
     sea_unigram_ready(unigram);
     if (reader->tokenizer->bpe.byte_level)
-        return BAD(reader, "\"%s\": a Unigram model behind ByteLevel is not supported", reader->path);
+        return BAD(reader, "\"%s\": a Unigram model behind ByteLevel is not supported",
+                   reader->path);
     return SEA_OK;
 }
 

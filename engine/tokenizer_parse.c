@@ -158,7 +158,8 @@ read_template(struct reader *reader, const struct sea_node *node)
             status = add_template_word(reader, specials,
                                        sea_node_text(sea_node_get(word, "id"), ""), to);
         else
-            status = BAD(reader, "\"%s\": the template has a part of an unknown kind", reader->path);
+            status = BAD(reader, "\"%s\": the template has a part of an unknown kind",
+                         reader->path);
     }
     if (!status && to == &tokenizer->prefix)
         status = BAD(reader, "\"%s\": the template has no place for the text", reader->path);

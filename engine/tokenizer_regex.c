@@ -55,7 +55,8 @@ spell_category(const char *pattern, size_t len, struct sea_buf *out)
 }
 
 #define WORD_SET "\\p{L}\\p{M}\\p{Nd}\\p{Nl}\\p{Pc}\\x{B2}\\x{B3}\\x{B9}\\x{BC}-\\x{BE}" \
-                 "\\x{24B6}-\\x{24E9}\\x{1F130}-\\x{1F149}\\x{1F150}-\\x{1F169}\\x{1F170}-\\x{1F189}"
+                 "\\x{24B6}-\\x{24E9}\\x{1F130}-\\x{1F149}\\x{1F150}-\\x{1F169}" \
+                 "\\x{1F170}-\\x{1F189}"
 
 static void
 put_word_set(struct sea_buf *out)

@@ -114,7 +114,8 @@ check_piece(const struct model *model, const struct piece *piece, struct sea_err
 {
     const char *why = !piece->text || !piece->len ? "it has no text"
                       : piece->len > PIECE_BYTES_MAX ? "its text is too long"
-                      : sea_utf8_check(piece->text, piece->len) != piece->len ? "its text is no UTF-8"
+                      : sea_utf8_check(piece->text, piece->len) != piece->len 
+                          ? "its text is no UTF-8"
                       : memchr(piece->text, 0, piece->len) ? "its text holds a 0 byte"
                       : !isfinite(piece->score) ? "its score is no number"
                       : piece->kind < SEA_WORD_NORMAL || piece->kind > SEA_WORD_BYTE
@@ -241,8 +242,8 @@ read_model(struct model *model, struct proto proto, struct sea_err *err)
         if (model->pieces[i].kind == SEA_WORD_UNKNOWN)
             model->unk = (int64_t)i;
     if ((model->type != 1 && model->type != 2) || model->has_denormalizer) {
-        sea_fail(err, SEA_E_FORMAT, "\"%s\" is a SentencePiece model with %s, which is not supported",
-                 model->path, model->has_denormalizer ? "a table for decoding"
+        sea_fail(err, SEA_E_FORMAT, "\"%s\" is a SentencePiece model with %s, which is not "
+                 "supported", model->path, model->has_denormalizer ? "a table for decoding"
                               : model->type == 3 ? "the algorithm \"word\""
                               : model->type == 4 ? "the algorithm \"char\""
                                                  : "an unknown algorithm");
@@ -250,7 +251,8 @@ read_model(struct model *model, struct proto proto, struct sea_err *err)
         return err->status;
     }
     if (model->unk < 0)
-        return sea_fail(err, SEA_E_FORMAT, "\"%s\": there is no piece for unknown words", model->path);
+        return sea_fail(err, SEA_E_FORMAT, "\"%s\": there is no piece for unknown words",
+                        model->path);
     return SEA_OK;
 }
 
@@ -373,6 +375,26 @@ make_merges(struct model *model)
     free(sorted);
 }
 
+/* Can a text be cut before each U+2581 that follows another character? As in
+ * tokenizer_model.c; here no piece of the user may hold one, either. */
+static bool
+cuts_at_mark(const struct model *model)
+{
+    int32_t mark = sea_vocab_find(&model->tokenizer->vocab, SEA_SPM_MARK, 3);
+
+    if (mark < 0 || model->pieces[mark].kind != SEA_WORD_NORMAL)
+        return false;
+    for (size_t i = 0; i < model->count; i++) {
+        const char *text = model->pieces[i].text;
+
+        for (const char *at = text; (at = strstr(at, SEA_SPM_MARK)); at += 3)
+            if (model->pieces[i].kind == SEA_WORD_USER ||
+                (at > text && (at < text + 3 || memcmp(at - 3, SEA_SPM_MARK, 3) != 0)))
+                return false;
+    }
+    return true;
+}
+
 /* ---- the rest, as tokenizer.json would say it ---- */
 
 static void
@@ -471,6 +493,7 @@ make_model(struct model *model, struct sea_err *err)
     if (model->type == 2) {
         make_symbols(model);
         make_merges(model);
+        bpe->cuts_at_mark = cuts_at_mark(model);
         return SEA_OK;
     }
     memcpy(unigram->bytes, bpe->bytes, sizeof(bpe->bytes));

@@ -133,7 +133,8 @@ same_mask(const struct sea_sample *sample, const struct sea_node *runs)
     for (size_t i = 0; i < sample->labels.len; i++) {
         while (run && (int64_t)i >= run->last->integer)
             run = run->next;
-        if ((sample->labels.data[i] != SEA_LABEL_NONE) != (run && (int64_t)i >= run->first->integer))
+        if ((sample->labels.data[i] != SEA_LABEL_NONE) !=
+            (run && (int64_t)i >= run->first->integer))
             return 0;
     }
     return 1;
@@ -159,7 +160,8 @@ templates_agree_with_llava(void)
 
         for (row = sea_node_get(family, "rows")->first; row; row = row->next, rows++) {
             const char *template = sea_node_text(sea_node_get(row, "template"), "");
-            const struct sea_node *mask = sea_node_get(row, "mask"), *skip = sea_node_get(row, "skips");
+            const struct sea_node *mask = sea_node_get(row, "mask");
+            const struct sea_node *skip = sea_node_get(row, "skips");
             size_t count = read_turns(sea_node_get(row, "turns"), turns);
             struct sea_conversation conversation;
             enum sea_template kind;
@@ -172,13 +174,13 @@ templates_agree_with_llava(void)
             CHECK_OK(sea_conversation_encode(&conversation, tokenizer, turns, count,
                                              sea_node_bool(sea_node_get(row, "image"), false),
                                              &sample, &err), err);
-            ids += CHECK_MSG(same(&sample.ids, sea_node_get(row, "ids")), "%s, %s, row %d: ids differ",
-                             name, template, rows);
+            ids += CHECK_MSG(same(&sample.ids, sea_node_get(row, "ids")),
+                             "%s, %s, row %d: ids differ", name, template, rows);
             check_spans(tokenizer, &sample);
             if (mask->kind == SEA_NODE_LIST) {
                 masks++;
-                masks_good += CHECK_MSG(same_mask(&sample, mask), "%s, %s, row %d: masks differ", name,
-                                        template, rows);
+                masks_good += CHECK_MSG(same_mask(&sample, mask),
+                                        "%s, %s, row %d: masks differ", name, template, rows);
             }
             if (skip->kind == SEA_NODE_BOOL) {
                 skips += CHECK_MSG(sample.llava_skips == (skip->integer != 0),

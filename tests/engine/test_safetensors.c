@@ -331,6 +331,11 @@ broken_folders_are_named(void)
     check_index("{\"weight_map\":{\"b\":\"1.safetensors\"}}", SEA_E_FORMAT, "\"b\" is not in");
     check_index("{\"weight_map\":{\"a\":\"1.safetensors\",\"b\":\"2.safetensors\"}}", SEA_E_FORMAT,
                 "\"a\" is in");
+    snprintf(path, sizeof(path), "%s/2.safetensors", sea_test_dir());
+    item.name = "b";
+    CHECK_OK(sea_tensors_write(path, &item, 1, NULL, 0, &err), err);
+    check_index("{\"weight_map\":{\"a\":\"2.safetensors\",\"b\":\"1.safetensors\"}}", SEA_E_FORMAT,
+                "tensor \"a\" is not in \"2.safetensors\" but in");
 }
 
 static void

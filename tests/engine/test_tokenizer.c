@@ -231,6 +231,50 @@ text_must_be_utf8(void)
     sea_tokenizer_destroy(tokenizer);
 }
 
+static void
+check_by_hand(const char *json, const char *text, const char *want)
+{
+    struct sea_tokenizer *tokenizer;
+    struct sea_ids ids = { 0 };
+    struct sea_err err = { 0 };
+    char path[SEA_PATH_MAX], got[512];
+
+    snprintf(path, sizeof(path), "%s/hand.json", sea_test_dir());
+    CHECK_OK(sea_file_replace(path, json, strlen(json), &err), err);
+    if (!CHECK_OK(sea_tokenizer_load(&tokenizer, path, &err), err))
+        return;
+    CHECK_OK(sea_tokenizer_encode(tokenizer, text, strlen(text), false, &ids, &err), err);
+    CHECK_STR(ids_text(got, ids.data, ids.len), want);
+    sea_ids_release(&ids);
+    sea_tokenizer_destroy(tokenizer);
+}
+
+/* Rules that the trained fixtures seldom touch. */
+static void
+small_models_by_hand(void)
+{
+#define HAND_SPLIT(pattern)                                                                    \
+    "{\"pre_tokenizer\":{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":\"Split\",\"pattern\":" \
+    "{\"Regex\":\"" pattern "\"},\"behavior\":\"Isolated\"},{\"type\":\"ByteLevel\",\"use_regex\":" \
+    "false,\"add_prefix_space\":false}]},\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0,\"\\u0120\":1," \
+    "\"\\u010a\":2,\"\\u010a\\u0120\":3,\"7\":4,\"77\":5},\"merges\":[\"\\u010a \\u0120\",\"7 7\"]}}"
+#define HAND_LLAMA3(digits)                                                                    \
+    "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\\\r\\\\n\\\\p{L}\\\\p{N}]?\\\\p{L}+|\\\\p{N}" digits "| ?[^\\\\s"        \
+    "\\\\p{L}\\\\p{N}]+[\\\\r\\\\n]*|\\\\s*[\\\\r\\\\n]+|\\\\s+(?!\\\\S)|\\\\s+"
+
+    /* A run of blanks ends with its last line end; digits come in threes, or one by one. */
+    check_by_hand(HAND_SPLIT(HAND_LLAMA3("{1,3}")), "\n  a7777", "2 1 1 0 5 4 4 ");
+    check_by_hand(HAND_SPLIT(HAND_LLAMA3("")), "\n  a77", "2 1 1 0 4 4 ");
+    check_by_hand(HAND_SPLIT("\\\\s+"), "\n  a", "3 1 0 ");
+    /* Unknown costs 10 more than the worst word: "ab" (-3), not unknown (-13) and "b" (5). */
+    check_by_hand("{\"model\":{\"type\":\"Unigram\",\"unk_id\":0,\"vocab\":[[\"<unk>\",0],[\"ab\",-3],"
+                  "[\"b\",5]]}}", "abxxb", "1 0 2 ");
+    /* An added word is no word of the model: "x" alone is unknown. */
+    check_by_hand("{\"added_tokens\":[{\"id\":2,\"content\":\"x\",\"single_word\":true}],\"model\":{"
+                  "\"type\":\"BPE\",\"unk_token\":\"u\",\"vocab\":{\"a\":0,\"u\":1},\"merges\":[]}}",
+                  "x xa", "2 1 1 0 ");
+}
+
 /* Seconds of this thread for one text of n bytes, the pieces again and again. */
 static double
 seconds_for(struct sea_tokenizer *tokenizer, const char *piece, size_t n)
@@ -495,6 +539,7 @@ copies_are_equal(void)
 SEA_TEST_MAIN("tokenizers agree with Hugging Face's", TEST(families_agree_with_tokenizers),
               TEST(special_words_are_found), TEST(length_is_cut_inside_the_template),
               TEST(pieces_join_to_the_whole), TEST(text_must_be_utf8), TEST(long_words_take_no_square),
+              TEST(small_models_by_hand),
               TEST(what_is_unknown_is_named), TEST(a_cut_sentencepiece_file_is_refused),
               TEST(training_is_repeatable_and_agrees),
               TEST(training_stops_when_texts_end), TEST(copies_are_equal))
