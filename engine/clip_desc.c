@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The sizes of a tower from its config.json; clip_config.c writes one. Old CLIP folders repeat a tower's settings
- * under "vision_config_dict"; where such a map stands, its keys win, as they do in
- * Hugging Face's reader.
+ * The sizes of a tower from its config.json; clip_config.c writes one. Old CLIP folders
+ * repeat a tower's settings under "vision_config_dict"; where such a map stands, its keys
+ * win, as they do in Hugging Face's reader.
  */
 #include <stdlib.h>
 #include <string.h>

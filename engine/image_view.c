@@ -22,6 +22,7 @@ sea_image_view_defaults(int side)
         .resample = SEA_RESAMPLE_BICUBIC, .rescale = 1.0 / 255,
         .mean = { 0.48145466f, 0.4578275f, 0.40821073f },
         .std = { 0.26862954f, 0.26130258f, 0.27577711f },
+        .fill = { 122, 116, 104 },
         .aspect = SEA_ASPECT_SQUARE,
     };
 }
@@ -94,6 +95,7 @@ defaults_of(const char *type, const char *name, struct sea_image_view *view, str
         view->do_crop = false;
         for (int c = 0; c < 3; c++)
             view->mean[c] = view->std[c] = 0.5f;
+        memset(view->fill, 127, sizeof(view->fill));
         return SEA_OK;
     }
     sea_fail(err, SEA_E_FORMAT, "\"%s\": image processor \"%s\" is not known", name, type);
@@ -107,8 +109,8 @@ read_edge(const struct sea_node *node, const char *key, const char *name, int *o
           struct sea_err *err)
 {
     if (node->kind != SEA_NODE_INT || node->integer < 1 || node->integer > EDGE_MAX)
-        return sea_fail(err, SEA_E_FORMAT, "\"%s\": \"%s\" must be an integer in 1 .. %d", name, key,
-                        EDGE_MAX);
+        return sea_fail(err, SEA_E_FORMAT, "\"%s\": \"%s\" must be an integer in 1 .. %d", name,
+                        key, EDGE_MAX);
     *out = (int)node->integer;
     return SEA_OK;
 }
@@ -182,7 +184,7 @@ read_sizes(const struct sea_node *root, const char *name, struct sea_image_view 
 
 static enum sea_status
 read_triple(const struct sea_node *root, const char *key, const char *name, float out[3],
-            struct sea_err *err)
+            unsigned char fill[3], struct sea_err *err)
 {
     const struct sea_node *list = sea_node_get(root, key), *item;
     int c = 0;
@@ -191,8 +193,13 @@ read_triple(const struct sea_node *root, const char *key, const char *name, floa
         return SEA_OK;
     if (list->kind == SEA_NODE_LIST && list->count == 3)
         for (item = list->first; item; item = item->next)
-            if (item->kind == SEA_NODE_REAL || item->kind == SEA_NODE_INT)
+            if (item->kind == SEA_NODE_REAL || item->kind == SEA_NODE_INT) {
+                double colour = item->real * 255;
+
+                if (fill)
+                    fill[c] = (unsigned char)(colour > 255 ? 255 : colour > 0 ? colour : 0);
                 out[c++] = (float)item->real;
+            }
     if (c != 3)
         return sea_fail(err, SEA_E_FORMAT, "\"%s\": \"%s\" must be a list of 3 numbers", name, key);
     return SEA_OK;
@@ -235,9 +242,9 @@ read_numbers(const struct sea_node *root, const char *name, bool square,
         return err->status;
     }
     view->resample = (enum sea_resample)resample;
-    status = read_triple(root, "image_mean", name, view->mean, err);
+    status = read_triple(root, "image_mean", name, view->mean, view->fill, err);
     if (!status)
-        status = read_triple(root, "image_std", name, view->std, err);
+        status = read_triple(root, "image_std", name, view->std, NULL, err);
     for (int c = 0; c < 3 && !status; c++)
         if (!(view->std[c] > 0))
             status = sea_fail(err, SEA_E_FORMAT, "\"%s\": \"image_std\" must be positive", name);
@@ -292,9 +299,10 @@ put_size(struct sea_arena *arena, struct sea_node *root, const char *key, int h,
 }
 
 /* The shortest decimal that reads as the same float, as a double: 0.48145466, not its
- * neighbour with 17 digits. */
+ * neighbour with 17 digits. A mean that is a colour stays that colour: 57 / 255. */
 static void
-put_triple(struct sea_arena *arena, struct sea_node *root, const char *key, const float v[3])
+put_triple(struct sea_arena *arena, struct sea_node *root, const char *key, const float v[3],
+           const unsigned char *fill)
 {
     struct sea_node *list = sea_node_put(arena, root, key, SEA_NODE_LIST);
     char digits[32];
@@ -305,6 +313,8 @@ put_triple(struct sea_arena *arena, struct sea_node *root, const char *key, cons
             if (strtof(digits, NULL) == v[c])
                 break;
         }
+        if (fill && (float)(fill[c] / 255.0) == v[c])
+            snprintf(digits, sizeof(digits), "%.17g", fill[c] / 255.0);
         sea_node_put_real(arena, list, NULL, strtod(digits, NULL));
     }
 }
@@ -326,10 +336,10 @@ sea_image_view_save(const struct sea_image_view *view, const char *dir, struct s
     sea_node_put_bool(arena, root, "do_normalize", view->do_normalize);
     sea_node_put_bool(arena, root, "do_rescale", view->do_rescale);
     sea_node_put_bool(arena, root, "do_resize", view->do_resize);
-    put_triple(arena, root, "image_mean", view->mean);
+    put_triple(arena, root, "image_mean", view->mean, view->fill);
     sea_node_put_text(arena, root, "image_processor_type",
                       view->size ? "CLIPImageProcessor" : "SiglipImageProcessor");
-    put_triple(arena, root, "image_std", view->std);
+    put_triple(arena, root, "image_std", view->std, NULL);
     sea_node_put_int(arena, root, "resample", view->resample);
     sea_node_put_real(arena, root, "rescale_factor", view->rescale);
     if (view->size)
@@ -355,13 +365,11 @@ pad(const struct sea_image *image, const struct sea_image_view *view, struct sea
 {
     int side = image->width > image->height ? image->width : image->height;
     size_t left = (size_t)(side - image->width) / 2, top = (size_t)(side - image->height) / 2;
-    unsigned char color[3], *row;
+    unsigned char *row;
 
-    for (int c = 0; c < 3; c++)
-        color[c] = (unsigned char)(255.0 * (double)view->mean[c]);
     *out = (struct sea_image){ side, side, sea_xcalloc((size_t)side * (size_t)side, 3) };
     for (size_t i = 0; i < (size_t)side * (size_t)side; i++)
-        memcpy(out->rgb + 3 * i, color, 3);
+        memcpy(out->rgb + 3 * i, view->fill, 3);
     for (size_t y = 0; y < (size_t)image->height; y++) {
         row = out->rgb + ((y + top) * (size_t)side + left) * 3;
         memcpy(row, image->rgb + y * (size_t)image->width * 3, (size_t)image->width * 3);

@@ -67,6 +67,7 @@ struct sea_image_view {
     enum sea_resample resample;
     double rescale;             /* 1/255 */
     float mean[3], std[3];
+    unsigned char fill[3];      /* the mean colour, of PAD: cut, from the file's digits */
     enum sea_aspect aspect;
 };
 /* CLIP's: SQUARE, shortest edge side, crop side x side, bicubic, CLIP's mean and deviation. */

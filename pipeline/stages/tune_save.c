@@ -17,7 +17,7 @@ copy_tensor(const struct sea_lm *lm, struct sea_lm *wide, const struct sea_param
     float *host = sea_xcalloc((size_t)to->count, sizeof(float));
     enum sea_status status;
 
-    if (!from || from->cols != to->cols || from->rows > to->rows) {
+    if (!from || (to->rank > 1 && from->cols != to->cols) || from->count > to->count) {
         free(host);
         return sea_fail(err, SEA_E_INTERNAL, "tensor \"%s\" has no place in a wider model",
                         to->name);
@@ -184,7 +184,7 @@ write_adapters(const struct sea_tuned *tuned, int32_t word, struct sea_err *err)
     enum sea_status status = sea_stage_path(tuned->stage, "model", dir, err);
 
     if (!status)
-        status = sea_lora_save(tuned->lora, dir, "base", true, err);
+        status = sea_lora_save(tuned->lora, dir, "base", true, &tuned->adapter->params, err);
     if (!status)
         status = load_copied(tuned, "model/base/config.json", &config, err);
     if (!status)

@@ -301,6 +301,7 @@ check_same_view(const struct sea_image_view *view, const struct sea_image_view *
     for (int c = 0; c < 3; c++) {
         CHECK_NEAR(view->mean[c], want->mean[c], 0);
         CHECK_NEAR(view->std[c], want->std[c], 0);
+        CHECK_INT(view->fill[c], want->fill[c]);
     }
 }
 
@@ -345,6 +346,7 @@ processor_files_are_read(void)
     view.do_crop = false;
     for (int c = 0; c < 3; c++)
         view.mean[c] = view.std[c] = 0.5f;
+    memset(view.fill, 127, sizeof(view.fill));
     check_view_text("{\"image_processor_type\":\"SiglipImageProcessor\",\"size\":{\"height\":384,"
                     "\"width\":384},\"image_mean\":[0.5,0.5,0.5],\"image_std\":[0.5,0.5,0.5],"
                     "\"resample\":3,\"do_resize\":true}", &view, NULL);

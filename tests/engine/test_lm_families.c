@@ -159,47 +159,23 @@ backward(const struct family *family)
     return loss / (double)supervised;
 }
 
-/* Numbers that nothing depends on (a key's bias where heads are not rotated) have a gradient
- * of rounding only, of which Adam makes whole steps: they are left out. */
-#define NO_GRADIENT 1e-12f
-
-static int64_t
-leave_out(const struct family *family, const char *name, float *got, float *want)
-{
-    int64_t count, left = 0;
-    float *grad = wanted(family, "grad.", name, &count);
-
-    for (int64_t i = 0; i < count; i++)
-        if (grad[i] != 0.0f && fabsf(grad[i]) < NO_GRADIENT) {
-            got[i] = want[i] = 0.0f;
-            left++;
-        }
-    free(grad);
-    return left;
-}
-
 /* The worst error over all tensors of data (params.data or params.grad). */
 static double
 tensors_error(const struct family *family, const char *kind, const float *data,
-              const char **worst_name, int64_t *left)
+              const char **worst_name)
 {
     const struct sea_params *params = &family->lm->params;
     double worst = 0.0, error;
     int64_t count;
-    float *want, *got;
+    float *want;
 
     *worst_name = "none";
-    *left = 0;
     for (int64_t t = 0; t < params->count; t++) {
         const struct sea_param *param = &params->list[t];
 
         want = wanted(family, kind, param->name, &count);
         CHECK_INT(count, param->count);
-        got = malloc((size_t)param->count * sizeof(*got));
-        memcpy(got, data + param->offset, (size_t)param->count * sizeof(*got));
-        if (*kind == 't')
-            *left += leave_out(family, param->name, got, want);
-        error = error_of(got, want, count);
+        error = error_of(data + param->offset, want, count);
         CHECK_MSG(error <= BOUND, "%s: %s%s is off by %.3g, bound %.3g", family->name, kind,
                   param->name, error, BOUND);
         if (error > worst) {
@@ -207,7 +183,6 @@ tensors_error(const struct family *family, const char *kind, const float *data,
             *worst_name = param->name;
         }
         free(want);
-        free(got);
     }
     return worst;
 }
@@ -233,7 +208,7 @@ check_recompute(const struct family *family)
 }
 
 static double
-train(const struct family *family, const char **worst_name, int64_t *left)
+train(const struct family *family, const char **worst_name)
 {
     struct sea_adamw_desc desc = sea_adamw_defaults((struct sea_schedule){
         .kind = SEA_SCHEDULE_CONSTANT, .steps = STEPS });
@@ -249,8 +224,7 @@ train(const struct family *family, const char **worst_name, int64_t *left)
         CHECK_OK(sea_adamw_step(adamw, NULL, &err), err);
     }
     sea_adamw_destroy(adamw);
-    return tensors_error(family, "trained.", family->lm->params.data, worst_name,
-                         left);
+    return tensors_error(family, "trained.", family->lm->params.data, worst_name);
 }
 
 /* Greedy words, alone and among others; how many differ from what is wanted. */
@@ -344,7 +318,7 @@ check_family(const char *name)
     const char *worst_gradient, *worst_trained;
     struct sea_err err = { 0 };
     float *want;
-    int64_t count, left;
+    int64_t count;
     int words;
 
     if (!family_open(&family, name))
@@ -355,17 +329,16 @@ check_family(const char *name)
     want = wanted(&family, "loss", "", &count);
     want_loss = want ? (double)want[0] : 0.0;
     free(want);
-    gradients = tensors_error(&family, "grad.", family.lm->params.grad, &worst_gradient,
-                              &left);
+    gradients = tensors_error(&family, "grad.", family.lm->params.grad, &worst_gradient);
     check_recompute(&family);
     words = words_off(&family);
     least = least_change(&family);
     check_folder(&family);
-    trained = train(&family, &worst_trained, &left);
-    printf("%s: logits %.1e (bound 1e-5), loss %.1e, gradients %.1e (%s), %d steps %.1e (%s, "
-           "%lld numbers left out), words off %d of %d; a tensor counts %.1e at least\n", name, logits,
+    trained = train(&family, &worst_trained);
+    printf("%s: logits %.1e (bound 1e-5), loss %.1e, gradients %.1e (%s), %d steps %.1e (%s), "
+           "words off %d of %d; a tensor counts %.1e at least\n", name, logits,
            fabs(loss / want_loss - 1), gradients, worst_gradient, STEPS, trained, worst_trained,
-           (long long)left, words, WORDS, least);
+           words, WORDS, least);
     CHECK(logits <= LOGITS_BOUND);
     CHECK_NEAR(loss, want_loss, BOUND * want_loss);
     CHECK_INT(words, 0);

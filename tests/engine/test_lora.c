@@ -423,7 +423,7 @@ folders_give_back_the_adapters(void)
         open_rig(&rig, &desc, false, false);
         before = logits_of(&rig);
         CHECK_OK(sea_path_join(dir, sea_test_dir(), "peft", &err), err);
-        CHECK_OK(sea_lora_save(rig.lora, dir, "base", d & 2, &err), err);
+        CHECK_OK(sea_lora_save(rig.lora, dir, "base", d & 2, NULL, &err), err);
         CHECK(sea_lora_is_folder(dir));
         CHECK(sea_lora_base(dir, base, &err) == SEA_E_MISSING);
         CHECK_FAILS(err, SEA_E_MISSING, "base");
@@ -461,6 +461,8 @@ what_is_not_computed_is_refused_by_name(void)
         { "{\"peft_type\":\"LORA\",\"r\":5,\"lora_alpha\":10,\"bias\":\"all\"}", "bias" },
         { "{\"peft_type\":\"LORA\",\"r\":5,\"lora_alpha\":10,\"rank_pattern\":{\"q\":3}}",
           "rank_pattern" },
+        { "{\"peft_type\":\"LORA\",\"r\":5,\"lora_alpha\":10,"
+          "\"modules_to_save\":[\"lm_head\"]}", "modules_to_save" },
         { "{\"peft_type\":\"LORA\",\"r\":0,\"lora_alpha\":10}", "\"r\"" },
         { "{\"peft_type\":\"LORA\",\"r\":5}", "lora_alpha" },
         { "{\"peft_type\":\"LORA\",\"r\":4,\"lora_alpha\":10}", "(4, 16)" },
@@ -476,7 +478,7 @@ what_is_not_computed_is_refused_by_name(void)
 
     open_rig(&rig, &desc, false, false);
     CHECK_OK(sea_path_join(dir, sea_test_dir(), "peft", &err), err);
-    CHECK_OK(sea_lora_save(rig.lora, dir, "base", false, &err), err);
+    CHECK_OK(sea_lora_save(rig.lora, dir, "base", false, NULL, &err), err);
     for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
         write_config(wrong[i].config);
         CHECK(sea_lora_load(&lora, &rig.lm->stack, dir, &err) == SEA_E_FORMAT);

@@ -12,6 +12,7 @@ import math
 import os
 import random
 import re
+import string
 import sys
 
 OUT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "fixtures", "bench")
@@ -660,11 +661,20 @@ def make_choice():
         results.append(float(letter in "ABCDE"[:n] and letter != "FAILED"
                              and "ABCDE".index(letter) == gold))
         tagged.append(has)
+    q = put("scienceqa/questions.json", json.dumps(rows))
+    g = put("scienceqa/problems.json", json.dumps(problems))
+    said = [r["text"] for r in answers]
     rng.shuffle(answers)
-    case("scienceqa", put("scienceqa/questions.json", json.dumps(rows)),
-         lines("scienceqa/answers.jsonl", answers),
+    a = lines("scienceqa/answers.jsonl", answers)
+    case("scienceqa", q, a,
          {"accuracy": mean(results), "img_accuracy": mean(r for r, t in zip(results, tagged) if t)},
-         results, [put("scienceqa/problems.json", json.dumps(problems))])
+         results, [g], "llava")
+    results = []
+    for text, row in zip(said, rows):
+        gold = row["conversations"][1]["value"]
+        results.append(float(text.lower() == gold.lower() or (
+            len(text) >= 2 and text[0].isupper() and text[1] == "." and text[0] == gold)))
+    case("scienceqa", q, a, {"accuracy": mean(results)}, results, [g], "lmms")
 
 
 def mmmu_choice(text, options):
@@ -1122,7 +1132,16 @@ def make_gqa():
     g = put("gqa/testdev_balanced_questions.json", json.dumps(rows))
     q = lines("gqa/questions.jsonl", questions)
     rng.shuffle(answers)
-    case("gqa", q, lines("gqa/answers.jsonl", answers), metrics, scores, [g])
+    a = lines("gqa/answers.jsonl", answers)
+    case("gqa", q, a, metrics, scores, [g], "llava")
+    said = {r["question_id"]: r["text"] for r in answers}
+
+    def bare(text):
+        return text.lower().translate(str.maketrans("", "", string.punctuation))
+    for name, same in (("lmms", lambda t, g_: bare(t) == bare(g_)),
+                       ("vlmeval", lambda t, g_: t.strip().lower() == g_.strip().lower())):
+        scores = [float(same(said[k], r["answer"])) for k, r in rows.items()]
+        case("gqa", q, a, {"accuracy": mean(scores)}, scores, [g], name)
 
 
 def make_rest():

@@ -51,6 +51,9 @@ def processors(draw):
     yield "bit, bilinear", BitImageProcessorPil(size={"shortest_edge": side + extra}, resample=2,
                                                 crop_size=oblong, **IMAGENET)
     yield "llava, padded", LlavaImageProcessorPil(size={"shortest_edge": side}, crop_size=square, do_pad=True)
+    yield "llava, whole colours", LlavaImageProcessorPil(
+        size={"shortest_edge": side}, crop_size=square, do_pad=True,
+        image_mean=[draw.randint(0, 255) / 255 for _ in range(3)])
     yield "other factor", SiglipImageProcessorPil(size=square, rescale_factor=1 / 127.5, do_normalize=False)
     yield "bytes", SiglipImageProcessorPil(size=oblong, do_rescale=False, do_normalize=False)
     yield "normalized bytes", SiglipImageProcessorPil(size=oblong, do_rescale=False)
@@ -113,7 +116,7 @@ def check(build, seed, count):
             image.save(path)
             for what, processor in processors(draw):
                 processor.save_pretrained(top)
-                aspect = "pad" if what == "llava, padded" else "square"
+                aspect = "pad" if what.startswith("llava") else "square"
                 run = subprocess.run([f"{build}/sea", "image", "--model", top, "--image", path, "--aspect",
                                       aspect, "--out", top / "out.safetensors"],
                                      capture_output=True, text=True)

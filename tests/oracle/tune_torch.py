@@ -329,11 +329,15 @@ def check(work, family, name):
         names = [n for n in want_p if (want_p[n] - start[n]).norm() > 0]
     else:
         names = [n for n in want_p if (want_p[n] - start[n]).norm() > 0]
-    still = [n for n in ours if n not in names and n in start and "vision_tower" not in n]
+    still = [n for n in ours if n not in names and n in start and "vision_tower" not in n and
+             "original_module" not in n]        # PEFT's copy of what the folder replaces
     compare(what, {n: p.detach() for n, p in ours.items()}, want_p, single_p, start, names)
     report(f"{what}, {len(still)} frozen tensors that moved",
            sum(not torch.equal(ours[n], start[n].float()) for n in still), 0)
     check_logits(what, work, out, merged, rows, word, data)
+    if base != out:             # the adapters, with the projector, on the model as it was
+        first = peft.PeftModel.from_pretrained(load(folder, torch.float32), out)
+        check_logits(f"{what}, on the untrained base", work, out, first, rows, word, data)
 
 
 def check_foreign(work):
