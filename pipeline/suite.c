@@ -207,8 +207,9 @@ read_references(const struct reading *r, const struct sea_node *list, struct sea
 
         if (one->kind != SEA_NODE_MAP || !sea_node_text(sea_node_get(one, "model"), NULL) ||
             !scores || scores->kind != SEA_NODE_MAP)
-            return sea_fail(r->err, SEA_E_CONFIG, "suite \"%s\", line %d: a reference is a map with "
-                            "model and scores", r->path, one->line);
+            return sea_fail(r->err, SEA_E_CONFIG,
+                            "suite \"%s\", line %d: a reference is a map with model and scores",
+                            r->path, one->line);
         status = check_keys(r, one, reference_keys);
         count += scores->count;
     }

@@ -1,5 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* gqa.c - GQA: exact match over the balanced questions */
+/*
+ * gqa.c - GQA: exact match over the balanced questions
+ *
+ * Variants: "llava" (periods at the end go, lower case), "lmms" (lower case and no ASCII
+ * punctuation, on both sides), "vlmeval" (stripped, lower case: a period at the end is wrong).
+ */
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,10 +18,39 @@ struct record {                 /* sea_bench_question.extra */
     bool is_balanced;
 };
 
+/* A row of LLaVA's file, or a record of the official question file. */
+static enum sea_status
+take_row(struct sea_bench_questions *questions, const struct sea_bench_table *table,
+         const struct sea_node *row, struct sea_bench_question *q, struct sea_err *err)
+{
+    struct sea_arena *arena = questions->arena;
+    const char *text = sea_bench_field_text(row, "text", arena), *question = NULL;
+    const char *picture = sea_bench_field_text(row, "imageId", arena);
+    enum sea_status status = sea_bench_need_id(table, row, "question_id index", q, arena, err);
+
+    if (!status && !text)
+        status = sea_bench_need_text(table, row, q->id, table->key ? "question" : "text question",
+                                     arena, &question, err);
+    if (!status)
+        status = sea_bench_need_image(table, row, "image image_path", q, arena, err);
+    if (status)
+        return status;
+    if (!q->has_image && picture) {
+        q->image = sea_arena_printf(arena, "%s.jpg", picture);
+        q->has_image = true;
+    }
+    if (q->image && !sea_path_is_inside(q->image))
+        return sea_records_fail(&table->rows, q->id, err, SEA_E_FORMAT,
+                                "field \"imageId\" is \"%.120s\", expected a name", picture);
+    q->prompt = text ? text : sea_arena_printf(arena, "%s" SEA_BENCH_SHORT, question);
+    q->category = sea_bench_field_text(row, "category", arena);
+    return SEA_OK;
+}
+
 static enum sea_status
 load(struct sea_bench_questions *questions, int64_t limit, struct sea_err *err)
 {
-    return sea_bench_load_lines(questions, limit, err);
+    return sea_bench_load_rows(questions, limit, take_row, err);
 }
 
 /* LLaVA's converter: no periods at the end, lower case. */
@@ -32,6 +67,19 @@ parse(const char *text, struct sea_arena *arena)
     sea_text_lower(sea_arena_strndup(arena, text, n), &lower);
     out = sea_arena_strndup(arena, lower.data, lower.len);
     sea_buf_release(&lower);
+    return out;
+}
+
+/* Lower case without ASCII punctuation. */
+static const char *
+without_marks(const char *text, struct sea_arena *arena)
+{
+    char *out = sea_arena_strdup(arena, sea_text_tidy(text, true, false, arena)), *to = out;
+
+    for (const char *c = out; *c; c++)
+        if ((unsigned char)*c >= 0x80 || !ispunct((unsigned char)*c))
+            *to++ = *c;
+    *to = 0;
     return out;
 }
 
@@ -154,9 +202,18 @@ score(struct sea_bench_scoring *s, struct sea_err *err)
         return status;
     for (size_t i = 0; i < s->count; i++) {
         struct sea_bench_row *row = &s->rows[i];
+        const char *gold = row->gold;
 
-        row->parsed = parse(row->text, s->arena);
-        row->score = strcmp(row->parsed, row->gold) == 0;
+        if (strcmp(s->variant, "lmms") == 0) {
+            row->parsed = without_marks(row->text, s->arena);
+            gold = without_marks(gold, s->arena);
+        } else if (strcmp(s->variant, "vlmeval") == 0) {
+            row->parsed = sea_text_tidy(row->text, true, true, s->arena);
+            gold = sea_text_tidy(gold, true, true, s->arena);
+        } else {
+            row->parsed = parse(row->text, s->arena);
+        }
+        row->score = strcmp(row->parsed, gold) == 0;
         row->is_unit = records[i].is_balanced;
     }
     sea_bench_add_score(s, "accuracy", is_unit, NULL);
@@ -187,6 +244,8 @@ dump(struct sea_bench_scoring *s, struct sea_buf *out, struct sea_err *err)
     return SEA_OK;
 }
 
+static const char *const variants[] = { "llava", "lmms", "vlmeval", NULL };
+
 const struct sea_bench sea_bench_gqa = {
     .name = "gqa",
     .about = "short answers about scenes, exact match",
@@ -195,6 +254,7 @@ const struct sea_bench sea_bench_gqa = {
     .prompt = "llava-1.5",
     .suffix = SEA_BENCH_SHORT,
     .licence = "CC BY 4.0 (confirm)",
+    .variants = variants,
     .max_new_tokens = 128,
     .needs_annotations = true,
     .questions_path = "llava_gqa_testdev_balanced.jsonl",

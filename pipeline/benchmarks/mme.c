@@ -194,8 +194,9 @@ check_task(const struct sea_bench_questions *questions, const char *task, const 
 {
     if (is_in(perception, task) || is_in(cognition, task))
         return SEA_OK;
-    return sea_fail(err, SEA_E_FORMAT, "question \"%s\" of \"%s\" is of task \"%s\", which MME does "
-                    "not have", id, questions->path, task);
+    return sea_fail(err, SEA_E_FORMAT,
+                    "question \"%s\" of \"%s\" is of task \"%s\", which MME does not have", id,
+                    questions->path, task);
 }
 
 static enum sea_status

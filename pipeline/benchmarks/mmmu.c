@@ -131,7 +131,7 @@ take_row(struct sea_bench_questions *questions, const struct sea_bench_table *ta
     record->subject = subject ? subject : subject_of(q->id, arena);
     record->discipline = discipline_of(record->subject);
     q->category = record->subject;
-    q->prompt = make_prompt(record, question ? question : "", arena);
+    q->prompt = question ? make_prompt(record, question, arena) : "";   /* "": not to be asked */
     q->extra = record;
     return SEA_OK;
 }

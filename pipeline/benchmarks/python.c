@@ -60,7 +60,7 @@ take_digits(const char *at, char **out)
 bool
 sea_py_int(const char *text, int64_t *out)
 {
-    char ascii[NUMBER_MAX], clean[NUMBER_MAX], *to = clean, *rest;
+    char ascii[NUMBER_MAX] = "", clean[NUMBER_MAX] = "", *to = clean, *rest;
     const char *at = ascii;
     size_t n;
 
@@ -79,7 +79,7 @@ sea_py_int(const char *text, int64_t *out)
 bool
 sea_py_float(const char *text, double *out)
 {
-    char ascii[NUMBER_MAX], clean[NUMBER_MAX + 2], *to = clean;
+    char ascii[NUMBER_MAX] = "", clean[NUMBER_MAX + 2] = "", *to = clean;
     const char *at = ascii;
     size_t whole, part = 0;
 

@@ -244,15 +244,38 @@ sea_bench_questions_load(const struct sea_bench *bench, const char *path, int64_
 
 /* ---- how they are asked ---- */
 
+/* Files that hold what scoring needs do not always hold what asking needs. */
+static enum sea_status
+check_askable(const struct sea_bench_questions *questions, struct sea_err *err)
+{
+    size_t pictures = 0;
+
+    for (size_t i = 0; i < questions->count; i++)
+        pictures += questions->items[i].has_image;
+    if (pictures == 0 && !questions->is_partial)
+        return sea_fail(err, SEA_E_FORMAT, "no question of \"%s\" names a picture: answers to them can "
+                        "be scored, but not made", questions->path);
+    for (size_t i = 0; i < questions->count; i++)
+        if (!questions->items[i].prompt[0]) {
+            sea_fail(err, SEA_E_FORMAT, "question \"%s\" of \"%s\" has no text as benchmark \"%s\" "
+                     "asks it: answers to it can be scored, but not made", questions->items[i].id,
+                     questions->path, questions->bench->name);
+            sea_hint(err, "Use the question file \"%s\".", questions->bench->questions_path);
+            return SEA_E_FORMAT;
+        }
+    return SEA_OK;
+}
+
 enum sea_status
 sea_bench_questions_ask(struct sea_bench_questions *questions, const struct sea_bench_ask *ask,
                         struct sea_err *err)
 {
     const char *suffix = questions->bench->suffix;
     size_t tail = suffix ? strlen(suffix) : 0;
+    enum sea_status status = check_askable(questions, err);
 
-    if (!ask->prefix && !ask->suffix)
-        return SEA_OK;
+    if (status || (!ask->prefix && !ask->suffix))
+        return status;
     for (size_t i = 0; i < questions->count; i++) {
         struct sea_bench_question *q = &questions->items[i];
         size_t n = strlen(q->prompt);

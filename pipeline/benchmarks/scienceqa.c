@@ -6,10 +6,12 @@
  * decides instead and says how many options there are. The share over questions with a
  * picture follows the published script: a question counts there when the prompt in the
  * *answer* has the image tag. In answer files without any prompts the question decides.
+ * Variants: "llava", "lmms" (lmms-eval's parser; the same model scores points more there).
  */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "pipeline/benchmarks/benchmarks_int.h"
 
@@ -147,6 +149,18 @@ parse(const char *text)
     return *found <= 'E' ? letters[*found - 'A'] : "?";
 }
 
+/* lmms-eval's: the letter in any case, or a capital and a period at the beginning. */
+static const char *
+parse_lmms(const char *text)
+{
+    for (int i = 0; i < LETTERS; i++)
+        if (strcasecmp(text, letters[i]) == 0)
+            return letters[i];
+    if (text[0] >= 'A' && text[0] <= 'Z' && text[1] == '.')
+        return text[0] <= 'E' ? letters[text[0] - 'A'] : "?";
+    return NULL;
+}
+
 /* problems.json: gold answers and numbers of options. */
 static enum sea_status
 read_problems(struct sea_bench_scoring *s, struct sea_err *err)
@@ -214,7 +228,7 @@ score(struct sea_bench_scoring *s, struct sea_err *err)
 {
     enum sea_status status = SEA_OK;
     char path[SEA_PATH_MAX];
-    bool pictures = false, prompts = false;
+    bool pictures = false, prompts = false, lmms = strcmp(s->variant, "lmms") == 0;
 
     for (size_t i = 0; i < s->count; i++)
         prompts = prompts || s->prompts[i];
@@ -228,7 +242,7 @@ score(struct sea_bench_scoring *s, struct sea_err *err)
     for (size_t i = 0; i < s->count; i++) {
         struct sea_bench_row *row = &s->rows[i];
         const struct record *record = row->question->extra;
-        const char *letter = parse(row->text);
+        const char *letter = lmms ? parse_lmms(row->text) : parse(row->text);
 
         row->gold = row->question->gold;
         row->is_failed = !letter;
@@ -281,6 +295,8 @@ dump(struct sea_bench_scoring *s, struct sea_buf *out, struct sea_err *err)
     return SEA_OK;
 }
 
+static const char *const variants[] = { "llava", "lmms", NULL };
+
 const struct sea_bench sea_bench_scienceqa = {
     .name = "scienceqa",
     .about = "multiple choice with and without a picture",
@@ -289,6 +305,7 @@ const struct sea_bench sea_bench_scienceqa = {
     .prompt = "llava-1.5",
     .suffix = SEA_BENCH_LETTER,
     .licence = "CC BY-NC-SA 4.0 (confirm)",
+    .variants = variants,
     .max_new_tokens = 1024,
     .questions_path = "llava_test_CQM-A.json",
     .annotations_path = "problems.json",

@@ -102,8 +102,8 @@ next_cells(struct sea_bench_table *t, struct sea_arena *arena, const char *cells
 static enum sea_status
 open_cells(struct sea_bench_table *t, struct sea_err *err)
 {
-    const char *cells[CELLS_MAX], *end;
-    size_t lens[CELLS_MAX], n, first;
+    const char *cells[CELLS_MAX] = { NULL }, *end;
+    size_t lens[CELLS_MAX] = { 0 }, n, first;
     enum sea_status status;
 
     t->is_cells = true;
@@ -134,8 +134,8 @@ static enum sea_status
 next_record(struct sea_bench_table *t, struct sea_arena *arena, struct sea_node **row,
             struct sea_err *err)
 {
-    const char *cells[CELLS_MAX];
-    size_t lens[CELLS_MAX], n;
+    const char *cells[CELLS_MAX] = { NULL };
+    size_t lens[CELLS_MAX] = { 0 }, n;
     enum sea_status status;
 
     t->rows.index++;

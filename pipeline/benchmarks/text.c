@@ -89,7 +89,7 @@ sea_text_lower(const char *text, struct sea_buf *out)
             char c = (char)(code >= 'A' && code <= 'Z' ? code + 32 : code);
 
             sea_buf_add(out, &c, 1);
-        } else if (code == 0x130) {                    /* dotted capital I: the only one that grows */
+        } else if (code == 0x130) {             /* dotted capital I: the only one that grows */
             put(out, 'i');
             put(out, 0x307);
         } else if (code == 0x3A3) {             /* capital sigma: final form at a word's end */

@@ -83,7 +83,7 @@ make_prompt(const struct sea_bench *bench, const struct sea_bench_table *table,
             const struct sea_node *row, struct sea_bench_question *q, struct sea_arena *arena,
             struct sea_err *err)
 {
-    const char *text = sea_bench_field_text(row, "text", arena), *question = NULL, *words;
+    const char *text = sea_bench_field_text(row, "text", arena), *question = NULL, *words = "";
 
     if (text && with_ocr(bench) == (strstr(text, OCR) != NULL)) {
         q->prompt = text;
@@ -91,6 +91,10 @@ make_prompt(const struct sea_bench *bench, const struct sea_bench_table *table,
     }
     if (with_ocr(bench)) {
         words = ocr_line(row, arena);
+        if (!text && !words && sea_bench_field(row, "answers") && table->is_document) {
+            q->prompt = "";     /* the official file: its answers can be scored, not made */
+            return SEA_OK;
+        }
         if (text || !words) {
             sea_records_fail(&table->rows, q->id, err, SEA_E_FORMAT,
                              "the question has no line \"" OCR "...\"");
@@ -129,7 +133,10 @@ take_row(struct sea_bench_questions *questions, const struct sea_bench_table *ta
         q->has_image = true;
     }
     q->category = sea_bench_field_text(row, "category", arena);
-    q->key = answer_key(q->id, q->prompt, arena);
+    q->key = q->prompt[0] ? answer_key(q->id, q->prompt, arena)
+                          : sea_arena_printf(arena, "%s\n%s", q->id,
+                                             sea_text_tidy(sea_node_text(sea_node_get(row, "question"),
+                                                                         ""), true, false, arena));
     if (!q->key)
         return sea_records_fail(&table->rows, q->id, err, SEA_E_FORMAT,
                                 "field \"text\" is neither a question and its suffix nor the "

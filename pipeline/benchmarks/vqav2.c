@@ -19,10 +19,41 @@ struct record {                 /* sea_bench_question.extra */
     const char *answer_type, *question_type;
 };
 
+/* A row of LLaVA's file, or of the official one, whose pictures are numbered. */
+static enum sea_status
+take_row(struct sea_bench_questions *questions, const struct sea_bench_table *table,
+         const struct sea_node *row, struct sea_bench_question *q, struct sea_err *err)
+{
+    static const char *const subsets[] = { "val2014", "train2014", "test2015" };
+    struct sea_arena *arena = questions->arena;
+    const char *text = sea_bench_field_text(row, "text", arena), *question = NULL;
+    int64_t number = sea_node_int(sea_node_get(row, "image_id"), -1);
+    enum sea_status status = sea_bench_need_id(table, row, "question_id index", q, arena, err);
+
+    if (!status && !text)
+        status = sea_bench_need_text(table, row, q->id, number >= 0 ? "question" : "text question",
+                                     arena, &question, err);
+    if (!status)
+        status = sea_bench_need_image(table, row, "image image_path", q, arena, err);
+    if (status)
+        return status;
+    for (size_t i = 0; i < 3 && !q->has_image && number >= 0; i++)
+        if (strstr(questions->path, subsets[i])) {
+            q->image = sea_arena_printf(arena, "COCO_%s_%012lld.jpg", subsets[i],
+                                        (long long)number);
+            q->has_image = true;
+        }
+    q->prompt = text ? text : sea_arena_printf(arena, "%s" SEA_BENCH_SHORT, question);
+    q->category = sea_bench_field_text(row, "category", arena);
+    if (number >= 0 && !q->has_image)
+        q->cluster = sea_arena_printf(arena, "%lld", (long long)number);
+    return SEA_OK;
+}
+
 static enum sea_status
 load(struct sea_bench_questions *questions, int64_t limit, struct sea_err *err)
 {
-    return sea_bench_load_lines(questions, limit, err);
+    return sea_bench_load_rows(questions, limit, take_row, err);
 }
 
 /* Newline and tab become blanks, the ends are stripped. */

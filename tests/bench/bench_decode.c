@@ -102,7 +102,8 @@ bench(void *dev, const struct bench_args *args, bool last)
         printf("  {\"device\": \"%s\", \"rounds\": %d, \"read_gb_per_s\": %.1f, \"products\": [\n",
                sea_cpu_ops.dev_text(dev), args->rounds, 1e-9 * bench_median(limits, args->rounds));
     else
-        printf("%s\nreads %.1f GB/s, %d rounds, %zu MiB of weights\n%-14s %6s %5s %5s %3s %8s %8s\n",
+        printf("%s\nreads %.1f GB/s, %d rounds, %zu MiB of weights\n"
+               "%-14s %6s %5s %5s %3s %8s %8s\n",
                sea_cpu_ops.dev_text(dev), 1e-9 * bench_median(limits, args->rounds), args->rounds,
                BYTES >> 20, "what", "N", "K", "type", "M", "GB/s", "of limit");
     for (int i = 0; i < RESULTS; i++) {

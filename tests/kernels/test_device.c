@@ -167,6 +167,30 @@ an_idle_pool_sleeps(void)
     sea_cpu_pool_destroy(pool);
 }
 
+/* Not how fast it is, but that both limits are there and plausible. */
+static void
+limits_are_measured(void)
+{
+    enum { FLOATS = 1 << 20 };
+
+    for (int d = 0; d < kt_open(); d++) {
+        struct sea_op_limits op = { .mem = kt_zeros(FLOATS), .bytes = FLOATS * sizeof(float) };
+
+        CHECK_INT(sea_cpu_ops.limits(kt_sets[d].dev[1], &op), 0);
+        printf("  %-9s 3 threads: %.1f GFLOP/s, %.1f GB/s\n", kt_sets[d].isa->name,
+               1e-9 * op.flops, 1e-9 * op.read_rate);
+        CHECK(op.flops > 1e7 && op.flops < 1e15);
+        CHECK(op.read_rate > 1e6 && op.read_rate < 1e14);
+        op.bytes = 0;
+        CHECK_INT(sea_cpu_ops.limits(kt_sets[d].dev[0], &op), 0);
+        CHECK(op.read_rate == 0.0 && op.flops > 1e7);
+        op = (struct sea_op_limits){ .bytes = 5 };
+        CHECK_INT(sea_cpu_ops.limits(kt_sets[d].dev[0], &op), SEA_RC_ARGUMENT);
+        kt_done();
+    }
+}
+
 SEA_TEST_MAIN("the CPU device", TEST(the_table_is_complete), TEST(devices_open_and_close),
-              TEST(memory_is_aligned_and_bounded), TEST(every_task_runs_once),
+              TEST(memory_is_aligned_and_bounded), TEST(limits_are_measured),
+              TEST(every_task_runs_once),
               TEST(a_sleeping_caller_is_woken), TEST(an_idle_pool_sleeps))

@@ -705,6 +705,43 @@ another_suffix_is_put_in_the_place_of_ours(void)
 }
 
 static void
+official_question_files_are_read_too(void)
+{
+    const char *val = "{\"data\": [{\"question_id\": 1, \"image_id\": \"x\", \"question\": \"What "
+                      "Brand?\", \"answers\": " TEN("nokia", "moto") "}]}";
+    const struct sea_bench *bench = NULL;
+    struct sea_bench_questions questions;
+    struct sea_bench_result result;
+    struct sea_bench_ask ask = { 0 };
+    struct sea_err err = { 0 };
+
+    /* TextVQA: answers asked with OCR words are scored; the file cannot be asked with them */
+    result = score("textvqa", val, "{\"question_id\": \"x\", \"prompt\": \"What Brand?\\nReference OCR "
+                   "token: a\\nShort.\", \"text\": \"moto\"}\n", put_file("val9.json", val), NULL,
+                   &err);
+    CHECK_OK(err.status, err);
+    CHECK_NEAR(value_of(&result, "accuracy"), 1, 0);
+    CHECK_OK(sea_bench_find("textvqa", &bench, &err), err);
+    CHECK_OK(sea_bench_questions_load(bench, put_file("val9.json", val), 0, arena, &questions, &err),
+             err);
+    CHECK_INT(sea_bench_questions_ask(&questions, &ask, &err), SEA_E_FORMAT);
+    CHECK_FAILS(err, SEA_E_FORMAT, "can be scored, but not made");
+    /* VQAv2 and GQA: pictures are numbered or named without their ending */
+    err = (struct sea_err){ 0 };
+    CHECK_OK(sea_bench_find("vqav2", &bench, &err), err);
+    CHECK_OK(sea_bench_questions_load(bench, put_file("v2_OpenEnded_mscoco_val2014_questions.json",
+             "{\"info\": {}, \"questions\": [{\"question_id\": 9, \"image_id\": 262148, \"question\": "
+             "\"Where?\"}]}"), 0, arena, &questions, &err), err);
+    CHECK_STR(questions.items[0].image, "COCO_val2014_000000262148.jpg");
+    CHECK_STR(questions.items[0].prompt, "Where?\nAnswer the question using a single word or phrase.");
+    CHECK_OK(sea_bench_find("gqa", &bench, &err), err);
+    CHECK_OK(sea_bench_questions_load(bench, put_file("g.json", "{\"0012\": {\"question\": \"Who?\", "
+             "\"imageId\": \"n15\", \"answer\": \"cat\"}}"), 0, arena, &questions, &err), err);
+    CHECK_STR(questions.items[0].id, "0012");
+    CHECK_STR(questions.items[0].image, "n15.jpg");
+}
+
+static void
 hidden_test_sets_are_exported_without_gold(void)
 {
     const char *questions = put_file("t.jsonl",
@@ -796,5 +833,6 @@ SEA_TEST_MAIN("benchmark rules", TEST(seed_wants_the_letter_alone),
               TEST(seed_ids_are_whole_numbers_where_they_can_be),
               TEST(dogs_are_drawn_the_same_every_time),
               TEST(another_suffix_is_put_in_the_place_of_ours),
+              TEST(official_question_files_are_read_too),
               TEST(hidden_test_sets_are_exported_without_gold),
               TEST(tables_of_every_kind_are_read_and_broken_ones_named))
