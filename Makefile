@@ -167,7 +167,7 @@ $(BUILD)/tests/fault/shim.so: tests/fault/shim.c tests/fault/control.h
 $(BUILD)/tests/fault/stage: $(BUILD)/tests/fault/stage.o $(LIB_PIPELINE) $(LIB_ENGINE) $(LIB_KERNELS)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(SANITIZE) $(LDFLAGS) -Wl,--as-needed -o $@ $^ $(LIBS)
-$(BUILD)/tests/fault/fault: $(patsubst %,$(BUILD)/tests/fault/%.o,fault history proxy) $(LIB_TEST) $(LIB_SCHEDULER) $(LIB_PIPELINE) $(LIB_ENGINE) $(LIB_KERNELS)
+$(BUILD)/tests/fault/fault: $(patsubst %,$(BUILD)/tests/fault/%.o,fault history kinds points proxy) $(LIB_TEST) $(LIB_SCHEDULER) $(LIB_PIPELINE) $(LIB_ENGINE) $(LIB_KERNELS)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(SANITIZE) $(LDFLAGS) -Wl,--as-needed -o $@ $^ -lcunit $(LIBS)
 $(BUILD)/tests/bench/bench_%: $(BUILD)/tests/bench/bench_%.o $(LIB_PIPELINE) $(LIB_ENGINE) $(LIB_KERNELS)
@@ -196,10 +196,11 @@ asan: deps
 	    SANITIZE='-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer' tests
 	$(Q)BUILD=build/asan QUICK=1 T='$(T)' tests/run.sh
 
-## fault      10,000 seeded faults against the service, and the history checked (about 30 min)
+## fault      10,000 seeded faults against the service, and the history checked (about 20 min)
 ## fault-smoke     a slice of it, part of `make test`
+## fault-points    a worker killed at every call in turn
 ## fault-mutation  each fence of the service's SQL removed once: each must be missed
-.PHONY: fault fault-smoke fault-mutation
+.PHONY: fault fault-smoke fault-points fault-mutation
 FAULT_RUNS ?= 10000
 FAULT_SEED ?= 1
 fault: $(FAULT)
@@ -207,6 +208,8 @@ fault: $(FAULT)
 	    --seconds 7200 --report docs/reports/fault.json
 fault-smoke: $(FAULT)
 	$(Q)SEA_BUILD=$(BUILD) tests/fault/test_fault_smoke.sh
+fault-points: $(FAULT)
+	$(Q)SEA_ROOT=. $(BUILD)/tests/fault/fault --points 1000 --seconds 600 --report docs/reports/fault-points.json
 fault-mutation: $(BUILD)/tests/scheduler/test_fence
 	$(Q)SEA_ROOT=. $(BUILD)/tests/scheduler/test_fence
 

@@ -178,7 +178,7 @@ sea_lm_rope_dims(const struct sea_lm_desc *desc)
 {
     double part = desc->rotary > 0 ? desc->rotary : rows[desc->family].rotary;
 
-    return (int64_t)((double)desc->E * part);
+    return (int64_t)((double)desc->E * fmin(part, 1.0));
 }
 
 struct sea_block_desc

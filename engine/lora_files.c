@@ -13,6 +13,7 @@
 #define WEIGHTS SEA_LORA_WEIGHTS
 #define CONFIG_BYTES_MAX (1u << 20)
 #define STEM "model."           /* what our names begin with, in a language model alone */
+#define PROJECTOR "base_model.model.model." SEA_LORA_PROJECTOR "."
 #define WORDS_MOST 32           /* different layers of a block */
 
 /* Where a model class keeps its language model: our name with the stem cut off, or whole,
@@ -96,9 +97,10 @@ put_targets(struct sea_arena *arena, struct sea_node *map, const struct sea_lora
 }
 
 static struct sea_node *
-config_node(const struct sea_lora *lora, struct sea_arena *arena, const char *base, bool llava)
+config_node(const struct sea_lora *lora, struct sea_arena *arena, const char *base, bool llava,
+            bool projector)
 {
-    struct sea_node *map = sea_node_put(arena, NULL, NULL, SEA_NODE_MAP);
+    struct sea_node *map = sea_node_put(arena, NULL, NULL, SEA_NODE_MAP), *list;
     double alpha = lora->desc.alpha;
 
     sea_node_put_text(arena, map, "peft_type", "LORA");
@@ -112,6 +114,10 @@ config_node(const struct sea_lora *lora, struct sea_arena *arena, const char *ba
         sea_node_put_real(arena, map, "lora_alpha", alpha);
     sea_node_put_real(arena, map, "lora_dropout", lora->desc.dropout);
     put_targets(arena, map, lora, llava);
+    if (projector) {
+        list = sea_node_put(arena, map, "modules_to_save", SEA_NODE_LIST);
+        sea_node_put_text(arena, list, NULL, SEA_LORA_PROJECTOR);
+    }
     sea_node_put_text(arena, map, "bias", "none");
     sea_node_put_bool(arena, map, "fan_in_fan_out", false);
     sea_node_put_bool(arena, map, "use_rslora", false);
@@ -122,11 +128,11 @@ config_node(const struct sea_lora *lora, struct sea_arena *arena, const char *ba
 
 enum sea_status
 sea_lora_save(const struct sea_lora *lora, const char *dir, const char *base, bool llava,
-              struct sea_err *err)
+              const struct sea_params *projector, struct sea_err *err)
 {
     struct sea_arena *arena = sea_arena_create(NULL, "adapter's files");
     struct sea_params names = file_names(lora, arena, &places[llava ? LLAVA : ALONE]);
-    const struct sea_params_part part = { &names, "" };
+    const struct sea_params_part parts[] = { { &names, "" }, { projector, PROJECTOR } };
     char path[SEA_PATH_MAX];
     struct sea_buf text;
     enum sea_status status = sea_dir_create(dir, err);
@@ -135,10 +141,10 @@ sea_lora_save(const struct sea_lora *lora, const char *dir, const char *base, bo
     if (!status)
         status = sea_path_join(path, dir, WEIGHTS, err);
     if (!status)
-        status = sea_params_save(path, &part, 1, err);
+        status = sea_params_save(path, parts, projector ? 2 : 1, err);
     if (!status)
-        status = sea_json_write(config_node(lora, arena, base, llava), SEA_JSON_PRETTY, &text,
-                                err);
+        status = sea_json_write(config_node(lora, arena, base, llava, projector != NULL),
+                                SEA_JSON_PRETTY, &text, err);
     if (!status)
         status = sea_path_join(path, dir, CONFIG, err);
     if (!status)

@@ -92,10 +92,12 @@ SEA_MUST_CHECK enum sea_status sea_lora_merge(struct sea_lora *lora, struct sea_
 
 /* ---- PEFT folders (lora_files.c) ---- */
 
-/* base: goes into the config; llava: paths are those of LlavaForConditionalGeneration. */
+/* base: goes into the config. llava: paths are those of LlavaForConditionalGeneration, and
+ * the projector (NULL: none), as a Llava folder names its tensors, is written beside the
+ * adapters ("modules_to_save"), so that they fit the untrained base model, too. */
 SEA_MUST_CHECK enum sea_status
 sea_lora_save(const struct sea_lora *lora, const char *dir, const char *base, bool llava,
-              struct sea_err *err);
+              const struct sea_params *projector, struct sea_err *err);
 #define SEA_LORA_WEIGHTS "adapter_model.safetensors"
 #define SEA_LORA_PROJECTOR "multi_modal_projector"
 /* Frozen adapters from a PEFT folder, attached. Tensors of a projector that the folder holds

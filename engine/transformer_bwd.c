@@ -290,6 +290,27 @@ norm_heads_bwd(const struct sea_stack *stack, struct sea_stack_work *work, int64
     return status ? status : sea_run(stack->params->device, err, rmsnorm_bwd, &k_bwd);
 }
 
+/* A key's bias, where heads are not rotated, adds the same to all scores of a query: nothing
+ * depends on it. Its gradient is 0 and not the rounding that was summed, of which Adam would
+ * make whole steps. */
+static enum sea_status
+still_key_bias(const struct sea_stack *stack, int64_t layer, struct sea_err *err)
+{
+    const struct sea_block_desc *desc = &stack->desc;
+    int64_t bias = stack->blocks[layer].qkv_bias, still = desc->E - desc->rope_dims, at;
+    enum sea_status status = SEA_OK;
+
+    if (!stack->params->grad || bias < 0 || !stack->cos_sin || !still || desc->score_cap > 0 ||
+        desc->head_norms)
+        return SEA_OK;
+    for (int64_t k = 0; k < desc->K && !status; k++) {
+        at = bias + sea_block_heads(desc) + k * desc->E + desc->rope_dims;
+        status = sea_device_zero(stack->params->device, stack->params->grad + at,
+                                 (size_t)still * sizeof(float), err);
+    }
+    return status;
+}
+
 static enum sea_status
 attention_bwd(const struct sea_stack *stack, struct sea_stack_work *work, int64_t layer,
               const struct sea_segments *segments, float *dx, struct sea_err *err)
@@ -332,6 +353,8 @@ attention_bwd(const struct sea_stack *stack, struct sea_stack_work *work, int64_
                                 .weight = at->qkv, .bias = at->qkv_bias, .x = work->norm,
                                 .dy = work->wide, .dx = dnorm, .R = N, .in = D, .out = qkv,
                                 .add = desc->parallel }, err);
+    if (!status)
+        status = still_key_bias(stack, layer, err);
     if (!status)
         status = norm_bwd(stack, work, layer, SEA_NORM1, kept->x, dnorm, dx, true, N, err);
     return status;

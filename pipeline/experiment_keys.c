@@ -135,6 +135,9 @@ static const struct sea_config_key keys[] = {
 
     { "resources.device", SEA_KEY_TEXT, "auto", 0, 0, NULL, 0, 0, "auto, cpu, cpu:THREADS or cuda:NUMBER" },
     { "resources.gpus", SEA_KEY_INT, "1", 0, 1024, NULL, 0, 0, "GPUs of a stage" },
+    { "resources.queue", SEA_KEY_TEXT, "default", 0, 0, NULL, 0, 0, "which workers may run it: those of `sea worker --queue NAME`" },
+    { "resources.priority", SEA_KEY_INT, "0", -1000, 1000, NULL, 0, 0, "higher ones start first; waiting adds one per ten minutes" },
+    { "resources.hours", SEA_KEY_REAL, "0", 0, 100000, NULL, 0, 0, "longest life of one attempt of a stage; then it writes a checkpoint, ends, and is tried again; 0: no limit" },
 };
 /* clang-format on */
 #undef F

@@ -110,6 +110,8 @@ load_models(struct planning *p, struct sea_err *err)
         status = load_config(vision, p->arena, &config, err);
         if (!status)
             status = sea_clip_desc_parse(&p->clip, config, vision, err);
+        if (!status)
+            status = sea_clip_desc_size(&p->clip, vision, err);
     }
     if (status)
         return status;
@@ -214,7 +216,7 @@ static double
 vision_flops(const struct planning *p)  /* a picture forward, patches embedded */
 {
     const struct sea_clip_vision_desc *v = &p->clip.vision;
-    double rows = (double)sea_clip_patch_count(&p->clip) + 1;
+    double rows = (double)(sea_clip_patch_count(&p->clip) + sea_clip_class_rows(&p->clip));
 
     return rows * ((double)v->layers * block_flops((double)v->D, (double)v->D, (double)v->D,
                                                    (double)v->F, false, rows) +
@@ -333,7 +335,7 @@ plan_foundation(struct planning *p)
     stage->flops = 3 * clip_rows * (vision_flops(p) + clip_text_flops(p, p->caption_ids)) +
                    3 * text_rows * lm_flops(p, ids, ids);
     rows = (double)whole(p, "stages.foundation.clip.batch") *
-           ((double)sea_clip_patch_count(&p->clip) + 1);
+           ((double)(sea_clip_patch_count(&p->clip) + sea_clip_class_rows(&p->clip)));
     vision = 16 * clip_floats(p) +
              rows * kept_bytes((double)p->clip.vision.layers, (double)p->clip.vision.D,
                                (double)p->clip.vision.D, (double)p->clip.vision.D,
@@ -451,8 +453,8 @@ plan_eval(struct planning *p, double *decode, struct sea_err *err)
                                           err);
         asked += status ? 0 : (double)questions.count;
     }
-    if (controls && controls->count)
-        asked *= 2;
+    if (controls)
+        asked *= 1 + (double)controls->count;
     stage->items = (int64_t)asked;
     stage->flops = asked * (vision_flops(p) / 4 + lm_flops(p, m + TEMPLATE_IDS + 20, 1));
     *decode = asked * ANSWER_IDS * lm_flops(p, 1, 1);

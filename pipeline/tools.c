@@ -93,6 +93,7 @@ put_lm(struct sea_arena *arena, struct sea_node *root, const struct sea_lm_desc 
 {
     struct sea_node *map = sea_node_put(arena, root, "language", SEA_NODE_MAP);
 
+    sea_node_put_text(arena, map, "family", sea_lm_family_name(desc->family));
     sea_node_put_int(arena, map, "width", desc->D);
     sea_node_put_int(arena, map, "layers", desc->layers);
     sea_node_put_int(arena, map, "heads", desc->H);

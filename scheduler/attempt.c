@@ -35,6 +35,9 @@ struct attempt {
     bool ours;                  /* the stage was done, publishing it failed */
     int64_t kill_ms;            /* 0: no SIGTERM sent */
     int64_t started_ms;         /* the child's start */
+    int64_t pid;                /* of the child, also after its end; 0: it never started */
+    bool is_start_told;         /* the database knows of it, and of what it went on from */
+    int64_t tell_start_ms;      /* when to try again */
     int tries;                  /* since the last call of patience() */
 };
 
@@ -138,6 +141,21 @@ start_child(struct attempt *a, struct sea_err *err)
     return sea_child_start(&a->child, argv, a->log, err);
 }
 
+/* Without this row's checkpoint the curve would begin where this attempt did: it is told until
+ * it is heard, and at the latest before the attempt ends. */
+static enum sea_status
+tell_start(struct attempt *a, struct sea_err *err)
+{
+    enum sea_status status;
+
+    if (!a->pid || a->is_start_told)
+        return SEA_OK;
+    status = sea_queue_start(a->options->db, a->fence, a->pid, a->resumed, a->claim, err);
+    a->is_start_told = status == SEA_OK;
+    a->tell_start_ms = sea_clock_ms() + PAUSE_MS_MAX / 4;
+    return status;
+}
+
 static enum sea_status
 prepare(struct attempt *a, struct sea_err *err)
 {
@@ -154,8 +172,9 @@ prepare(struct attempt *a, struct sea_err *err)
         status = start_child(a, err);
     if (status)
         return status;
+    a->pid = a->child.pid;
     sea_lease_guard(a->lease, a->child.pid);
-    status = sea_queue_start(a->options->db, a->fence, a->child.pid, a->resumed, a->claim, err);
+    status = tell_start(a, err);
     /* Without a database the child goes on; whether it may is the lease's business. */
     if (status == SEA_E_SERVICE) {
         sea_err_clear(err);
@@ -221,9 +240,20 @@ watch(struct attempt *a, struct sea_err *err)
             status = sea_relay_read(a->relay, a->child.events, &closed, err);
         if (!status)
             status = sea_relay_flush(a->relay, false, err);
+        if (!status && !a->is_start_told && sea_clock_ms() >= a->tell_start_ms &&
+            !sea_db_is_lost(a->options->db)) {
+            struct sea_err mine = { 0 };
+
+            status = tell_start(a, &mine);
+            if (status == SEA_E_SERVICE)
+                status = SEA_OK;
+            else if (status)
+                *err = mine;
+        }
         if (!status && sea_lease_is_lost(a->lease))
             status = sea_fail(err, SEA_E_LEASE, "the lease was lost while the stage ran");
-    } while (!status && !ended);
+        /* What a child said last waits in the pipe while the relay is full. */
+    } while (!status && (!ended || sea_relay_is_full(a->relay)));
     return status;
 }
 
@@ -290,6 +320,8 @@ flush_all(struct attempt *a, struct sea_err *err)
         struct sea_err mine = { 0 };
 
         status = sea_relay_flush(a->relay, true, &mine);
+        if (!status)
+            status = tell_start(a, &mine);
         if (!status)
             return SEA_OK;
         if (!may_repeat(a, status, until)) {

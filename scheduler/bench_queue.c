@@ -91,8 +91,8 @@ measure_raw(struct bench *b, struct sea_err *err)
 {
     char script[SEA_PATH_MAX], log[SEA_PATH_MAX], program[SEA_PATH_MAX];
     char clients[16], seconds[16];
-    char *argv[] = { program, "-n", "-h", b->cluster.socket, "-p", "5432", "-U", "sea", "-c", clients,
-                     "-j", "4", "-T", seconds, "-f", script, "sea", NULL };
+    char *argv[] = { program, "-n", "-h", b->cluster.socket, "-p", "5432", "-U", "sea", "-c",
+                     clients, "-j", "4", "-T", seconds, "-f", script, "sea", NULL };
     const char *text = sea_sql_text("bench_pgbench_script");
     struct sea_child child;
     enum sea_status status = sea_path_join(script, b->dir, "raw.sql", err);

@@ -171,7 +171,8 @@ look_at_checkpoint(struct collector *c, const char *name, struct sea_err *err)
 {
     struct sea_rows *rows = NULL;
     char path[SEA_PATH_MAX], relative[300], *end;
-    int64_t stage_id = strtoll(name, &end, 10), epoch = *end == '.' ? strtoll(end + 1, &end, 10) : 0;
+    int64_t stage_id = strtoll(name, &end, 10);
+    int64_t epoch = *end == '.' ? strtoll(end + 1, &end, 10) : 0;
     enum sea_status status;
     bool needed = true;
 

@@ -33,7 +33,7 @@ static const struct command commands[] = {
     { "why",         sea_cmd_why,         "why ID [--json]", "why a stage is not running" },
     { "leaderboard", sea_cmd_leaderboard, "leaderboard [--suite S] [--format table|csv|json|jsonl|md]", "scores with intervals" },
     { "compare",     sea_cmd_compare,     "compare A B [--json]", "paired test of two experiments" },
-    { "nightly",     sea_cmd_nightly,     "nightly add FILE | list | run NAME [--wait] | report [NAME] [--night DATE] [--format text|md|json] | mark ID STATE [--note TEXT]", "evaluate on a schedule, and tell what got worse" },
+    { "nightly",     sea_cmd_nightly,     "nightly add FILE | list | enable NAME | disable NAME | run NAME [--wait] | report [NAME] [--night DATE] [--format text|md|json] | mark ID STATE [--note TEXT]", "evaluate on a schedule, and tell what got worse" },
     { "worker",      sea_cmd_worker,      "worker [--device D] [--once]", "claim stages and run them" },
     { "scheduler",   sea_cmd_scheduler,   "scheduler", "promote, resolve and rescue stages" },
     { "serve",       sea_cmd_serve,       "serve [--port N]", "dashboard over HTTP" },

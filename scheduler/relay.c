@@ -71,8 +71,8 @@ sea_relay_error(const struct sea_relay *relay)
     return &relay->error;
 }
 
-static bool
-is_full(const struct sea_relay *relay)
+bool
+sea_relay_is_full(const struct sea_relay *relay)
 {
     return relay->metrics.len + relay->logs.len > KEPT_BYTES_MAX;
 }
@@ -203,9 +203,9 @@ sea_relay_read(struct sea_relay *relay, int fd, bool *closed, struct sea_err *er
     ssize_t n;
 
     *closed = false;
-    if (is_full(relay))
+    if (sea_relay_is_full(relay))
         sea_clock_sleep_ms(10);         /* the pipe stays readable: do not spin on it */
-    while (!is_full(relay)) {
+    while (!sea_relay_is_full(relay)) {
         const char *at = chunk, *end;
 
         n = read(fd, chunk, sizeof(chunk));

@@ -37,6 +37,8 @@ void sea_relay_destroy(struct sea_relay *relay);        /* accepts NULL */
 /* Reads what the pipe holds now; *closed when the child closed its end. */
 SEA_MUST_CHECK enum sea_status
 sea_relay_read(struct sea_relay *relay, int fd, bool *closed, struct sea_err *err);
+/* As much is kept as may be: the pipe is not read until something could be sent. */
+bool sea_relay_is_full(const struct sea_relay *relay);
 /* Sends what is due; all of it when final. SEA_E_SERVICE is kept inside while not final
  * (the lease decides how long to go on); SEA_E_LEASE comes out. */
 SEA_MUST_CHECK enum sea_status

@@ -178,6 +178,24 @@ run_add(struct nightly *line, const struct sea_call *call, const char *path, str
     return status ? status : err->status;
 }
 
+/* Lets a schedule rest, or go on. */
+static enum sea_status
+run_enable(struct nightly *line, const char *name, bool enabled, struct sea_err *err)
+{
+    struct sea_rows *rows = NULL;
+    enum sea_status status = sea_db_query_one(line->home.db, "nightly_enable",
+                                              SEA_PARAMS(SEA_P_TEXT(name), SEA_P_BOOL(enabled)),
+                                              &rows, err);
+
+    if (!status && line->json)
+        sea_table_print(rows, SEA_FORMAT_JSON, "", stdout);
+    else if (!status)
+        printf("schedule %s: %s%s\n", name, enabled ? "next at " : "rests",
+               sea_rows_text_or(rows, 0, "next", "", err));
+    sea_rows_close(rows);
+    return status ? status : err->status;
+}
+
 /* ---- report ---- */
 
 static enum sea_status
@@ -354,6 +372,10 @@ sea_cmd_nightly(const struct sea_call *call, struct sea_err *err)
         status = print_rows(line.home.db, "nightly_list", SEA_NO_PARAMS,
                             line.json ? SEA_FORMAT_JSON : SEA_FORMAT_TABLE,
                             "no schedules: `sea nightly add FILE`", err);
+    else if (strcmp(rest->at[0], "enable") == 0 && rest->count == 2)
+        status = run_enable(&line, rest->at[1], true, err);
+    else if (strcmp(rest->at[0], "disable") == 0 && rest->count == 2)
+        status = run_enable(&line, rest->at[1], false, err);
     else if (strcmp(rest->at[0], "run") == 0 && rest->count == 2)
         status = run_now(&line, rest->at[1], err);
     else if (strcmp(rest->at[0], "report") == 0 && rest->count <= 2)

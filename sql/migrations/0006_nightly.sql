@@ -372,6 +372,27 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION sea.run_schedule(text) IS 'Starts a night now, outside of the schedule''s slots, and returns its time.';
 
+CREATE FUNCTION sea.enable_schedule(name text, enabled boolean) RETURNS timestamptz
+LANGUAGE plpgsql AS $$
+DECLARE
+    p_name ALIAS FOR $1;
+    p_enabled ALIAS FOR $2;
+    upcoming timestamptz;
+BEGIN
+    -- Slots that passed while it rested are not made up for.
+    UPDATE sea.schedule AS s
+       SET enabled = p_enabled,
+           next_at = sea.cron_next(sea.cron_parse(s.cron), clock_timestamp())
+     WHERE s.name = p_name
+    RETURNING CASE WHEN s.enabled THEN s.next_at END INTO upcoming;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'there is no schedule "%"', p_name USING ERRCODE = 'LF012',
+            HINT = '`sea nightly list` lists them.';
+    END IF;
+    RETURN upcoming;
+END $$;
+COMMENT ON FUNCTION sea.enable_schedule(text, boolean) IS 'Lets a schedule rest, or go on; returns its next slot, NULL while it rests. Nights that run go on.';
+
 -- ---- verdicts ----
 
 CREATE FUNCTION sea.compare_night(p_schedule_id bigint, p_slot timestamptz) RETURNS void
@@ -484,7 +505,7 @@ CREATE FUNCTION sea.judge_night(p_schedule_id bigint, p_slot timestamptz) RETURN
 LANGUAGE plpgsql AS $$
 DECLARE
     one record;
-    closed bigint;
+    known record;
 BEGIN
     UPDATE sea.night_run r
        SET outcome = o.outcome, reason = o.reason
@@ -511,13 +532,17 @@ BEGIN
     LOOP
         PERFORM sea.open_regression(p_schedule_id, p_slot, one.model, one.benchmark_id);
         IF one.verdict = 'not worse' THEN
-            UPDATE sea.regression g SET state = 'resolved', closed_at = clock_timestamp()
+            SELECT g.id, g.state INTO known FROM sea.regression g
              WHERE g.schedule_id = p_schedule_id AND g.model = one.model
                AND g.benchmark_id = one.benchmark_id AND g.state <> 'resolved'
                AND g.slot < p_slot AND g.kind = 'drop'
-            RETURNING g.id INTO closed;
-            IF closed IS NOT NULL THEN
-                PERFORM sea.tell('resolved', closed);
+               FOR NO KEY UPDATE;
+            IF FOUND THEN
+                UPDATE sea.regression SET state = 'resolved', closed_at = clock_timestamp()
+                 WHERE id = known.id;
+            END IF;
+            IF FOUND AND known.state <> 'muted' THEN
+                PERFORM sea.tell('resolved', known.id);
             END IF;
         END IF;
     END LOOP;

@@ -69,7 +69,7 @@ SELECT o, 'function', ARRAY['scheduler']
        'condemn_unknown', 'hold_condemned', 'forget_condemned', 'drop_checkpoints',
        'fire_schedules', 'claim_notice', 'end_notice', 'release_quarantine',
        'give_up_quarantine', 'set_priority', 'set_limit', 'drain', 'add_schedule',
-       'run_schedule', 'mark_regression']) o
+       'run_schedule', 'enable_schedule', 'mark_regression']) o
 UNION ALL
 SELECT o, 'function', ARRAY['researcher', 'scheduler']
   FROM unnest(ARRAY['submit', 'submit_all', 'cancel', 'retry']) o

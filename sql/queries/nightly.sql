@@ -23,6 +23,11 @@ SELECT to_char(s.next_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI"Z"') AS next
   FROM sea.schedule AS s
  WHERE s.name = $1
 
+-- name: nightly_enable
+-- $1 name of a schedule, $2 whether it goes on. next: its next slot, null while it rests.
+SELECT to_char(sea.enable_schedule($1, $2::boolean) AT TIME ZONE 'UTC',
+               'YYYY-MM-DD HH24:MI"Z"') AS next
+
 -- name: nightly_run
 -- $1 name of a schedule. night: the slot; ids: its experiments.
 SELECT sea.run_schedule($1) AS night

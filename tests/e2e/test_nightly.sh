@@ -39,6 +39,11 @@ check_rc "adding it again changes it" 0
 check_equal "and makes no second one" 1 "$(sql 'SELECT count(*) FROM sea.schedule')"
 run "$sea" nightly list
 check_match "list shows it" '^tiny +30 2 \* \* mon-fri +t +first +last +one ' "$out"
+run "$sea" nightly disable tiny
+check_match "disable lets it rest" '^schedule tiny: rests$' "$out"
+check_equal "then it is not enabled" f "$(sql 'SELECT enabled FROM sea.schedule')"
+run "$sea" nightly enable tiny
+check_match "enable lets it go on" '^schedule tiny: next at 20' "$out"
 for file in configs/schedules/*.yaml; do
     run "$sea" nightly add "$file"
     check_rc "$file is a schedule" 0

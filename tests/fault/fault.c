@@ -15,123 +15,27 @@
  * second, and so on until it ends before its turn to die; MAX bounds that.
  */
 #include <fcntl.h>
-#include <math.h>
 #include <sys/mman.h>
 
 #include "scheduler/sea_collector.h"
 #include "scheduler/sea_worker.h"
-#include "tests/fault/control.h"
 #include "tests/fault/history.h"
-#include "tests/fault/proxy.h"
+#include "tests/fault/runner.h"
 #include "tests/scheduler/service.h"
 
-#define TTL_MS 900
-#define LANES 10                /* workers */
-#define FLIGHTS 8               /* runs at once: fewer than workers, so that others take over */
-#define SCHEDULERS 2
-#define RUN_MS_MAX 60000        /* a run that has not ended by then is lost */
-#define COLLECT_EVERY 97        /* runs between two collections of the store */
-#define RESUBMITS 4
-#define LIMIT 9                 /* stage runs at once */
-
-enum kind {
-    KILL_WORKER, KILL_SCHEDULER, KILL_CHILD, STOP_WORKER, TERM_WORKER, DRAIN_WORKER,
-    TERMINATE_BACKENDS, RESTART_SERVER, BLACK_HOLE, SLOW_LINK, CUT_LINKS, LOSE_COMMIT_REPLY,
-    FULL_DISK, FAIL_FSYNC, CRASH_POINT, JUMP_CLOCK, HOLD_SNAPSHOT, SUBMIT_AGAIN, CANCEL,
-    KINDS
-};
-
-static const struct {
-    const char *name;
-    int weight;                 /* how often, of the sum */
-} kinds[KINDS] = {
-    { "SIGKILL worker", 6 }, { "SIGKILL scheduler", 6 }, { "SIGKILL stage", 6 },
-    { "SIGSTOP past the TTL, SIGCONT", 6 }, { "SIGTERM worker", 6 }, { "drain worker", 4 },
-    { "pg_terminate_backend", 6 }, { "immediate restart of the server", 1 },
-    { "black hole", 6 }, { "slow link", 6 }, { "links cut", 6 },
-    { "socket cut after COMMIT was sent", 8 }, { "ENOSPC", 6 }, { "EIO on fsync", 6 },
-    { "crash at the n-th call", 10 }, { "wall clock jumps", 6 }, { "held snapshot", 4 },
-    { "submitted again", 4 }, { "cancel", 4 } };
-
-struct lane {                   /* one worker and what is around it */
-    int number;
-    pid_t pid;
-    struct proxy proxy;
-    struct fault_control *control;
-    char control_path[SEA_PATH_MAX];
-    char queue[16];
-    int64_t experiment_id, point;       /* of --points; experiment 0: idle */
-    pid_t stopped, stopped_child;
-    int64_t continue_ms, mend_ms;       /* when SIGCONT, or a mended link, is due; 0: not */
-};
-
-enum phase { FREE, QUEUED, HIT, ENDED };
-
-struct flight {                 /* one run */
-    enum phase phase;
-    int64_t number, experiment_id, begun_ms, seen_ms, delay_ms;
-    uint64_t random;
-    enum kind kind;
-    struct lane *lane;          /* that was hit */
-    int64_t before;             /* the lane's counter of this kind, before */
-    bool happened;
-    char key[48];
-};
-
-struct view {                   /* what the database says about a flight */
-    bool ended, running;
-    int64_t stage_id, epoch, worker_id;
-    pid_t worker, child;
-};
-
-static struct {
-    int64_t runs, seed, seconds, points;
-    const char *report;
-} options = { .runs = 200, .seed = 1, .seconds = 3600 };
+struct runner_options wanted = { .runs = 200, .seed = 1, .seconds = 3600 };
+struct lane lanes[LANES];
+pid_t schedulers[SCHEDULERS];
+int64_t tried[KINDS], injected[KINDS], trouble;
 
 static char self[SEA_PATH_MAX], folder[SEA_PATH_MAX], data[SEA_PATH_MAX], history[SEA_PATH_MAX];
-static struct lane lanes[LANES];
-static pid_t schedulers[SCHEDULERS];
 static struct flight flights[FLIGHTS];
-static struct sea_db *snapshot;         /* holds one, or NULL */
-static int64_t snapshot_run;
-static int64_t tried[KINDS], injected[KINDS], collected, respawned, trouble;
+static int64_t collected, respawned;
 static volatile sig_atomic_t stop;
-
-/* ---- chance ---- */
-
-static uint64_t
-mix(uint64_t x)
-{
-    x += 0x9e3779b97f4a7c15u;
-    x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
-    x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
-    return x ^ (x >> 31);
-}
-
-static int64_t
-pick(struct flight *f, int64_t below)
-{
-    f->random = mix(f->random);
-    return (int64_t)(f->random % (uint64_t)below);
-}
-
-static enum kind
-pick_kind(struct flight *f)
-{
-    int sum = 0, at, i;
-
-    for (i = 0; i < KINDS; i++)
-        sum += kinds[i].weight;
-    at = (int)pick(f, sum);
-    for (i = 0; at >= kinds[i].weight; i++)
-        at -= kinds[i].weight;
-    return (enum kind)i;
-}
 
 /* ---- the runner's own questions: the server may be away at any time ---- */
 
-static struct sea_rows *
+struct sea_rows *
 ask(const char *sql)
 {
     int64_t until = sea_clock_ms() + 30000;
@@ -156,7 +60,7 @@ ask(const char *sql)
     }
 }
 
-static int64_t
+int64_t
 ask_number(const char *sql)
 {
     struct sea_rows *rows = ask(sql);
@@ -165,6 +69,26 @@ ask_number(const char *sql)
 
     sea_rows_close(rows);
     return value;
+}
+
+struct sea_db *
+ask_more(void)
+{
+    return connect_more();
+}
+
+bool
+restart_server(void)
+{
+    struct sea_err err = { 0 };
+    bool stopped = !sea_cluster_stop(&cluster, SEA_CLUSTER_IMMEDIATE, &err);
+
+    while (sea_cluster_start(&cluster, &err)) {
+        printf("the server did not start: %s\n", err.message);
+        sea_err_clear(&err);
+        sea_clock_sleep_ms(200);
+    }
+    return stopped;
 }
 
 /* ---- processes of the product ---- */
@@ -243,7 +167,7 @@ spawn(const char *role, const char *url, int number, const struct lane *lane)
     return pid;
 }
 
-static void
+void
 lane_spawn(struct lane *lane)
 {
     char url[512];
@@ -253,8 +177,8 @@ lane_spawn(struct lane *lane)
     lane->pid = spawn("worker", url, lane->number, lane);
 }
 
-static void
-disarm(struct lane *lane)
+void
+lane_disarm(struct lane *lane)
 {
     atomic_store(&lane->control->kind, SHIM_NONE);
     atomic_store(&lane->control->skew_ms, 0);
@@ -267,7 +191,7 @@ lane_open(struct lane *lane, int number)
     int fd;
 
     lane->number = number;
-    snprintf(lane->queue, sizeof(lane->queue), options.points ? "q%d" : "default", number);
+    snprintf(lane->queue, sizeof(lane->queue), wanted.points ? "q%d" : "default", number);
     snprintf(name, sizeof(name), "p%d", number);
     path_of(path, sea_test_dir(), name);
     if (!proxy_start(&lane->proxy, path, cluster.socket))
@@ -281,7 +205,7 @@ lane_open(struct lane *lane, int number)
     close(fd);
     if (lane->control == MAP_FAILED)
         abort();
-    if (!options.points)
+    if (!wanted.points)
         lane_spawn(lane);
 }
 
@@ -308,8 +232,7 @@ begin(void)
         lane_open(&lanes[i], i);
 }
 
-/* Whatever ended is started again. */
-static void
+void
 respawn(void)
 {
     int i;
@@ -317,7 +240,7 @@ respawn(void)
     for (i = 0; i < LANES; i++)
         if (lanes[i].pid > 0 && waitpid(lanes[i].pid, NULL, WNOHANG) == lanes[i].pid) {
             respawned++;
-            disarm(&lanes[i]);
+            lane_disarm(&lanes[i]);
             lane_spawn(&lanes[i]);
         }
     for (i = 0; i < SCHEDULERS; i++)
@@ -351,8 +274,7 @@ mend(bool all)
 
 /* ---- runs ---- */
 
-/* The key makes it safe to send again when the answer was lost. */
-static int64_t
+int64_t
 submit_config(const char *config, const char *key)
 {
     int64_t until = sea_clock_ms() + 30000, id = 0;
@@ -374,8 +296,8 @@ submit_config(const char *config, const char *key)
     }
 }
 
-static int64_t
-submit_run(struct flight *f)
+int64_t
+submit_run(const struct flight *f)
 {
     char config[512];
 
@@ -388,8 +310,7 @@ submit_run(struct flight *f)
     return submit_config(config, f->key);
 }
 
-/* Budgets that no run can spend: what is looked for is loss, not the end of patience. */
-static void
+void
 make_patient(int64_t experiment_id)
 {
     char sql[256];
@@ -403,199 +324,10 @@ static void
 start_run(struct flight *f, int64_t number)
 {
     *f = (struct flight){ .phase = QUEUED, .number = number, .begun_ms = sea_clock_ms() };
-    f->random = mix((uint64_t)options.seed) ^ mix((uint64_t)number + 0x5eed);
-    f->kind = pick_kind(f);
-    f->delay_ms = pick(f, 90);
+    kind_draw(f);
     snprintf(f->key, sizeof(f->key), "run %lld", (long long)number);
     f->experiment_id = submit_run(f);
     make_patient(f->experiment_id);
-}
-
-static void
-arm(struct flight *f, enum shim_fault fault, int64_t after, int64_t times)
-{
-    struct fault_control *control = f->lane->control;
-
-    f->before = atomic_load(&control->happened);
-    atomic_store(&control->after, (int32_t)after);
-    atomic_store(&control->times, (int32_t)times);
-    atomic_store(&control->kind, (int32_t)fault);
-}
-
-static void
-break_link(struct flight *f, enum proxy_mode mode, int64_t ms)
-{
-    struct proxy *proxy = &f->lane->proxy;
-
-    f->before = mode == PROXY_HOLE ? proxy->swallowed : mode == PROXY_SLOW ? proxy->delayed
-                                                                           : proxy->cut;
-    proxy->mode = (int)mode;
-    f->lane->mend_ms = sea_clock_ms() + ms;
-}
-
-static void
-restart_server(struct flight *f)
-{
-    struct sea_err err = { 0 };
-
-    f->happened = !sea_cluster_stop(&cluster, SEA_CLUSTER_IMMEDIATE, &err);
-    while (sea_cluster_start(&cluster, &err)) {
-        printf("the server did not start: %s\n", err.message);
-        sea_err_clear(&err);
-        sea_clock_sleep_ms(200);
-    }
-}
-
-static void
-hold_snapshot(struct flight *f)
-{
-    struct sea_err err = { 0 };
-
-    if (snapshot)
-        return;
-    snapshot = connect_more();
-    snapshot_run = f->number;
-    f->happened =
-        !sea_db_query_text(snapshot, "BEGIN ISOLATION LEVEL REPEATABLE READ", NULL, &err) &&
-        !sea_db_query_text(snapshot, "SELECT count(*) FROM sea.lease", NULL, &err);
-}
-
-static void
-submit_again(struct flight *f)
-{
-    int i;
-
-    for (i = 0; i < RESUBMITS; i++)
-        if (submit_run(f) != f->experiment_id) {
-            printf("VIOLATION run %lld was submitted twice\n", (long long)f->number);
-            trouble++;
-        }
-    f->happened = true;
-}
-
-static void
-inject(struct flight *f, const struct view *view)
-{
-    struct lane *lane = f->lane;
-    char sql[256];
-
-    tried[f->kind]++;
-    switch (f->kind) {
-    case KILL_WORKER:
-        f->happened = kill(lane->pid, SIGKILL) == 0;
-        break;
-    case KILL_SCHEDULER:
-        f->happened = kill(schedulers[pick(f, SCHEDULERS)], SIGKILL) == 0;
-        break;
-    case KILL_CHILD:
-        f->happened = kill(-view->child, SIGKILL) == 0;
-        break;
-    case STOP_WORKER:
-        if (lane->continue_ms)
-            break;
-        lane->stopped = lane->pid;
-        lane->stopped_child = view->child;
-        lane->continue_ms = sea_clock_ms() + TTL_MS + 200 + pick(f, 600);
-        f->happened = kill(lane->stopped, SIGSTOP) == 0;
-        if (pick(f, 2))         /* else the stage computes on: its zombie's words are refused */
-            kill(-lane->stopped_child, SIGSTOP);
-        break;
-    case TERM_WORKER:
-        f->happened = kill(lane->pid, SIGTERM) == 0;
-        break;
-    case DRAIN_WORKER:
-        snprintf(sql, sizeof(sql), "SELECT sea.drain(%lld, '%s'), 1 FROM sea.worker WHERE id = %lld"
-                 " AND ended_at IS NULL", (long long)view->worker_id,
-                 pick(f, 2) ? "finish" : "checkpoint", (long long)view->worker_id);
-        f->happened = ask_number(sql) >= -1;
-        break;
-    case TERMINATE_BACKENDS:
-        snprintf(sql, sizeof(sql), "SELECT count(*) FROM (SELECT pg_terminate_backend(pid) AS ok"
-                 " FROM pg_stat_activity WHERE application_name = 'w%d') x WHERE ok", lane->number);
-        f->happened = ask_number(sql) > 0;
-        break;
-    case RESTART_SERVER:
-        restart_server(f);
-        break;
-    case BLACK_HOLE:
-        break_link(f, PROXY_HOLE, 100 + pick(f, 2 * TTL_MS));
-        break;
-    case SLOW_LINK:
-        break_link(f, PROXY_SLOW, 300 + pick(f, 700));
-        break;
-    case CUT_LINKS:
-        break_link(f, PROXY_CUT, 50);
-        break;
-    case LOSE_COMMIT_REPLY:
-        arm(f, SHIM_CUT_COMMIT, 0, 1);
-        break;
-    case FULL_DISK:
-        arm(f, SHIM_ENOSPC, pick(f, 8), 1 + pick(f, 12));
-        break;
-    case FAIL_FSYNC:
-        arm(f, SHIM_EIO, pick(f, 5), 1);
-        break;
-    case CRASH_POINT:
-        arm(f, SHIM_CRASH, pick(f, 40), 1);
-        break;
-    case JUMP_CLOCK:
-        f->before = atomic_load(&lane->control->skewed);
-        atomic_store(&lane->control->skew_ms, (pick(f, 2) ? 1 : -1) * (3600000 + pick(f, 9000)));
-        break;
-    case HOLD_SNAPSHOT:
-        hold_snapshot(f);
-        break;
-    case SUBMIT_AGAIN:
-        submit_again(f);
-        break;
-    default:
-        snprintf(sql, sizeof(sql), "SELECT sea.cancel(%lld), 1", (long long)f->experiment_id);
-        sea_rows_close(ask(sql));
-        f->happened = true;
-    }
-}
-
-/* At the run's end: whether what was armed has struck; what it left is put right. */
-static void
-settle(struct flight *f)
-{
-    struct lane *lane = f->lane;
-    struct sea_err err = { 0 };
-
-    switch (f->kind) {
-    case BLACK_HOLE:
-        f->happened = lane->proxy.swallowed > f->before;
-        break;
-    case SLOW_LINK:
-        f->happened = lane->proxy.delayed > f->before;
-        break;
-    case CUT_LINKS:
-        f->happened = lane->proxy.cut > f->before;
-        break;
-    case LOSE_COMMIT_REPLY:
-    case FULL_DISK:
-    case FAIL_FSYNC:
-    case CRASH_POINT:
-        f->happened = atomic_load(&lane->control->happened) > f->before;
-        atomic_store(&lane->control->kind, SHIM_NONE);
-        break;
-    case JUMP_CLOCK:
-        f->happened = atomic_load(&lane->control->skewed) > f->before;
-        atomic_store(&lane->control->skew_ms, 0);
-        break;
-    case HOLD_SNAPSHOT:
-        if (snapshot && snapshot_run == f->number) {
-            /* A server that was restarted meanwhile has ended it already. */
-            if (sea_db_query_text(snapshot, "COMMIT", NULL, &err))
-                sea_log_err(SEA_LOG_DEBUG, &err);
-            sea_db_close(snapshot);
-            snapshot = NULL;
-        }
-        break;
-    default:
-        break;
-    }
-    injected[f->kind] += f->happened;
 }
 
 static struct lane *
@@ -676,7 +408,7 @@ advance(struct flight *f, const struct view *view)
         f->phase = FREE;
     } else if (now - f->begun_ms > RUN_MS_MAX) {
         printf("VIOLATION run %lld (%s) has not ended after %d s\n", (long long)f->number,
-               kinds[f->kind].name, RUN_MS_MAX / 1000);
+               kind_name(f->kind), RUN_MS_MAX / 1000);
         trouble++;
         if (f->phase == HIT)
             settle(f);
@@ -726,8 +458,8 @@ fly(void)
     do {
         respawn();
         mend(false);
-        more = more && sum_of(injected) < options.runs &&
-               sea_clock_ms() - start < options.seconds * 1000;
+        more = more && sum_of(injected) < wanted.runs &&
+               sea_clock_ms() - start < wanted.seconds * 1000;
         for (i = 0, flying = 0; i < FLIGHTS; i++) {
             if (flights[i].phase == FREE && more) {
                 start_run(&flights[i], ++number);
@@ -752,79 +484,6 @@ fly(void)
     return number;
 }
 
-/* ---- every crash point in turn ---- */
-
-static void
-start_point(struct lane *lane, int64_t point)
-{
-    char config[384], key[48];
-
-    lane->point = point;
-    snprintf(config, sizeof(config), "{\"name\":\"point %lld\",\"seed\":%lld,\"steps\":5,"
-             "\"pause\":5,\"model\":{\"vision\":{\"path\":\"@foundation\"}},\"resources\":"
-             "{\"queue\":\"%s\"},\"stages\":{\"foundation\":{},\"label\":{}}}",
-             (long long)point, (long long)point, lane->queue);
-    snprintf(key, sizeof(key), "point %lld", (long long)point);
-    lane->experiment_id = submit_config(config, key);
-    make_patient(lane->experiment_id);
-    atomic_store(&lane->control->happened, 0);
-    atomic_store(&lane->control->after, (int32_t)point);
-    atomic_store(&lane->control->times, 1);
-    atomic_store(&lane->control->kind, SHIM_CRASH);
-    lane_spawn(lane);
-}
-
-/* True when the lane's worker was killed at its point; false when it ended before that. */
-static bool
-end_point(struct lane *lane)
-{
-    kill(lane->pid, SIGTERM);
-    waitpid(lane->pid, NULL, 0);
-    lane->pid = 0;
-    lane->experiment_id = 0;
-    disarm(lane);
-    return atomic_load(&lane->control->happened) > 0;
-}
-
-/* Returns how many points there were. */
-static int64_t
-every_point(void)
-{
-    int64_t next = 0, struck = 0, begun_ms = sea_clock_ms();
-    bool more = true, busy = true;
-    char sql[128];
-    int i;
-
-    while (busy && sea_clock_ms() - begun_ms < options.seconds * 1000) {
-        respawn();
-        for (i = 0, busy = false; i < LANES; i++) {
-            struct lane *lane = &lanes[i];
-
-            if (!lane->experiment_id && more && next < options.points)
-                start_point(lane, next++);
-            if (!lane->experiment_id)
-                continue;
-            busy = true;
-            snprintf(sql, sizeof(sql), "SELECT (ended_at IS NOT NULL)::int FROM sea.experiment"
-                     " WHERE id = %lld", (long long)lane->experiment_id);
-            if (ask_number(sql) != 1)
-                continue;
-            if (end_point(lane))
-                struck++;
-            else
-                more = false;
-        }
-        sea_clock_sleep_ms(5);
-    }
-    if (busy) {
-        printf("VIOLATION an experiment that was killed at a point has not ended\n");
-        trouble++;
-    }
-    tried[CRASH_POINT] = next;
-    injected[CRASH_POINT] = struck;
-    return next;
-}
-
 /* ---- the report ---- */
 
 static void
@@ -834,10 +493,10 @@ report(FILE *to, int64_t runs, double seconds, const struct history_report *h, i
 
     fprintf(to, "{\n  \"seed\": %lld,\n  \"runs\": %lld,\n  \"faults_injected\": %lld,\n"
             "  \"seconds\": %.0f,\n  \"ttl_ms\": %d,\n  \"workers\": %d,\n  \"schedulers\": %d,\n"
-            "  \"faults\": {\n", (long long)options.seed, (long long)runs,
+            "  \"faults\": {\n", (long long)wanted.seed, (long long)runs,
             (long long)sum_of(injected), seconds, TTL_MS, LANES, SCHEDULERS);
     for (i = 0; i < KINDS; i++)
-        fprintf(to, "    \"%s\": {\"tried\": %lld, \"injected\": %lld}%s\n", kinds[i].name,
+        fprintf(to, "    \"%s\": {\"tried\": %lld, \"injected\": %lld}%s\n", kind_name((enum kind)i),
                 (long long)tried[i], (long long)injected[i], i + 1 < KINDS ? "," : "");
     fprintf(to, "  },\n  \"stage_runs\": %lld,\n  \"attempts\": %lld,\n  \"commits\": %lld,\n"
             "  \"processes_started_again\": %lld,\n  \"files_collected\": %lld,\n"
@@ -878,15 +537,15 @@ parse(int argc, char **argv)
 
     for (i = 1; i + 1 < argc; i += 2)
         if (strcmp(argv[i], "--runs") == 0)
-            options.runs = strtoll(argv[i + 1], NULL, 10);
+            wanted.runs = strtoll(argv[i + 1], NULL, 10);
         else if (strcmp(argv[i], "--seed") == 0)
-            options.seed = strtoll(argv[i + 1], NULL, 10);
+            wanted.seed = strtoll(argv[i + 1], NULL, 10);
         else if (strcmp(argv[i], "--seconds") == 0)
-            options.seconds = strtoll(argv[i + 1], NULL, 10);
+            wanted.seconds = strtoll(argv[i + 1], NULL, 10);
         else if (strcmp(argv[i], "--points") == 0)
-            options.points = strtoll(argv[i + 1], NULL, 10);
+            wanted.points = strtoll(argv[i + 1], NULL, 10);
         else if (strcmp(argv[i], "--report") == 0)
-            options.report = argv[i + 1];
+            wanted.report = argv[i + 1];
         else
             break;
     return i == argc;
@@ -915,17 +574,17 @@ main(int argc, char **argv)
     signal(SIGPIPE, SIG_IGN);
     begin();
     start = sea_clock_ms();
-    runs = options.points ? every_point() : fly();
+    runs = wanted.points ? every_point() : fly();
     end();
     path_of(path, data, "store");
     must(sea_store_open(&store, path, &err), &err);
     if (sea_db_is_lost(db))
         must(sea_db_reconnect(db, &err), &err);
     sea_db_set_statement_ms(db, 600000);
-    bad = history_check(db, &store, history, options.points ? 0 : LIMIT, &found) + trouble;
+    bad = history_check(db, &store, history, wanted.points ? 0 : LIMIT, &found) + trouble;
     report(stdout, runs, 1e-3 * (double)(sea_clock_ms() - start), &found, bad);
-    if (options.report) {
-        to = fopen(options.report, "w");
+    if (wanted.report) {
+        to = fopen(wanted.report, "w");
         if (!to)
             return 74;
         report(to, runs, 1e-3 * (double)(sea_clock_ms() - start), &found, bad);
@@ -936,5 +595,5 @@ main(int argc, char **argv)
         kinds_hit += injected[i] > 0;
     printf("fault: %lld runs, %lld faults of %lld kinds injected, %lld violations\n",
            (long long)runs, (long long)sum_of(injected), (long long)kinds_hit, (long long)bad);
-    return bad || (!options.points && kinds_hit < 12);
+    return bad || (!wanted.points && kinds_hit < 12);
 }

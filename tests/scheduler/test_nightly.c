@@ -100,6 +100,12 @@ schedules_are_checked(void)
     add("a", "0 4 * * *", "\"q\":0.05,");
     CHECK_STR(text("SELECT cron || ' ' || q FROM sea.schedule"), "0 4 * * * 0.05");
     CHECK(number("SELECT next_at > clock_timestamp() FROM sea.schedule"));
+    CHECK_STR(text("SELECT sea.enable_schedule('a', false)"), "");
+    run_sql("UPDATE sea.schedule SET next_at = '2026-01-01 04:00Z'");
+    CHECK_INT(number("SELECT sea.fire_schedules()"), 0);
+    CHECK(number("SELECT sea.enable_schedule('a', true) > clock_timestamp()"));
+    CHECK_INT(number("SELECT sea.fire_schedules()"), 0);
+    CHECK_STR(sqlstate("SELECT sea.enable_schedule('none', true)"), "LF012");
 }
 
 static void
@@ -266,6 +272,10 @@ a_regression_opens_once_and_resolves(void)
                    " FROM sea.notice"), "opened gqa, resolved gqa");
     run_sql("SELECT seed.night('a', '2026-01-06 03:00Z', 0.02, 'gqa', 0.15)");
     CHECK_INT(number("SELECT count(*) FROM sea.regression WHERE state = 'open'"), 1);
+    run_sql("SELECT sea.mark_regression(max(id), 'muted') FROM sea.regression");
+    run_sql("SELECT seed.night('a', '2026-01-07 03:00Z', 0, NULL, 0)");
+    CHECK_INT(number("SELECT count(*) FROM sea.regression WHERE state <> 'resolved'"), 0);
+    CHECK_INT(number("SELECT count(*) FROM sea.notice"), 3);    /* nobody is told of muted ones */
 }
 
 static void

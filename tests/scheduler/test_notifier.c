@@ -262,9 +262,38 @@ settings_are_checked(void)
     sea_arena_destroy(arena);
 }
 
+/* configs/sea.yaml is what people copy. */
+static void
+the_example_can_be_used(void)
+{
+    struct sea_arena *arena = sea_arena_create(NULL, "settings");
+    const char *root = getenv("SEA_ROOT");
+    char from[SEA_PATH_MAX], to_path[SEA_PATH_MAX];
+    struct sea_webhook to = { .url = NULL };
+    struct sea_err err = { 0 };
+    struct sea_buf text_of;
+    FILE *file;
+
+    sea_buf_init(&text_of, 1 << 20);
+    CHECK_OK(sea_path_join(from, root ? root : ".", "configs/sea.yaml", &err), err);
+    CHECK_OK(sea_path_join(to_path, sea_test_dir(), "sea.yaml", &err), err);
+    CHECK_OK(sea_file_read(from, &text_of, &err), err);
+    file = fopen(to_path, "w");
+    fputs(text_of.data, file);
+    fclose(file);
+    CHECK_OK(sea_notifier_settings(sea_test_dir(), arena, &to, &err), err);
+    if (CHECK(to.url != NULL))
+        CHECK_STR(to.url, "http://127.0.0.1:9099/sea");
+    CHECK_INT(to.timeout_ms, 10000);
+    unlink(to_path);
+    sea_buf_release(&text_of);
+    sea_arena_destroy(arena);
+}
+
 SEA_TEST_MAIN("notifier: signatures, delivery, deadlines, settings",
               TEST(signatures_are_those_of_rfc_4231),
               TEST(an_accepted_notice_is_sent_once_and_signed),
               TEST(a_refused_notice_comes_again_with_its_number),
               TEST(a_hanging_receiver_has_a_deadline), TEST(a_sender_that_dies_loses_nothing),
-              TEST(the_thread_delivers_and_ends), TEST(settings_are_checked))
+              TEST(the_thread_delivers_and_ends), TEST(settings_are_checked),
+              TEST(the_example_can_be_used))

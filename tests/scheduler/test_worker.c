@@ -441,6 +441,32 @@ a_drained_worker_finishes_and_leaves(void)
     finish();
 }
 
+/* Which checkpoint an attempt went on from is told until it is heard: the curve hangs on it. */
+static void
+a_start_that_was_not_heard_is_told_again(void)
+{
+    pid_t first;
+
+    begin("start");
+    first = start_worker();
+    submit_one("start", 1, "", 20, "0.04", LABEL);
+    CHECK(wait_for("SELECT count(*) FROM sea.checkpoint WHERE step >= 5", 1, 8000));
+    run_sql("CREATE SEQUENCE sea.starts");
+    run_sql("ALTER FUNCTION sea.start_attempt RENAME TO start_heard");
+    run_sql("CREATE FUNCTION sea.start_attempt(a bigint, b bigint, c uuid, d bigint, e bigint,"
+            " f bigint, g bigint) RETURNS void LANGUAGE plpgsql AS $$ BEGIN"
+            " IF nextval('sea.starts') % 2 = 1 THEN"
+            " RAISE EXCEPTION 'not now' USING ERRCODE = '55P03'; END IF;"
+            " PERFORM sea.start_heard(a, b, c, d, e, f, g); END $$");
+    end_process(first, SIGKILL);
+    start_worker();
+    expect_state("succeeded", 12000);
+    CHECK(number("SELECT last_value FROM sea.starts") >= 2);
+    CHECK(number("SELECT resumed_step FROM sea.attempt WHERE epoch = 2") >= 5);
+    check_result(20);
+    finish();
+}
+
 /* A database that answers "not now" is asked again with pauses, not in a loop. */
 static void
 a_busy_database_is_not_asked_without_pause(void)
@@ -478,4 +504,5 @@ SEA_TEST_MAIN("worker: claim to commit, kills, stops, outages",
               TEST(the_database_crashes_in_mid_run), TEST(failures_are_told_by_class),
               TEST(a_stage_that_takes_too_long_is_a_timeout),
               TEST(a_drained_worker_finishes_and_leaves),
+              TEST(a_start_that_was_not_heard_is_told_again),
               TEST(a_busy_database_is_not_asked_without_pause))
