@@ -40,7 +40,7 @@ BEGIN {
     wrap("^utf8proc[.]h$",       "^(engine/token[a-z_]*|pipeline/benchmarks/text)[.]c$")
     wrap("^(ft2build[.]h|freetype)", "^pipeline/scenes/emoji[.]c$")
     wrap("^(libpq-fe|libpq-events|postgres_fe)[.]h$", "^scheduler/db[.]c$")
-    wrap("^curl/",               "^scheduler/[a-z_]*[.]c$")
+    wrap("^curl/",               "^(scheduler/[a-z_]*|pipeline/judge_http)[.]c$")
     wrap("^microhttpd[.]h$",     "^scheduler/[a-z_]*[.]c$")
     wrap("^CUnit/",              "^tests/sea_test[.][ch]$")
     wrap("^(cublas|cudnn|nccl|mma|cooperative_groups|cub/)", "^kernels/cuda/")
