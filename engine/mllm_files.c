@@ -114,6 +114,7 @@ sea_mllm_load_tower(struct sea_mllm_folder *folder, const struct sea_device *dev
     folder->with_class = settings.with_class;
     folder->image_token = settings.image_token;
     folder->pad = settings.pad;
+    memcpy(folder->template_name, settings.template_name, sizeof(folder->template_name));
     if (!status)
         status = sea_path_join(folder->view, settings.view, "", err);
     if (!status)

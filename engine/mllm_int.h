@@ -15,6 +15,7 @@ struct sea_mllm_settings {
     bool original;              /* LLaVA's own layout */
     enum sea_adapter_kind kind; /* of the original layout */
     bool pad;                   /* pictures are padded to squares */
+    char template_name[32];     /* "": not said */
     char tower[SEA_PATH_MAX];   /* original: the folder of its vision tower */
     char view[SEA_PATH_MAX];    /* the folder of preprocessor_config.json */
 };

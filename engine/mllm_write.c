@@ -39,6 +39,8 @@ config_node(const struct sea_mllm_folder *folder, struct sea_arena *arena)
     sea_node_put_copy(arena, map, "vision_config", sea_clip_desc_node(&vision, arena));
     sea_node_put_text(arena, map, "torch_dtype",
                       folder->lm->params.half ? "bfloat16" : "float32");
+    if (folder->template_name[0])
+        sea_node_put_text(arena, map, "conversation_template", folder->template_name);
     return map;
 }
 
@@ -60,6 +62,8 @@ original_node(const struct sea_mllm_folder *folder, struct sea_arena *arena)
     classes = sea_node_put(arena, map, "architectures", SEA_NODE_LIST);
     sea_node_put_text(arena, classes, NULL, class_name);
     sea_node_put_text(arena, map, "model_type", sea_arena_printf(arena, "llava_%s", family));
+    if (folder->template_name[0])
+        sea_node_put_text(arena, map, "conversation_template", folder->template_name);
     sea_node_put_text(arena, map, "mm_vision_tower", TOWER_FOLDER);
     sea_node_put_text(arena, map, "mm_projector_type", sea_adapter_kind_name(adapter->kind));
     sea_node_put_int(arena, map, "mm_hidden_size", adapter->Dv);

@@ -95,6 +95,8 @@ struct sea_mllm_folder {        /* a whole model; fields NULL when not there */
     int32_t image_token;        /* id of "<image>" in prompts; SEA_LM_GIVEN in the original
                                    layout, where there is no such word */
     bool pad;                   /* the folder says that pictures are padded to squares */
+    char template_name[32];     /* "conversation_template": what it was tuned with; "": the
+                                   folder does not say */
     char view[SEA_PATH_MAX];    /* the folder of preprocessor_config.json, read only */
     int64_t patches;            /* rows per picture */
     struct sea_lora *lora;      /* adapters attached to lm, see sea_mllm_add_lora */

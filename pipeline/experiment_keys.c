@@ -131,6 +131,8 @@ static const struct sea_config_key keys[] = {
     { "stages.eval.controls", SEA_KEY_LIST, "[]", 0, 0, "shuffle|no-image", E, 0, "the same questions again with pictures permuted, or without" },
     { "stages.eval.limit", SEA_KEY_INT, "0", 0, BIG, NULL, E, 0, "questions per benchmark at most, the first ones; 0: all" },
     { "stages.eval.max_new", SEA_KEY_INT, "0", 0, 65536, NULL, E, 0, "words of an answer at most; 0: what the benchmark says" },
+    { "stages.eval.template", SEA_KEY_TEXT, "auto", 0, 0, "auto|v1|tiny-llama|tiny-gemma|tiny-phi|tiny-qwen2|"
+      "tiny-qwen2-instruct|llama-3|phi-3|gemma|qwen2", E, 0, "conversation template; \"auto\" is the one that the model was tuned with" },
     { "stages.eval.batch", SEA_KEY_INT, "16", 1, 4096, NULL, 0, 0, "answers decoded together; changes speed, not results" },
 
     { "resources.device", SEA_KEY_TEXT, "auto", 0, 0, NULL, 0, 0, "auto, cpu, cpu:THREADS or cuda:NUMBER" },

@@ -152,10 +152,10 @@ static void
 blot_out(struct sea_buf *body, const char *key)
 {
     size_t n = key ? strlen(key) : 0;
-    char *at = body->data;
 
-    while (n > 0 && (at = memmem(at, (size_t)(body->data + body->len - at), key, n)) != NULL)
-        memset(at, '*', n);
+    for (size_t i = 0; n > 0 && i + n <= body->len; i++)
+        if (memcmp(body->data + i, key, n) == 0)
+            memset(body->data + i, '*', n);
 }
 
 /* Faults that stay however often one tries. */

@@ -6,6 +6,6 @@
 #define SEA_VERSION "0.1.0"
 /* Part of every stage key: raised when a change makes a stage compute other bits from the
  * same inputs, so that the cache never serves results of the old arithmetic. */
-#define SEA_NUMERICS "1"
+#define SEA_NUMERICS "2"
 
 #endif

@@ -14,6 +14,33 @@
 
 #define ROWS_BYTES_MAX ((size_t)1 << 30)
 
+/* The template: as asked, else the one that the model was tuned with, else LLaVA's. */
+static enum sea_status
+choose_template(struct sea_eval *eval, struct sea_err *err)
+{
+    const struct sea_lm_desc *desc = &eval->folder.lm->desc;
+    const char *name = sea_stage_text(eval->stage, "template");
+    enum sea_template kind = SEA_TEMPLATE_V1;
+    enum sea_status status = SEA_OK;
+    int32_t end;
+
+    if (strcmp(name, "auto") == 0)
+        name = eval->folder.template_name[0] ? eval->folder.template_name : "v1";
+    status = sea_template_parse(&kind, name, err);
+    if (status)
+        return status;
+    eval->conversation = sea_conversation_defaults(kind);
+    end = sea_conversation_end(&eval->conversation, eval->tokenizer);
+    for (; eval->eos_count < desc->eos_count; eval->eos_count++) {
+        eval->eos[eval->eos_count] = desc->eos[eval->eos_count];
+        if (desc->eos[eval->eos_count] == end)
+            end = -1;
+    }
+    if (end >= 0)
+        eval->eos[eval->eos_count++] = end;
+    return SEA_OK;
+}
+
 static enum sea_status
 load_model(struct sea_eval *eval, struct sea_err *err)
 {
@@ -32,6 +59,8 @@ load_model(struct sea_eval *eval, struct sea_err *err)
         status = sea_tokenizer_load(&eval->tokenizer, dir, err);
     if (!status)
         status = sea_image_view_load(&eval->view, eval->folder.view, err);
+    if (!status)
+        status = choose_template(eval, err);
     if (status)
         return status;
     if (eval->folder.lm->warning)

@@ -162,7 +162,7 @@ static enum sea_status
 encode_prompts(struct answering *a, int64_t first, int64_t end, struct sea_prompt *prompts,
                struct sea_ids *ids, struct sea_err *err)
 {
-    struct sea_conversation conversation = sea_conversation_defaults(SEA_TEMPLATE_V1);
+    struct sea_conversation conversation = a->eval->conversation;
     enum sea_status status = SEA_OK;
     int64_t i;
 
@@ -230,7 +230,8 @@ generate(struct answering *a, int64_t first, int64_t n, const struct sea_prompt 
 {
     struct sea_generate_desc desc = { .share = true, .room = rows_needed(a, prompts, n),
                                       .slots = a->eval->slots < n ? a->eval->slots : n };
-    struct sea_sampling sampling = { .max_new = a->max_new };
+    struct sea_sampling sampling = { .max_new = a->max_new, .eos = a->eval->eos,
+                                     .eos_count = a->eval->eos_count };
     struct sea_generator *generator = NULL;
     struct sea_answer *answers = sea_xcalloc((size_t)n, sizeof(*answers));
     int32_t *ids = sea_xcalloc((size_t)(n * a->max_new), sizeof(*ids));

@@ -3,6 +3,7 @@
 #ifndef SEA_EVAL_INT_H
 #define SEA_EVAL_INT_H
 
+#include "engine/sea_conversation.h"
 #include "engine/sea_generate.h"
 #include "pipeline/stages/stages_int.h"
 #include "pipeline/sea_suite.h"
@@ -17,6 +18,9 @@ struct sea_eval {
     float *pixels;              // (pictures at once, 3, side, side)
     float *features;            // (pictures at once, m, Dv)
     const char *model_id;       /* of answer files */
+    struct sea_conversation conversation;       /* how questions are put */
+    int32_t eos[SEA_LM_EOS + 1];        /* the model's end words, and the template's */
+    int eos_count;
     int64_t slots;
     int64_t done, total;        /* questions of the whole suite */
 };

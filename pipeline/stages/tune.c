@@ -156,7 +156,8 @@ save(struct sea_tune_run *run, struct sea_err *err)
     struct sea_tuned tuned = { .stage = run->stage, .clip = run->clip, .adapter = run->adapter,
                                .lm = run->lm, .tokenizer = run->tokenizer,
                                .layer = run->layer, .with_class = run->with_class,
-                               .language = run->language, .view = &run->pictures.view };
+                               .language = run->language, .view = &run->pictures.view,
+                               .conversation = sea_conversation_defaults(run->template_kind) };
 
     /* The folder may need a wider copy of the language model: make room for it. */
     sea_adamw_destroy(run->adamw);

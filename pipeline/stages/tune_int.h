@@ -3,6 +3,7 @@
 #ifndef SEA_TUNE_INT_H
 #define SEA_TUNE_INT_H
 
+#include "engine/sea_conversation.h"
 #include "engine/sea_lora.h"
 #include "engine/sea_mllm.h"
 #include "pipeline/stages/stages_int.h"
@@ -21,6 +22,7 @@ struct sea_tune_run {
     struct sea_pictures pictures;
     char vision[SEA_PATH_MAX], language[SEA_PATH_MAX];
     struct sea_tokenizer *tokenizer;
+    enum sea_template template_kind;
     struct sea_clip *clip;
     struct sea_lm *lm;
     struct sea_lora *lora;
@@ -62,6 +64,7 @@ struct sea_tuned {              /* all borrowed */
     int64_t layer;              /* of the tower's features */
     bool with_class;
     struct sea_tokenizer *tokenizer;
+    struct sea_conversation conversation;       /* of the training data */
     const char *language;       /* folder that the tokenizer's files come from */
     const struct sea_image_view *view;
 };

@@ -266,7 +266,6 @@ enum sea_status
 sea_tune_prepare(struct sea_tune_run *run, struct sea_err *err)
 {
     struct sea_stage *stage = run->stage;
-    enum sea_template kind;
     enum sea_status status = read_mode(run, err);
 
     run->seed = (uint64_t)sea_stage_int(stage, "seed");
@@ -281,10 +280,11 @@ sea_tune_prepare(struct sea_tune_run *run, struct sea_err *err)
     if (!status)
         status = load_models(run, err);
     if (!status)
-        status = sea_template_parse(&kind, sea_stage_text(stage, "template"), err);
+        status = sea_template_parse(&run->template_kind, sea_stage_text(stage, "template"), err);
     if (!status)
-        status = sea_samples_encode(&run->samples, stage, &run->data, run->tokenizer, kind,
-                                    run->m, sea_stage_max_length(stage, run->lm), err);
+        status = sea_samples_encode(&run->samples, stage, &run->data, run->tokenizer,
+                                    run->template_kind, run->m,
+                                    sea_stage_max_length(stage, run->lm), err);
     if (status)
         return status;
     run->steps = sea_run_steps(sea_stage_int(stage, "steps"), sea_stage_real(stage, "epochs"),

@@ -124,13 +124,19 @@ write_generation_config(const struct sea_tuned *tuned, const char *folder, struc
     struct sea_arena *arena = tuned->stage->arena;
     struct sea_node *root = sea_node_put(arena, NULL, NULL, SEA_NODE_MAP), *list;
     const struct sea_lm_desc *desc = &tuned->lm->desc;
+    int32_t end = sea_conversation_end(&tuned->conversation, tuned->tokenizer);
     int i;
 
     if (desc->bos >= 0)
         sea_node_put_int(arena, root, "bos_token_id", desc->bos);
     list = sea_node_put(arena, root, "eos_token_id", SEA_NODE_LIST);
-    for (i = 0; i < desc->eos_count; i++)
+    for (i = 0; i < desc->eos_count; i++) {
         sea_node_put_int(arena, list, NULL, desc->eos[i]);
+        if (desc->eos[i] == end)
+            end = -1;
+    }
+    if (end >= 0)                       /* the template ends answers with a word of its own */
+        sea_node_put_int(arena, list, NULL, end);
     if (desc->pad >= 0)
         sea_node_put_int(arena, root, "pad_token_id", desc->pad);
     return sea_stage_write_json(tuned->stage, name_in(tuned, folder, "generation_config.json"),
@@ -207,6 +213,8 @@ sea_tuned_save(const struct sea_tuned *tuned, struct sea_err *err)
     int32_t word = -1;
     enum sea_status status = sea_stage_path(stage, name, dir, err);
 
+    snprintf(folder.template_name, sizeof(folder.template_name), "%s",
+             sea_template_name(tuned->conversation.kind));
     if (folder.image_token < 0)
         word = folder.image_token = sea_tokenizer_count(tuned->tokenizer);
     if (!status && folder.image_token >= tuned->lm->desc.vocab) {
