@@ -228,7 +228,7 @@ check_error "an unknown stage" 64 'sing' 'foundation'
 run "$sea" stage foundation --config "$chain.json" --out "$work/out3" --device banana
 check_error "an unknown device" 64 'banana' 'cpu'
 run "$sea" stage foundation --config "$chain.json" --out "$work/out3" --device cuda:99
-check_error "a GPU that is not there" 69 'cuda'
+check_error "a GPU that is not there" 69 'CUDA (device 99|back end)'
 run "$sea" data scenes --out "$work/data3" --train 10 --eval 8 --kinds 100000
 check_error "impossible options of the demo world" 64 'kinds'
 check_none "which makes no folder" "$work/data3"
