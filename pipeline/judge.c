@@ -151,8 +151,8 @@ static void
 add_served(char served[160], const char *name)
 {
     const char *at = served;
-    char merged[160];
     size_t n = strlen(name), len;
+    struct sea_buf merged;
     int order = 1;
 
     while (*at) {
@@ -164,14 +164,16 @@ add_served(char served[160], const char *name)
             break;
         at += len + (at[len] == '+');
     }
-    if (strlen(served) + n + 2 > sizeof(merged))
+    if (strlen(served) + n + 2 > 160)
         return;
     len = (size_t)(at - served);
     while (len > 0 && served[len - 1] == '+')
         len--;
-    snprintf(merged, sizeof(merged), "%.*s%s%s%s%s", (int)len, served, len ? "+" : "", name,
-             *at ? "+" : "", at);
-    memcpy(served, merged, sizeof(merged));
+    sea_buf_init(&merged, 160);
+    sea_buf_addf(&merged, "%.*s%s%s%s%s", (int)len, served, len ? "+" : "", name,
+                 *at ? "+" : "", at);
+    memcpy(served, merged.data, merged.len + 1);
+    sea_buf_release(&merged);
 }
 
 void

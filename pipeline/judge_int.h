@@ -12,7 +12,7 @@ struct sea_judge_answer {       /* of one POST */
     int64_t status;             /* of HTTP; 0: no whole answer came, see trouble */
     bool final;                 /* trying again cannot help (certificate, address) */
     int64_t retry_after_ms;     /* 0: the server did not say */
-    char trouble[160];
+    char trouble[256];
     struct sea_buf body;
 };
 

@@ -34,6 +34,7 @@
 
 struct sea_bench_questions;
 struct sea_bench_scoring;
+struct sea_judge;
 
 struct sea_bench {              /* a benchmark; see benchmarks/benchmarks_int.h for the rest */
     const char *name;           /* "pope" */
@@ -48,6 +49,7 @@ struct sea_bench {              /* a benchmark; see benchmarks/benchmarks_int.h 
     bool needs_annotations;     /* gold answers lie in files of their own */
     bool keys_repeat;           /* equal keys are told apart by their order */
     bool takes_folder;          /* questions can be a folder */
+    bool needs_judge;           /* a model grades the answers */
     /* Paths below the benchmark's published folder; annotations may be NULL. */
     const char *questions_path, *annotations_path, *images_path;
     const char *export_name;    /* file of sea_bench_export, NULL: none */
@@ -141,6 +143,8 @@ struct sea_bench_options {      /* all zero is the default */
     const char *prompt;         /* name of the prompt variant; NULL: the benchmark's */
     uint64_t seed;              /* of the bootstrap */
     int resamples;              /* 0: 1000 */
+    struct sea_judge *judge;    /* of benchmarks that need one; borrowed */
+    const char *reviews;        /* file of gradings made earlier, in the place of a judge */
 };
 
 struct sea_bench_metric {
@@ -162,6 +166,8 @@ struct sea_bench_row {
     double score;               /* 0 to 1 */
     bool is_unit;               /* the headline is about these rows' scores */
     bool is_missing, is_failed; /* no answer; could not be parsed */
+    const char *const *judged;  /* the judge's words, one per run; NULL: none came */
+    size_t judged_count;
 };
 
 struct sea_bench_result {
@@ -174,6 +180,8 @@ struct sea_bench_result {
     int64_t missing, failed;
     bool complete;              /* all questions of the file, none missing */
     char questions_digest[SEA_SHA256_TEXT], annotations_digest[SEA_SHA256_TEXT];
+    struct sea_node *judge;     /* who judged, what it took; NULL: nobody did */
+    int64_t unanswered;         /* items without a judge's reply; they make it incomplete */
 };
 
 /*
@@ -197,14 +205,16 @@ sea_bench_export(const char *name, const char *questions, const char *answers,
 /* {"benchmark", "scorer", "variant", "prompt", "complete", "n", "missing", "failed",
  * "questions_sha256", "annotations_sha256", "metrics": [{"name", "value", "scale", "n",
  * "points" (value * scale), "clusters", "se", "clustered_se", "low", "high", "interval"}]};
- * undefined numbers are null. */
+ * undefined numbers are null. Judged ones have "judge": {"model", "served", "prompts_sha256",
+ * "runs", "calls", "cached", "retries", "tokens_in", "tokens_out", "cost", "invalid": [ID],
+ * "unanswered": [ID]}. */
 struct sea_node *sea_bench_result_node(const struct sea_bench_result *result,
                                        struct sea_arena *arena);
 /* The same as lmms-eval writes its results: {"results": {NAME: {"METRIC,none", ...}}, ...}. */
 struct sea_node *sea_bench_lmms_node(const struct sea_bench_result *result,
                                      struct sea_arena *arena);
 /* A line per row: {"id", "cluster", "category", "prompt", "text", "parsed", "gold", "score",
- * "unit", "missing", "failed"}. */
+ * "unit", "missing", "failed"}, and "judge": [TEXT per run] where one judged. */
 void sea_bench_rows_write(const struct sea_bench_result *result, struct sea_buf *buf);
 /* NULL when there is none of this name. */
 const struct sea_bench_metric *sea_bench_metric_find(const struct sea_bench_result *result,

@@ -189,7 +189,9 @@ finish(struct sea_bench_scoring *s, struct sea_bench_result *out)
         out->missing += s->rows[i].is_missing;
         out->failed += s->rows[i].is_failed;
     }
-    out->complete = !s->questions->is_partial && out->missing == 0;
+    out->judge = s->judge;
+    out->unanswered = s->unanswered;
+    out->complete = !s->questions->is_partial && out->missing == 0 && out->unanswered == 0;
     snprintf(out->questions_digest, sizeof(out->questions_digest), "%s", s->questions->digest);
     sea_hash_finish(s->hash, out->annotations_digest);
 }

@@ -4,6 +4,7 @@
 #define SEA_BENCHMARKS_INT_H
 
 #include "pipeline/sea_benchmark.h"
+#include "pipeline/sea_judge.h"
 #include "pipeline/sea_records.h"
 #include "pipeline/sea_stats.h"
 
@@ -32,6 +33,8 @@ struct sea_bench_scoring {      /* filled before bench->score is called */
     size_t metrics_count, metrics_room;
     void *reading;              /* answers.c */
     void *extra;                /* the benchmark's own */
+    struct sea_node *judge;     /* judged.c; NULL: no judge */
+    int64_t unanswered;         /* items that no judge's reply was to be had for */
 };
 
 /* Reads an answer file and fills text, is_missing and prompts. */
@@ -272,6 +275,58 @@ struct sea_caption_scores {     /* each over the set */
 void sea_caption_score(const struct sea_caption *captions, size_t n,
                        struct sea_caption_scores *out);
 
+/* ---- judged benchmarks (judged.c) ---- */
+
+struct sea_grade {              /* of one item in one run */
+    double values[2];
+    const char *reply;          /* the judge's last words; NULL: none came */
+    const char *model;          /* who said them; "" */
+    const char *trouble;        /* why none came; NULL */
+    bool is_valid;
+};
+struct sea_grading {
+    const char *prompts_digest; /* of all texts that come from the user's files */
+    const void *prompts;        /* the benchmark's own */
+    int tries;                  /* replies asked for until one can be parsed */
+    /* The request for row i; called in several threads. */
+    void (*ask)(const struct sea_bench_scoring *scoring, const struct sea_grading *grading,
+                size_t i, int attempt, struct sea_arena *arena, struct sea_judge_ask *out);
+    bool (*parse)(const char *reply, double values[2], struct sea_arena *arena);
+    int64_t runs;
+    struct sea_grade *grades;   // (runs, rows)
+};
+static inline struct sea_grade *
+sea_grade_at(const struct sea_bench_scoring *s, const struct sea_grading *grading, int64_t run,
+             size_t i)
+{
+    return &grading->grades[(size_t)run * s->count + i];
+}
+/* Asks the judge about every row and every run; fills runs and grades. SEA_E_CONFIG: there is
+ * no judge; SEA_E_MISSING: offline, and the cache lacks replies. */
+SEA_MUST_CHECK enum sea_status
+sea_bench_grade(struct sea_bench_scoring *scoring, struct sea_grading *grading,
+                struct sea_err *err);
+/* Room for grades that a file holds. */
+void sea_bench_grades_alloc(struct sea_bench_scoring *scoring, struct sea_grading *grading,
+                            int64_t runs);
+/* Fills the rows' judged, parsed and is_failed, and who judged. */
+void sea_bench_grades_finish(struct sea_bench_scoring *scoring,
+                             const struct sea_grading *grading);
+
+/* Path of the first of the names (NULL at the end) below the user's grading prompts; the
+ * prompts may be one file with one of these names. SEA_E_MISSING with what was looked for. */
+SEA_MUST_CHECK enum sea_status
+sea_judged_file(const struct sea_bench_scoring *scoring, const char *const *names,
+                char path[SEA_PATH_MAX], struct sea_err *err);
+/* The text of a file; of a notebook (.ipynb) its code. */
+SEA_MUST_CHECK enum sea_status
+sea_judged_text(const char *path, struct sea_arena *arena, const char **out, struct sea_err *err);
+/* Literals of Python code in their order: *at moves behind the next one, whose value is
+ * returned; NULL at the end. */
+const char *sea_py_literal(const char **at, struct sea_arena *arena);
+/* Value of `name = "..."` at the begin of a line; NULL: there is none. */
+const char *sea_py_assigned(const char *code, const char *name, struct sea_arena *arena);
+
 /* ---- Python's numbers and lists ---- */
 bool sea_py_int(const char *text, int64_t *out);        /* false: int() would raise */
 bool sea_py_float(const char *text, double *out);
@@ -292,7 +347,7 @@ void sea_py_texts_of(const struct sea_node *node, struct sea_arena *arena,
     X(vqav2) X(gqa) X(vizwiz) X(scienceqa) X(textvqa) X(textvqa_plain) X(pope) X(mme) X(mmbench) \
     X(mmbench_cn) X(seed) X(mmmu) X(coco_caption) X(nocaps) X(flickr30k) X(ai2d) \
     X(mmstar) X(realworldqa) X(cvbench) X(mmvp) X(chartqa) X(docvqa) X(ocrbench) X(mathvista) \
-    X(hallusion) X(capsbench) X(dogs)
+    X(hallusion) X(capsbench) X(dogs) X(mmvet) X(llava_bench)
 #define X(name) extern const struct sea_bench sea_bench_##name;
 SEA_BENCHES(X)
 #undef X

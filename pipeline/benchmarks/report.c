@@ -263,6 +263,8 @@ sea_bench_result_node(const struct sea_bench_result *result, struct sea_arena *a
     sea_node_put_int(arena, top, "failed", result->failed);
     sea_node_put_text(arena, top, "questions_sha256", result->questions_digest);
     sea_node_put_text(arena, top, "annotations_sha256", result->annotations_digest);
+    if (result->judge)
+        sea_node_put_copy(arena, top, "judge", result->judge);
     list = sea_node_put(arena, top, "metrics", SEA_NODE_LIST);
     for (size_t i = 0; i < result->metrics_count; i++) {
         const struct sea_bench_metric *m = &result->metrics[i];
@@ -306,6 +308,8 @@ sea_bench_lmms_node(const struct sea_bench_result *result, struct sea_arena *are
     sea_node_put_text(arena, node, "variant", result->variant);
     sea_node_put_text(arena, node, "prompt", result->prompt);
     sea_node_put_text(arena, node, "questions_sha256", result->questions_digest);
+    if (result->judge)
+        sea_node_put_copy(arena, node, "judge", result->judge);
     sea_node_put_text(arena, sea_node_put(arena, top, "versions", SEA_NODE_MAP), name, "sea-1");
     sea_node_put_int(arena, sea_node_put(arena, top, "n-shot", SEA_NODE_MAP), name, 0);
     node = sea_node_put(arena, sea_node_put(arena, top, "higher_is_better", SEA_NODE_MAP), name,
@@ -350,9 +354,17 @@ sea_bench_rows_write(const struct sea_bench_result *result, struct sea_buf *buf)
         add_field(buf, ", \"text\": ", row->text);
         add_field(buf, ", \"parsed\": ", row->parsed);
         add_field(buf, ", \"gold\": ", row->gold);
-        sea_buf_addf(buf, ", \"score\": %.17g, \"unit\": %s, \"missing\": %s, \"failed\": %s}\n",
+        sea_buf_addf(buf, ", \"score\": %.17g, \"unit\": %s, \"missing\": %s, \"failed\": %s",
                      row->score, row->is_unit ? "true" : "false",
                      row->is_missing ? "true" : "false", row->is_failed ? "true" : "false");
+        for (size_t k = 0; k < row->judged_count; k++) {
+            sea_buf_puts(buf, k ? ", " : ", \"judge\": [");
+            if (row->judged[k])
+                sea_json_quote(buf, row->judged[k], strlen(row->judged[k]));
+            else
+                sea_buf_puts(buf, "null");
+        }
+        sea_buf_puts(buf, row->judged_count ? "]}\n" : "}\n");
     }
 }
 

@@ -6,6 +6,7 @@
 
 #include "engine/base/sea_file.h"
 #include "pipeline/sea_benchmark.h"
+#include "pipeline/sea_judge.h"
 #include "scheduler/sea_args.h"
 #include "scheduler/sea_command.h"
 
@@ -29,8 +30,48 @@ list_benchmarks(void)
             printf(" %s", bench->variants[v]);
         if (bench->variants)
             printf("\n");
+        if (bench->needs_judge)
+            printf("%-14s   needs a judge\n", "");
         printf("%-14s   licence of the data: %s\n", "", bench->licence);
     }
+}
+
+static void
+print_ids(const struct sea_node *judge, const char *name, const char *words)
+{
+    const struct sea_node *list = sea_node_get(judge, name), *id;
+
+    if (!list || list->count == 0)
+        return;
+    printf("  %zu %s:", list->count, words);
+    for (id = list->first; id; id = id->next)
+        printf(" %s", sea_node_text(id, ""));
+    printf("\n");
+}
+
+static void
+print_judge(const struct sea_node *judge)
+{
+    const struct sea_node *cost = sea_node_get(judge, "cost");
+    const char *served = sea_node_text(sea_node_get(judge, "served"), "");
+
+    if (!judge)
+        return;
+    if (sea_node_get(judge, "model")) {
+        printf("  judge %s", sea_node_text(sea_node_get(judge, "model"), ""));
+        printf("%s%s%s", served[0] ? " (served by " : "", served, served[0] ? ")" : "");
+        printf(", prompts %.8s, %lld calls, %lld from the cache, %lld + %lld tokens",
+               sea_node_text(sea_node_get(judge, "prompts_sha256"), ""),
+               (long long)sea_node_int(sea_node_get(judge, "calls"), 0),
+               (long long)sea_node_int(sea_node_get(judge, "cached"), 0),
+               (long long)sea_node_int(sea_node_get(judge, "tokens_in"), 0),
+               (long long)sea_node_int(sea_node_get(judge, "tokens_out"), 0));
+        if (cost && cost->kind == SEA_NODE_REAL)
+            printf(", cost %.4f", cost->real);
+        printf("\n");
+    }
+    print_ids(judge, "invalid", "replies could not be parsed");
+    print_ids(judge, "unanswered", "got no reply");
 }
 
 static void
@@ -55,6 +96,7 @@ print_metrics(const struct sea_bench_result *result)
     if (result->missing || result->failed)
         printf("  %lld answers missing, %lld could not be parsed\n", (long long)result->missing,
                (long long)result->failed);
+    print_judge(result->judge);
 }
 
 /* Text to a file, or to stdout when path is NULL. */
@@ -71,6 +113,7 @@ struct score_options {
     const char *name, *questions, *answers, *rows_path, *export_path, *lmms_path;
     struct sea_texts annotations;
     struct sea_bench_options bench;
+    struct sea_judge_options judge;
     bool json, no_score;        /* no_score: export, gold answers are not public */
 };
 
@@ -154,6 +197,28 @@ sea_cmd_score(const struct sea_call *call, struct sea_err *err)
           "write the scores as lmms-eval writes its results" },
         { "--prompt", SEA_ARG_TEXT, &options.bench.prompt, "NAME",
           "how it was asked, when not as the benchmark does" },
+        { "--judge", SEA_ARG_TEXT, &options.judge.url, "URL",
+          "a model that grades, OpenAI-compatible; key in " SEA_JUDGE_KEY },
+        { "--judge-model", SEA_ARG_TEXT, &options.judge.model, "M", "its name" },
+        { "--judge-prompts", SEA_ARG_TEXT, &options.judge.prompts, "DIR",
+          "the official grading prompts" },
+        { "--judge-cache", SEA_ARG_TEXT, &options.judge.cache, "DIR", "keeps its replies" },
+        { "--judge-offline", SEA_ARG_FLAG, &options.judge.offline, NULL,
+          "replies from the cache alone" },
+        { "--judge-runs", SEA_ARG_INT, &options.judge.runs, "N", "gradings of each answer (1)" },
+        { "--judge-parallel", SEA_ARG_INT, &options.judge.parallel, "N",
+          "requests at a time (4)" },
+        { "--judge-rate", SEA_ARG_INT, &options.judge.per_minute, "N",
+          "requests per minute at most" },
+        { "--judge-timeout", SEA_ARG_INT, &options.judge.timeout_ms, "MS",
+          "of one request (120000)" },
+        { "--judge-tries", SEA_ARG_INT, &options.judge.tries, "N", "of one request (6)" },
+        { "--judge-price-in", SEA_ARG_REAL, &options.judge.price_in, "X",
+          "of a million tokens sent" },
+        { "--judge-price-out", SEA_ARG_REAL, &options.judge.price_out, "X",
+          "of a million tokens received" },
+        { "--reviews", SEA_ARG_TEXT, &options.bench.reviews, "F",
+          "gradings made earlier, in the place of a judge" },
         { "--list", SEA_ARG_FLAG, &list, NULL, "the benchmarks it knows" },
         { "--json", SEA_ARG_FLAG, &options.json, NULL, "as JSON" },
     };
@@ -180,5 +245,10 @@ sea_cmd_score(const struct sea_call *call, struct sea_err *err)
         sea_hint(err, "Usage: sea %s", call->usage);
         return status;
     }
-    return run_score(&options, call->arena, err);
+    if (options.judge.url || options.judge.model || options.judge.offline)
+        status = sea_judge_create(&options.bench.judge, &options.judge, err);
+    if (!status)
+        status = run_score(&options, call->arena, err);
+    sea_judge_destroy(options.bench.judge);
+    return status;
 }
