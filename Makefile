@@ -67,7 +67,7 @@ CUDA_EMU      := $(BUILD)/tests/gpu/libsea_cuda.so
 .DELETE_ON_ERROR:
 .SUFFIXES:
 .PHONY: all help deps deps-lint demo test asan lint layers headers fmt fmt-check bench \
-        tests clean install clang fuzz
+        tests clean install clang test-gpu fuzz
 
 ## all        build build/sea (default)
 # build/sea leads to the last one built, whatever BUILD was.
@@ -190,11 +190,20 @@ test: deps
 	$(Q)$(MAKE) --no-print-directory -j$(JOBS) all tests
 	$(Q)BUILD=$(BUILD) T='$(T)' tests/run.sh
 
+## test-gpu   the CUDA back end on a card; EMU=1: on emulated threads, about 10 minutes
+test-gpu: all tests
+	$(Q)BUILD=$(BUILD) tests/gpu/run.sh
+
 ## asan       the C tests under AddressSanitizer and UndefinedBehaviorSanitizer
 asan: deps
 	$(Q)$(MAKE) --no-print-directory -j$(JOBS) BUILD=build/asan OPT='-O1' DEVELOPER=1 \
 	    SANITIZE='-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer' tests
 	$(Q)BUILD=build/asan QUICK=1 T='$(T)' tests/run.sh
+
+## oracle     against transformers, PEFT, tokenizers ... of PYTHON (python3); T=pattern (about 10 min)
+.PHONY: oracle
+oracle: all tests
+	$(Q)BUILD='$(BUILD)' PYTHON='$(PYTHON)' T='$(T)' tests/oracle/run.sh
 
 ## fault      10,000 seeded faults against the service, and the history checked (about 20 min)
 ## fault-smoke     a slice of it, part of `make test`

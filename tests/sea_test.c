@@ -33,6 +33,14 @@ sea_test_check(int ok, const char *file, int line, const char *fmt, ...)
     return ok;
 }
 
+const char *
+sea_test_device(void)
+{
+    const char *name = getenv("SEA_TEST_DEVICE");
+
+    return name && *name ? name : "cpu:2";
+}
+
 static int
 is_wanted(const char *name, int argc, char **argv)
 {

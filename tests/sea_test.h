@@ -43,6 +43,10 @@ int sea_test_run(const char *about, const struct sea_test_case *cases, size_t co
 int sea_test_check(int ok, const char *file, int line, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
 
+/* The device that tests of numbers run on: SEA_TEST_DEVICE (a card: make test-gpu), else two
+ * threads of the processor. */
+const char *sea_test_device(void);
+
 static inline int
 sea_test_int(long long got, long long want, const char *got_text, const char *want_text,
              const char *file, int line)

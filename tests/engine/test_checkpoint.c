@@ -42,7 +42,7 @@ run_open(struct run *run, const char *dir, int64_t rows, uint64_t seed)
     int i;
 
     if (!device.ops)
-        CHECK_OK(sea_device_open(&device, "cpu:2", &err), err);
+        CHECK_OK(sea_device_open(&device, sea_test_device(), &err), err);
     memset(run, 0, sizeof(*run));
     run->arena = sea_arena_create(NULL, "test");
     for (i = 0; i < 2; i++) {

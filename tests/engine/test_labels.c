@@ -22,7 +22,7 @@ open_device(void)
     struct sea_err err = { 0 };
 
     if (!device.ops)
-        CHECK_OK(sea_device_open(&device, "cpu:2", &err), err);
+        CHECK_OK(sea_device_open(&device, sea_test_device(), &err), err);
 }
 
 /* count unit rows of J numbers. */

@@ -102,7 +102,7 @@ family_open(struct family *family, const char *name)
     snprintf(family->dir, sizeof(family->dir), "%s/" FOLDER "/%s", sea_test_root(), name);
     snprintf(path, sizeof(path), "%s/expected.safetensors", family->dir);
     if (!device.ops)
-        CHECK_OK(sea_device_open(&device, "cpu:2", &err), err);
+        CHECK_OK(sea_device_open(&device, sea_test_device(), &err), err);
     CHECK_OK(sea_tensors_open(&family->want, path, &err), err);
     CHECK_OK(sea_lm_load(&family->lm, &device, family->dir, true, &err), err);
     if (!family->want || !family->lm)
@@ -159,15 +159,27 @@ backward(const struct family *family)
     return loss / (double)supervised;
 }
 
-/* The worst error over all tensors of data (params.data or params.grad). */
+/* What lies on the device, on the host: all numbers of params.data or params.grad. */
+static float *
+fetched(const struct family *family, const float *from)
+{
+    size_t bytes = (size_t)family->lm->params.floats * sizeof(float);
+    float *host = malloc(bytes);
+    struct sea_err err = { 0 };
+
+    CHECK_OK(sea_device_get(&device, host, from, bytes, &err), err);
+    return host;
+}
+
+/* The worst error over all tensors of from (params.data or params.grad). */
 static double
-tensors_error(const struct family *family, const char *kind, const float *data,
+tensors_error(const struct family *family, const char *kind, const float *from,
               const char **worst_name)
 {
     const struct sea_params *params = &family->lm->params;
     double worst = 0.0, error;
+    float *want, *data = fetched(family, from);
     int64_t count;
-    float *want;
 
     *worst_name = "none";
     for (int64_t t = 0; t < params->count; t++) {
@@ -184,6 +196,7 @@ tensors_error(const struct family *family, const char *kind, const float *data,
         }
         free(want);
     }
+    free(data);
     return worst;
 }
 
@@ -194,16 +207,17 @@ check_recompute(const struct family *family)
     const struct sea_lm_limits limits = { .rows = 64, .trained = true, .recompute = true };
     size_t bytes = (size_t)family->lm->params.floats * sizeof(float);
     struct family again = *family;
-    float *first = malloc(bytes);
+    float *first = fetched(family, family->lm->params.grad), *second;
     struct sea_err err = { 0 };
 
-    memcpy(first, family->lm->params.grad, bytes);
     CHECK_OK(sea_params_zero_grad(&family->lm->params, &err), err);
     CHECK_OK(sea_lm_work_create(&again.work, family->lm, &limits, &err), err);
     backward(&again);
-    CHECK_MSG(!memcmp(first, family->lm->params.grad, bytes),
-              "%s: recomputed blocks give other gradients", family->name);
+    second = fetched(family, family->lm->params.grad);
+    CHECK_MSG(!memcmp(first, second, bytes), "%s: recomputed blocks give other gradients",
+              family->name);
     sea_lm_work_destroy(again.work);
+    free(second);
     free(first);
 }
 
@@ -265,22 +279,25 @@ least_change(struct family *family)
 {
     struct sea_params *params = &family->lm->params;
     double least = 1e30, error;
+    struct sea_err err = { 0 };
     float *data, *old;
 
     for (int64_t t = 0; t < params->count; t++) {
         const struct sea_param *param = &params->list[t];
         size_t bytes = (size_t)param->count * sizeof(*old);
 
-        data = params->data + param->offset;
+        data = malloc(bytes);
         old = malloc(bytes);
-        memcpy(old, data, bytes);
+        CHECK_OK(sea_params_get(params, param, 0, param->count, old, &err), err);
         for (int64_t i = 0; i < param->count; i++)
-            data[i] += 0.02f * (float)sea_rng_normal_at(1, (uint64_t)t, (uint64_t)i);
+            data[i] = old[i] + 0.02f * (float)sea_rng_normal_at(1, (uint64_t)t, (uint64_t)i);
+        CHECK_OK(sea_params_put(params, param, 0, param->count, data, &err), err);
         error = logits_error(family, family->lm, family->work);
         CHECK_MSG(error > 10 * LOGITS_BOUND, "%s: \"%s\" moves the logits by %.3g only",
                   family->name, param->name, error);
         least = fmin(least, error);
-        memcpy(data, old, bytes);
+        CHECK_OK(sea_params_put(params, param, 0, param->count, old, &err), err);
+        free(data);
         free(old);
     }
     return least;

@@ -29,7 +29,7 @@ model_open(struct model *model)
     int i;
 
     if (!device.ops)
-        CHECK_OK(sea_device_open(&device, "cpu:2", &err), err);
+        CHECK_OK(sea_device_open(&device, sea_test_device(), &err), err);
     model->arena = sea_arena_create(NULL, "test");
     for (i = 0; i < 2; i++) {
         struct sea_params *params = &model->part[i];
@@ -265,7 +265,6 @@ schedules_are_hugging_faces(void)
     schedule = sea_schedule_make(SEA_SCHEDULE_COSINE, 100, 0);
     CHECK(sea_schedule_factor(&schedule, 0) == 1);
     CHECK(sea_schedule_find("linear", &kind) && kind == SEA_SCHEDULE_LINEAR);
-    CHECK_STR(sea_schedule_name(SEA_SCHEDULE_COSINE), "cosine");
     CHECK(!sea_schedule_find("step", &kind));
 }
 

@@ -112,7 +112,7 @@ open_fixture(struct opened *opened, const struct fixture *fixture, bool trained)
     memset(opened, 0, sizeof(*opened));
     opened->fixture = fixture;
     if (!device.ops)
-        CHECK_OK(sea_device_open(&device, "cpu:2", &err), err);
+        CHECK_OK(sea_device_open(&device, sea_test_device(), &err), err);
     snprintf(dir, sizeof(dir), "%s/tests/oracle/fixtures/towers/%s", sea_test_root(),
              fixture->name);
     snprintf(path, sizeof(path), "%s/values.safetensors", dir);

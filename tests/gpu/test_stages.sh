@@ -1,9 +1,9 @@
 #!/bin/bash
-# Stages on the CUDA back end, its kernels on emulated threads: they end, and what they train
-# is what the CPU trains. Device memory is locked outside kernels: a stage that read a device
-# pointer from the host would die on the spot.
+# Stages on the CUDA back end, in `make test` with its kernels on emulated threads: they end,
+# what they train is what the CPU trains, and twice the same bits. The emulation locks device
+# memory outside kernels: a stage that read a device pointer from the host would die at once.
 . "$(dirname "$0")/../e2e/lib.sh"
-export SEA_CUDA_PLUGIN=$SEA_BUILD/tests/gpu/libsea_cuda.so
+export SEA_CUDA_PLUGIN=${SEA_CUDA_PLUGIN:-$SEA_BUILD/tests/gpu/libsea_cuda.so}
 data=$work/data
 config=$work/config.json
 
@@ -41,9 +41,17 @@ values() {                      # file of events
         sed -E 's/.*"name":"([^"]*)".*"step":([0-9]*).*"value":([-0-9.e]*).*/\1 \2 \3/'
 }
 for stage in foundation align tune; do
-    check_match "stage $stage logs losses on both" '^[^ ]+ [0-9]+ [0-9.e+-]+ [^ ]+ [0-9]+ [0-9.e+-]+$' \
-        "$(losses $stage | head -n 1)"
+    check_match "stage $stage logs losses on both" \
+        '^[^ ]+ [0-9]+ [0-9.e+-]+ [^ ]+ [0-9]+ [0-9.e+-]+$' "$(losses $stage | head -n 1)"
     check_equal "stage $stage has the same losses on both, to 1 in 100,000" "" \
         "$(losses $stage | awk '$1 != $4 || $2 != $5 || ($3 - $6) ^ 2 > 1e-10 * $3 ^ 2')"
 done
-finish test_stages_emulated
+
+# shellcheck disable=SC2046
+run "$sea" stage align --config "$config" $(inputs align "$work/cpu:1") --out "$work/again" \
+    --device cuda:0
+check_rc "stage align ends a second time" 0
+check_equal "and leaves the same bytes" \
+    "$(sha256sum < "$work/cuda:0/align/adapter.safetensors")" \
+    "$(sha256sum < "$work/again/adapter.safetensors")"
+finish test_stages
