@@ -1,5 +1,6 @@
 #!/bin/bash
-# make bench: GEMM as a share of the FMA peak of the same run; then one training step of the
+# make bench: GEMM as a share of the FMA peak of the same run, the products of decoding as one
+# of the read rate, scoring of VQA answers; then one training step of the
 # demo's models against the same model in PyTorch, interleaved, medians of three rounds, and
 # one of Qwen2.5-0.5B's shape (train_qwen.sh).
 #
@@ -11,6 +12,8 @@ BUILD=${BUILD:-build/dev}
 cores=$(nproc)
 
 "$BUILD"/tests/bench/bench_gemm
+"$BUILD"/tests/bench/bench_decode
+"$BUILD"/tests/bench/bench_score
 
 python=${PYTHON:-}
 if [ -z "$python" ] && [ "${BENCH_TORCH:-1}" = 1 ]; then
