@@ -95,8 +95,8 @@ make(struct sea_adapter **out, const struct sea_device *device, enum sea_adapter
 
     *out = NULL;
     if (Dv < 1 || D < 1)
-        return sea_fail(err, SEA_E_CONFIG, "an adapter from width %lld to %lld cannot be made",
-                        (long long)Dv, (long long)D);
+        return sea_fail(err, SEA_E_CONFIG, "an adapter from width %lld to %lld cannot be made, "
+                        "need 1 or more", (long long)Dv, (long long)D);
     arena = sea_arena_create(NULL, "adapter");
     adapter = sea_arena_alloc(arena, 1, sizeof(*adapter));
     adapter->arena = arena;
@@ -301,16 +301,6 @@ lay_out(struct sea_adapter_work *work, struct sea_plan *plan, char *base,
     }
     for (int i = 0; trained && i < 2 && i < last; i++)
         work->dact[i] = take(plan, base, wide);
-}
-
-size_t
-sea_adapter_work_bytes(const struct sea_adapter *adapter, int64_t rows, bool trained)
-{
-    struct sea_adapter_work work = { .rows = rows };
-    struct sea_plan plan;
-
-    lay_out(&work, &plan, NULL, adapter, trained);
-    return plan.bytes;
 }
 
 enum sea_status

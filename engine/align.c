@@ -76,7 +76,7 @@ sea_words_create(struct sea_words *words, const struct sea_lm *lm, const int32_t
 
     memset(words, 0, sizeof(*words));
     if (count < 1)
-        return sea_fail(err, SEA_E_FORMAT, "the word list holds no words");
+        return sea_fail(err, SEA_E_FORMAT, "the word list holds no words, need 1 or more");
     words->device = lm->device;
     words->count = count;
     words->D = lm->desc.D;

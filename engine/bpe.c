@@ -141,8 +141,8 @@ sea_bpe_add(struct sea_bpe *bpe, int32_t left, int32_t right, int32_t id, uint32
     *merge = (struct sea_merge){ pair, rank, id };
 }
 
-const struct sea_merge *
-sea_bpe_find(const struct sea_bpe *bpe, int32_t left, int32_t right)
+static const struct sea_merge *
+merge_of(const struct sea_bpe *bpe, int32_t left, int32_t right)
 {
     uint64_t pair = (uint64_t)(uint32_t)left << 32 | (uint32_t)right;
     const struct sea_merge *merge = &bpe->merges[merge_slot(bpe, pair)];
@@ -294,7 +294,7 @@ offer(const struct sea_bpe *bpe, struct merger *merger, int32_t at)
     if (symbol->after < 0)
         return;
     right = merger->symbols[symbol->after].id;
-    merge = sea_bpe_find(bpe, symbol->id, right);
+    merge = merge_of(bpe, symbol->id, right);
     if (!merge)
         return;
     heap_push(merger, (struct candidate){ merge->rank, at, merge->id });
@@ -317,7 +317,7 @@ merge_all(const struct sea_bpe *bpe, struct merger *merger)
         if (left->id < 0 || left->after < 0)
             continue;
         right = &merger->symbols[left->after];
-        merge = sea_bpe_find(bpe, left->id, right->id);
+        merge = merge_of(bpe, left->id, right->id);
         if (!merge || merge->id != top.id)      /* the pair has changed since */
             continue;
         left->id = merge->id;

@@ -104,17 +104,32 @@ put_part(struct sea_arena *arena, struct sea_node *list, const struct sea_adamw_
 }
 
 static enum sea_status
+write_tree(const char *dir, const char *name, const struct sea_node *root,
+           enum sea_json_style style, size_t max, struct sea_err *err)
+{
+    char path[SEA_PATH_MAX];
+    struct sea_buf text;
+    enum sea_status status;
+
+    sea_buf_init(&text, max);
+    status = sea_json_write(root, style, &text, err);
+    if (!status)
+        status = sea_path_join(path, dir, name, err);
+    if (!status)
+        status = sea_file_replace(path, text.data, text.len, err);
+    sea_buf_release(&text);
+    return status;
+}
+
+static enum sea_status
 write_state_json(const char *dir, const struct sea_adamw *adamw,
                  const struct sea_node *notes, struct sea_err *err)
 {
     struct sea_arena *arena = sea_arena_create(NULL, "checkpoint");
     struct sea_node *root = sea_node_put(arena, NULL, NULL, SEA_NODE_MAP), *list;
-    char path[SEA_PATH_MAX];
-    struct sea_buf text;
     enum sea_status status;
     int64_t i;
 
-    sea_buf_init(&text, NOTES_BYTES_MAX);
     sea_node_put_int(arena, root, "steps", sea_adamw_steps(adamw));
     list = sea_node_put(arena, root, "parts", SEA_NODE_LIST);
     for (i = 0; i < sea_adamw_count(adamw); i++)
@@ -123,12 +138,7 @@ write_state_json(const char *dir, const struct sea_adamw *adamw,
         sea_node_put_copy(arena, root, "notes", notes);
     else
         sea_node_put(arena, root, "notes", SEA_NODE_MAP);
-    status = sea_json_write(root, SEA_JSON_CANONICAL, &text, err);
-    if (!status)
-        status = sea_path_join(path, dir, "state.json", err);
-    if (!status)
-        status = sea_file_replace(path, text.data, text.len, err);
-    sea_buf_release(&text);
+    status = write_tree(dir, "state.json", root, SEA_JSON_CANONICAL, NOTES_BYTES_MAX, err);
     sea_arena_destroy(arena);
     return status;
 }
@@ -140,12 +150,10 @@ write_done(const char *dir, struct sea_err *err)
     struct sea_node *root = sea_node_put(arena, NULL, NULL, SEA_NODE_MAP);
     struct sea_node *list = sea_node_put(arena, root, "files", SEA_NODE_LIST);
     char path[SEA_PATH_MAX], digest[SEA_SHA256_TEXT];
-    struct sea_buf text;
     enum sea_status status = SEA_OK;
     uint64_t bytes;
     size_t i;
 
-    sea_buf_init(&text, DONE_BYTES_MAX);
     for (i = 0; !status && i < FILES; i++) {
         struct sea_node *map = sea_node_put(arena, list, NULL, SEA_NODE_MAP);
 
@@ -159,12 +167,7 @@ write_done(const char *dir, struct sea_err *err)
         sea_node_put_text(arena, map, "sha256", digest);
     }
     if (!status)
-        status = sea_json_write(root, SEA_JSON_PRETTY, &text, err);
-    if (!status)
-        status = sea_path_join(path, dir, "DONE", err);
-    if (!status)
-        status = sea_file_replace(path, text.data, text.len, err);
-    sea_buf_release(&text);
+        status = write_tree(dir, "DONE", root, SEA_JSON_PRETTY, DONE_BYTES_MAX, err);
     sea_arena_destroy(arena);
     return status;
 }

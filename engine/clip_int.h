@@ -51,8 +51,8 @@ struct sea_clip_exit {
 
 /*
  * N = images * (m + c) rows of the vision tower, M = images * m patches, R text rows,
- * T texts; m0 patches of the grid that positions were trained for. Index rows are made once; they serve any smaller number of pictures, because
- * pictures follow one another.
+ * T texts; m0 patches of the grid that positions were trained for. Index rows are made once;
+ * they serve any smaller number of pictures, because pictures follow one another.
  */
 struct sea_clip_eye {
     struct sea_stack_work *stack;

@@ -360,32 +360,6 @@ check_limits(const struct sea_clip *clip, const struct sea_clip_limits *limits,
     return SEA_OK;
 }
 
-size_t
-sea_clip_work_bytes(const struct sea_clip *clip, const struct sea_clip_limits *limits)
-{
-    struct sea_clip_work work = { .clip = clip, .limits = *limits };
-    struct layout layout = { .base = NULL };
-    int64_t rows = rows_of(clip, limits->images);
-    size_t bytes;
-
-    sea_plan_init(&layout.plan);
-    work.eye.exit.D = clip->desc.vision.D;
-    work.reader.exit.D = clip->desc.text.D;
-    work.eye.exit.J = work.reader.exit.J = clip->desc.joint;
-    lay_out(&layout, clip, &work);
-    bytes = layout.plan.bytes;
-    if (limits->images > 0
-        && __builtin_add_overflow(bytes, sea_stack_work_bytes(&clip->vision_stack, rows,
-                                                              limits->trained), &bytes))
-        return SIZE_MAX;
-    if (limits->texts > 0
-        && __builtin_add_overflow(bytes, sea_stack_work_bytes(&clip->text_stack,
-                                                              limits->text_rows,
-                                                              limits->trained), &bytes))
-        return SIZE_MAX;
-    return bytes;
-}
-
 static enum sea_status
 create_stacks(struct sea_clip_work *work, struct sea_err *err)
 {

@@ -15,7 +15,6 @@ sea_sample_clear(struct sea_sample *sample)
     sea_ids_clear(&sample->labels);
     sample->images = 0;
     sample->supervised = 0;
-    sample->was_cut = false;
     sample->llava_skips = false;
 }
 
@@ -38,44 +37,6 @@ add_id(struct sea_sample *sample, int32_t id, bool supervised)
     sample->images += id == SEA_IMAGE_ID;
 }
 
-enum sea_status
-sea_sample_expand(struct sea_sample *sample, int patches, size_t max_length,
-                  struct sea_err *err)
-{
-    size_t at = 0, len = sample->ids.len, more;
-
-    while (at < len && sample->ids.data[at] != SEA_IMAGE_ID)
-        at++;
-    if (at < len) {
-        if (patches < 1 || (max_length && at + (size_t)patches > max_length)) {
-            sea_fail(err, SEA_E_CONFIG,
-                     "a picture of %d patches after %zu words does not fit in %zu positions", patches,
-                     at, max_length);
-            sea_hint(err, "Raise max_length, or use a tower with larger patches.");
-            return err->status;
-        }
-        more = (size_t)patches - 1;
-        for (size_t i = 0; i < more; i++) {
-            sea_ids_add(&sample->ids, SEA_IMAGE_ID);
-            sea_ids_add(&sample->labels, SEA_LABEL_NONE);
-        }
-        memmove(sample->ids.data + at + patches, sample->ids.data + at + 1,
-                (len - at - 1) * sizeof(*sample->ids.data));
-        memmove(sample->labels.data + at + patches, sample->labels.data + at + 1,
-                (len - at - 1) * sizeof(*sample->labels.data));
-        for (size_t i = 0; i < (size_t)patches; i++) {
-            sample->ids.data[at + i] = SEA_IMAGE_ID;
-            sample->labels.data[at + i] = SEA_LABEL_NONE;
-        }
-    }
-    while (max_length && sample->ids.len > max_length) {
-        sample->was_cut = true;
-        sample->supervised -= sample->labels.data[--sample->labels.len] != SEA_LABEL_NONE;
-        sample->ids.len--;
-    }
-    return SEA_OK;
-}
-
 /* ---- pieces ---- */
 
 static bool
@@ -84,8 +45,8 @@ is_blank(char c)
     return c == ' ' || (c >= '\t' && c <= '\r');
 }
 
-void
-sea_builder_init(struct sea_builder *builder, struct sea_tokenizer *tokenizer,
+static void
+builder_init(struct sea_builder *builder, struct sea_tokenizer *tokenizer,
              struct sea_sample *sample, struct sea_err *err)
 {
     const struct sea_tokenizer_special *special = sea_tokenizer_special(tokenizer);
@@ -97,8 +58,8 @@ sea_builder_init(struct sea_builder *builder, struct sea_tokenizer *tokenizer,
         add_id(sample, special->bos, false);
 }
 
-void
-sea_builder_release(struct sea_builder *builder)
+static void
+builder_release(struct sea_builder *builder)
 {
     sea_buf_release(&builder->text);
     sea_ids_release(&builder->ids);
@@ -192,8 +153,8 @@ check_turns(const struct sea_turn **turns, size_t *count, bool has_image, size_t
     *image_turn = *count;       /* none */
     for (size_t i = 0; i < *count; i++) {
         if (is_human(&(*turns)[i]) != (i % 2 == 0))
-            return sea_fail(err, SEA_E_FORMAT, "turns %zu and %zu are both from \"%s\"", i - 1, i,
-                            (*turns)[i].from);
+            return sea_fail(err, SEA_E_FORMAT, "turns %zu and %zu are both from \"%s\", must be "
+                            "of human and gpt in turn", i - 1, i, (*turns)[i].from);
         if (has_image && find_tag((*turns)[i].value, sea_turn_len(&(*turns)[i]))) {
             *image_turn = i;
             tags++;
@@ -349,17 +310,32 @@ sea_conversation_encode(const struct sea_conversation *conversation,
     status = sea_conversation_check(conversation, tokenizer, err);
     if (status)
         return status;
-    sea_builder_init(&builder, tokenizer, sample, err);
+    builder_init(&builder, tokenizer, sample, err);
     if (conversation->kind == SEA_TEMPLATE_PLAIN)
         status = encode_plain(&builder, turns, count, image_turn);
     else if (sea_conversation_style(conversation->kind))
         status = sea_style_encode(&builder, conversation, turns, count, image_turn);
     else
         status = encode_v1(&builder, conversation, turns, count, image_turn);
-    sea_builder_release(&builder);
+    builder_release(&builder);
     if (!status && conversation->compares && conversation->kind != SEA_TEMPLATE_PLAIN &&
         !sea_conversation_style(conversation->kind))
         status = sea_llava_skips(conversation, tokenizer, turns, count, image_turn, sample, err);
+    return status;
+}
+
+/* Ends the last piece, adds the sample's ids to the caller's, and releases both. */
+static enum sea_status
+finish_ids(struct sea_builder *builder, enum sea_status status, struct sea_ids *ids)
+{
+    struct sea_sample *sample = builder->sample;
+
+    if (!status)
+        status = sea_builder_end_piece(builder, false);
+    for (size_t i = 0; i < sample->ids.len && !status; i++)
+        sea_ids_add(ids, sample->ids.data[i]);
+    builder_release(builder);
+    sea_sample_release(sample);
     return status;
 }
 
@@ -375,7 +351,7 @@ sea_conversation_prompt(const struct sea_conversation *conversation,
     status = sea_conversation_check(conversation, tokenizer, err);
     if (status)
         return status;
-    sea_builder_init(&builder, tokenizer, &sample, err);
+    builder_init(&builder, tokenizer, &sample, err);
     if (sea_conversation_style(conversation->kind)) {
         status = sea_style_prompt(&builder, conversation, question, has_image);
     } else {
@@ -393,13 +369,7 @@ sea_conversation_prompt(const struct sea_conversation *conversation,
         if (!status && !is_plain)
             status = sea_builder_put_text(&builder, " ASSISTANT:", 11);
     }
-    if (!status)
-        status = sea_builder_end_piece(&builder, false);
-    for (size_t i = 0; i < sample.ids.len && !status; i++)
-        sea_ids_add(ids, sample.ids.data[i]);
-    sea_builder_release(&builder);
-    sea_sample_release(&sample);
-    return status;
+    return finish_ids(&builder, status, ids);
 }
 
 enum sea_status
@@ -415,17 +385,11 @@ sea_conversation_encode_text(struct sea_tokenizer *tokenizer, const char *text, 
     if (tag && find_tag(tag + n, len - before - n))
         return sea_fail(err, SEA_E_FORMAT, "the text holds the tag %s more than once",
                         SEA_IMAGE_TAG);
-    sea_builder_init(&builder, tokenizer, &sample, err);
+    builder_init(&builder, tokenizer, &sample, err);
     status = sea_builder_put_text(&builder, text, before);
     if (tag && !status)
         status = sea_builder_put_image(&builder);
     if (tag && !status)
         status = sea_builder_put_text(&builder, tag + n, len - before - n);
-    if (!status)
-        status = sea_builder_end_piece(&builder, false);
-    for (size_t i = 0; i < sample.ids.len && !status; i++)
-        sea_ids_add(ids, sample.ids.data[i]);
-    sea_builder_release(&builder);
-    sea_sample_release(&sample);
-    return status;
+    return finish_ids(&builder, status, ids);
 }

@@ -21,9 +21,6 @@ struct sea_builder {
     enum sea_piece next;        /* what stands before the next piece */
     bool skips_blanks;          /* a special word before it takes the blanks at its start */
 };
-void sea_builder_init(struct sea_builder *builder, struct sea_tokenizer *tokenizer,
-                      struct sea_sample *sample, struct sea_err *err);
-void sea_builder_release(struct sea_builder *builder);
 SEA_MUST_CHECK enum sea_status
 sea_builder_put_text(struct sea_builder *builder, const char *text, size_t len);
 /* Ends the piece at hand; other text may follow it. */

@@ -120,8 +120,8 @@ sea_conversation_check(const struct sea_conversation *conversation,
         return SEA_OK;
     if (templates[conversation->kind].end)
         return sea_fail(err, SEA_E_FORMAT,
-                        "template %s ends answers with \"%s\", the tokenizer has no such word", name,
-                        templates[conversation->kind].end);
+                        "template %s ends answers with \"%s\", the tokenizer has no such word",
+                        name, templates[conversation->kind].end);
     return sea_fail(err, SEA_E_FORMAT,
                     "template %s ends answers with the tokenizer's eos_token, it has none", name);
 }

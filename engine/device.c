@@ -24,7 +24,8 @@ number_of(const char *text, long max)
 }
 
 /* Where the plugin is looked for: SEA_CUDA_PLUGIN, beside the program, in ../lib/sea of it (as
- * installed), then where the loader looks. */
+ * installed), then where the loader looks. The first that is there is the one: when it does
+ * not load, dlerror tells why. */
 static void *
 open_plugin(void)
 {
@@ -32,18 +33,18 @@ open_plugin(void)
     const char *named = getenv("SEA_CUDA_PLUGIN");
     char dir[PATH_MAX], path[PATH_MAX + 32];
     ssize_t len = readlink("/proc/self/exe", dir, sizeof(dir) - 1);
-    void *lib = NULL;
 
     if (named)
         return dlopen(named, RTLD_NOW | RTLD_LOCAL);
     while (len > 0 && dir[len - 1] != '/')
         len--;
     dir[len > 0 ? len : 0] = 0;
-    for (size_t i = 0; i < sizeof(places) / sizeof(places[0]) && !lib && len > 0; i++) {
+    for (size_t i = 0; i < sizeof(places) / sizeof(places[0]) && len > 0; i++) {
         snprintf(path, sizeof(path), "%s%s%s", dir, places[i], PLUGIN);
-        lib = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+        if (!access(path, F_OK))
+            return dlopen(path, RTLD_NOW | RTLD_LOCAL);
     }
-    return lib ? lib : dlopen(PLUGIN, RTLD_NOW | RTLD_LOCAL);
+    return dlopen(PLUGIN, RTLD_NOW | RTLD_LOCAL);
 }
 
 /* The plugin stays open until the process ends: device code may run in its threads. */
@@ -52,6 +53,7 @@ load_plugin(const struct sea_ops **out, struct sea_err *err)
 {
     static const struct sea_ops *loaded;
     const struct sea_ops *ops;
+    const char *why;
     void *lib;
 
     *out = loaded;
@@ -59,7 +61,9 @@ load_plugin(const struct sea_ops **out, struct sea_err *err)
         return SEA_OK;
     lib = open_plugin();
     if (!lib) {
-        sea_fail(err, SEA_E_DEVICE, "could not load the CUDA back end \"%s\"", PLUGIN);
+        why = dlerror();
+        sea_fail(err, SEA_E_DEVICE, "could not load the CUDA back end \"%s\": %s", PLUGIN,
+                 why ? why : "no reason given");
         sea_hint(err, "Use --device cpu, or build the plugin: `make` does where nvcc is found.");
         return err->status;
     }
@@ -75,8 +79,8 @@ load_plugin(const struct sea_ops **out, struct sea_err *err)
 }
 
 static enum sea_status
-open_on(struct sea_device *device, const struct sea_ops *ops,
-                               int index, int threads, struct sea_err *err)
+open_on(struct sea_device *device, const struct sea_ops *ops, int index, int threads,
+        struct sea_err *err)
 {
     int rc = ops->dev_open(index, threads, &device->dev);
 

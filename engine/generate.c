@@ -50,31 +50,6 @@ plan_generator(struct sea_plan *plan, struct places *at, const struct sea_mllm *
     at->images = sea_plan_add(plan, slots * m * D, sizeof(float));
 }
 
-size_t
-sea_generator_bytes(const struct sea_mllm *mllm, const struct sea_generate_desc *given)
-{
-    const struct sea_generate_desc desc = complete(given);
-    const struct sea_block_desc *block = &mllm->lm->stack.desc;
-    size_t parts[5] = { 0 }, bytes = 0;
-    struct sea_plan plan, cache;
-    struct places at;
-
-    plan_generator(&plan, &at, mllm, &desc);
-    sea_plan_init(&cache);
-    sea_plan_add(&cache, (size_t)desc.slots * (size_t)desc.room,
-                 2 * sizeof(float) * (size_t)(block->layers * block->K * block->E));
-    parts[0] = plan.bytes;
-    parts[1] = cache.bytes;
-    parts[2] = sea_stack_work_bytes(&mllm->lm->stack, desc.batch_rows, false);
-    parts[3] = sea_head_bytes(desc.slots, mllm->lm->desc.D, mllm->lm->desc.vocab);
-    if (mllm->adapter)
-        parts[4] = 2 * sizeof(float) * (size_t)(mllm->patches * mllm->adapter->D);
-    for (int i = 0; i < 5; i++)
-        if (__builtin_add_overflow(bytes, parts[i], &bytes))
-            return SIZE_MAX;
-    return bytes;
-}
-
 static enum sea_status
 reserve(struct sea_generator *generator, struct sea_err *err)
 {

@@ -54,7 +54,7 @@ sea_prompt_check(const struct sea_generator *generator, const struct sea_prompts
                             (long long)desc->vocab - 1);
     }
     if (prompt->count < 1)
-        return sea_fail(err, SEA_E_FORMAT, "prompt %lld holds no words",
+        return sea_fail(err, SEA_E_FORMAT, "prompt %lld holds no words, need 1 or more",
                         (long long)prompt->id);
     if (pictures != (prompt->image >= 0) || prompt->image >= prompts->images)
         return sea_fail(err, SEA_E_FORMAT, "prompt %lld asks for %lld pictures and names "

@@ -21,8 +21,8 @@ enum sea_status
 sea_image_check_size(long long width, long long height, const char *name, struct sea_err *err)
 {
     if (width < 1 || height < 1)
-        return sea_fail(err, SEA_E_FORMAT, "image \"%s\" says it is %lld x %lld pixels", name,
-                        width, height);
+        return sea_fail(err, SEA_E_FORMAT, "image \"%s\" says it is %lld x %lld pixels, need 1 "
+                        "or more", name, width, height);
     if (width <= SEA_IMAGE_SIDE_MAX && height <= SEA_IMAGE_SIDE_MAX &&
         width * height <= SEA_IMAGE_PIXELS_MAX)
         return SEA_OK;
@@ -41,8 +41,9 @@ sea_image_refuse(const char *format, const char *name, const char *why, struct s
     return err->status;
 }
 
-const char *
-sea_image_format(const void *bytes, size_t n)
+/* "jpeg", "png", "webp", or NULL when the bytes begin like none of them. */
+static const char *
+format_of(const void *bytes, size_t n)
 {
     const unsigned char *b = bytes;
 
@@ -59,7 +60,7 @@ enum sea_status
 sea_image_decode(struct sea_image *out, const void *bytes, size_t n, const char *name,
                  struct sea_err *err)
 {
-    const char *format = sea_image_format(bytes, n);
+    const char *format = format_of(bytes, n);
     const unsigned char *b = bytes;
 
     *out = (struct sea_image){ 0 };

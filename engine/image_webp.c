@@ -23,7 +23,8 @@ sea_image_decode_webp(struct sea_image *out, const unsigned char *bytes, size_t 
     if (status)
         return status;
     if (features.has_animation) {
-        sea_fail(err, SEA_E_FORMAT, "WebP image \"%s\" is an animation, need a still picture", name);
+        sea_fail(err, SEA_E_FORMAT, "WebP image \"%s\" is an animation, need a still picture",
+                 name);
         sea_hint(err, "Save one of its frames as PNG or JPEG.");
         return err->status;
     }

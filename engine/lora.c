@@ -84,7 +84,8 @@ check_desc(const struct sea_lora_desc *desc, struct sea_err *err)
         return sea_fail(err, SEA_E_CONFIG, "the dropout of an adapter is %g, must be 0 or more "
                         "and below 1", desc->dropout);
     if (!isfinite(desc->alpha))
-        return sea_fail(err, SEA_E_CONFIG, "the alpha of an adapter is %g", desc->alpha);
+        return sea_fail(err, SEA_E_CONFIG, "the alpha of an adapter is %g, must be finite",
+                        desc->alpha);
     return SEA_OK;
 }
 

@@ -26,24 +26,6 @@ plan_work(struct sea_plan *plan, struct places *at, const struct sea_mllm *mllm,
         at->dx = sea_plan_add(plan, rows * (size_t)mllm->adapter->D, sizeof(float));
 }
 
-size_t
-sea_mllm_work_bytes(const struct sea_mllm *mllm, const struct sea_mllm_limits *limits)
-{
-    size_t rows = (size_t)limits->images * (size_t)mllm->patches;
-    size_t text = sea_lm_work_bytes(mllm->lm, &limits->text), adapter = 0, bytes;
-    struct sea_plan plan;
-    struct places at;
-
-    plan_work(&plan, &at, mllm, limits);
-    if (rows)
-        adapter = sea_adapter_work_bytes(mllm->adapter, (int64_t)rows, limits->text.trained);
-    if (text == SIZE_MAX || adapter == SIZE_MAX || plan.bytes == SIZE_MAX ||
-        __builtin_add_overflow(text, plan.bytes, &bytes) ||
-        __builtin_add_overflow(bytes, adapter, &bytes))
-        return SIZE_MAX;
-    return bytes;
-}
-
 enum sea_status
 sea_mllm_work_create(struct sea_mllm_work **out, const struct sea_mllm *mllm,
                      const struct sea_mllm_limits *limits, struct sea_err *err)

@@ -59,12 +59,6 @@ sea_schedule_factor(const struct sea_schedule *schedule, int64_t t)
     return 1;
 }
 
-const char *
-sea_schedule_name(enum sea_schedule_kind kind)
-{
-    return schedule_names[kind];
-}
-
 bool
 sea_schedule_find(const char *name, enum sea_schedule_kind *out)
 {

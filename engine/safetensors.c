@@ -38,16 +38,19 @@ sea_dtype_bytes(enum sea_dtype dtype)
     return dtype_rows[dtype].bytes;
 }
 
-const char *
-sea_shape_text(char text[SEA_SHAPE_TEXT], int rank, const int64_t *shape)
+#define SHAPE_TEXT 192
+
+/* "(2, 3)". */
+static const char *
+shape_text(char text[SHAPE_TEXT], int rank, const int64_t *shape)
 {
     size_t len = 0;
 
     text[len++] = '(';
-    for (int i = 0; i < rank && len + 24 < SEA_SHAPE_TEXT; i++)
-        len += (size_t)snprintf(text + len, SEA_SHAPE_TEXT - len, "%s%" PRId64, i ? ", " : "",
+    for (int i = 0; i < rank && len + 24 < SHAPE_TEXT; i++)
+        len += (size_t)snprintf(text + len, SHAPE_TEXT - len, "%s%" PRId64, i ? ", " : "",
                                 shape[i]);
-    snprintf(text + len, SEA_SHAPE_TEXT - len, ")");
+    snprintf(text + len, SHAPE_TEXT - len, ")");
     return text;
 }
 
@@ -155,12 +158,12 @@ read_entry(const struct sea_node *node, const char *path, const unsigned char *d
     }
     if (__builtin_mul_overflow((uint64_t)tensor->count, sea_dtype_bytes(tensor->dtype), &bytes) ||
         bytes != (uint64_t)(end - begin)) {
-        char shape[SEA_SHAPE_TEXT];
+        char shape[SHAPE_TEXT];
 
         return sea_fail(err, SEA_E_FORMAT,
                         "\"%s\": tensor \"%s\" is %s %s but has %" PRId64 " bytes", path, node->key,
                         sea_dtype_name(tensor->dtype),
-                        sea_shape_text(shape, tensor->rank, tensor->shape), end - begin);
+                        shape_text(shape, tensor->rank, tensor->shape), end - begin);
     }
     tensor->data = data + begin;
     tensor->bytes = (size_t)bytes;
@@ -248,8 +251,9 @@ read_header(struct sea_tensors *tensors, const char *path, const struct sea_file
     uint64_t header = 0;
 
     if (map->bytes < 8)
-        return sea_fail(err, SEA_E_FORMAT, "\"%s\" has %zu bytes, a safetensors file has at least 10",
-                        path, map->bytes);
+        return sea_fail(err, SEA_E_FORMAT,
+                        "\"%s\" has %zu bytes, a safetensors file has at least 10", path,
+                        map->bytes);
     for (int i = 7; i >= 0; i--)
         header = header << 8 | b[i];
     if (header > HEADER_BYTES_MAX || header > map->bytes - 8) {
@@ -431,10 +435,11 @@ add_index(struct sea_tensors *tensors, const char *dir, const char *index_path,
         const struct sea_tensor *tensor = sea_tensors_find(tensors, node->key);
 
         if (!tensor)
-            status = sea_fail(err, SEA_E_FORMAT, "\"%s\": tensor \"%s\" is not in \"%s\"", index_path,
-                              node->key, node->text);
+            status = sea_fail(err, SEA_E_FORMAT, "\"%s\": tensor \"%s\" is not in \"%s\"",
+                              index_path, node->key, node->text);
         else if (!ends_with(tensor->path, node->text))
-            status = sea_fail(err, SEA_E_FORMAT, "\"%s\": tensor \"%s\" is not in \"%s\" but in \"%s\"",
+            status = sea_fail(err, SEA_E_FORMAT,
+                              "\"%s\": tensor \"%s\" is not in \"%s\" but in \"%s\"",
                               index_path, node->key, node->text, tensor->path);
     }
     free(tensors->own->slots);
@@ -502,17 +507,17 @@ sea_tensors_need(const struct sea_tensors *tensors, const char *name, int rank,
                  const int64_t *shape, const struct sea_tensor **out, struct sea_err *err)
 {
     const struct sea_tensor *tensor = sea_tensors_find(tensors, name);
-    char has[SEA_SHAPE_TEXT], needs[SEA_SHAPE_TEXT];
+    char has[SHAPE_TEXT], needs[SHAPE_TEXT];
 
     *out = NULL;
-    sea_shape_text(needs, rank, shape);
+    shape_text(needs, rank, shape);
     if (!tensor)
         return sea_fail(err, SEA_E_FORMAT, "\"%s\" has no tensor \"%s\" %s", tensors->path, name,
                         needs);
     if (tensor->rank != rank ||
         (rank && memcmp(tensor->shape, shape, (size_t)rank * sizeof(*shape)) != 0))
         return sea_fail(err, SEA_E_FORMAT, "\"%s\": tensor \"%s\" is %s, need %s", tensor->path,
-                        name, sea_shape_text(has, tensor->rank, tensor->shape), needs);
+                        name, shape_text(has, tensor->rank, tensor->shape), needs);
     *out = tensor;
     return SEA_OK;
 }

@@ -112,8 +112,8 @@ check_read(const struct sea_tensor *tensor, int64_t from, int64_t count, struct 
     if (from >= 0 && count >= 0 && from <= tensor->count && count <= tensor->count - from)
         return SEA_OK;
     return sea_fail(err, SEA_E_INTERNAL,
-                    "elements %" PRId64 " .. %" PRId64 " of tensor \"%s\", which has %" PRId64, from,
-                    from + count, tensor->name, tensor->count);
+                    "elements %" PRId64 " .. %" PRId64 " of tensor \"%s\", which has %" PRId64,
+                    from, from + count, tensor->name, tensor->count);
 }
 
 enum sea_status

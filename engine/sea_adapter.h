@@ -78,8 +78,6 @@ SEA_MUST_CHECK enum sea_status
 sea_adapter_work_init(struct sea_adapter_work *work, const struct sea_adapter *adapter,
                       int64_t rows, bool trained, struct sea_err *err);
 void sea_adapter_work_release(struct sea_adapter_work *work);   /* accepts all-zero */
-/* Device bytes that init takes; SIZE_MAX when too large. */
-size_t sea_adapter_work_bytes(const struct sea_adapter *adapter, int64_t rows, bool trained);
 
 /* x (R, D) = adapter of features (R, Dv), all on the device. */
 SEA_MUST_CHECK enum sea_status

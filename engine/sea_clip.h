@@ -179,8 +179,6 @@ SEA_MUST_CHECK enum sea_status
 sea_clip_work_create(struct sea_clip_work **out, const struct sea_clip *clip,
                      const struct sea_clip_limits *limits, struct sea_err *err);
 void sea_clip_work_destroy(struct sea_clip_work *work); /* accepts NULL */
-/* Device bytes that create takes, activations included; SIZE_MAX when too large. */
-size_t sea_clip_work_bytes(const struct sea_clip *clip, const struct sea_clip_limits *limits);
 
 /* Where results go: either may be NULL, both may be given. */
 struct sea_clip_out {
@@ -253,9 +251,9 @@ sea_clip_texts(const struct sea_clip *clip, struct sea_clip_work *work, const in
                struct sea_err *err);
 
 /*
- * Contrastive training of both towers of a CLIP model: symmetric InfoNCE over a batch of pairs, learned
- * scale exp(theta) <= 100, class row against end-token row. One batch at a time; what it
- * needs is allocated at create.
+ * Contrastive training of both towers of a CLIP model: symmetric InfoNCE over a batch of
+ * pairs, learned scale exp(theta) <= 100, class row against end-token row. One batch at a
+ * time; what it needs is allocated at create.
  */
 struct sea_clip_trainer;
 SEA_MUST_CHECK enum sea_status

@@ -2,7 +2,7 @@
 /*
  * sea_conversation.h - dialogues and captions as ids and labels
  *
- * Templates of LLaVA (method 5.3):
+ * Templates of LLaVA:
  *
  *   plain   [BOS] <image> caption "\n"                       loss on caption and "\n"
  *   v1      [BOS] system " USER: " q1 " ASSISTANT:" " a1" EOS "USER: " q2 " ASSISTANT:" ...
@@ -27,14 +27,15 @@
  * families' templates end at the image, before each answer and after each END; a special word
  * that takes the blanks behind it takes those of the next piece, too.
  *
- * One image position stands as SEA_IMAGE_ID; sea_sample_expand turns it into one per patch.
+ * A picture stands as one SEA_IMAGE_ID; whoever runs the ids (pipeline/stages/samples.c,
+ * sea_generate.h) puts as many rows there as the picture has patches.
  */
 #ifndef SEA_CONVERSATION_H
 #define SEA_CONVERSATION_H
 
 #include "engine/sea_tokenizer.h"
 
-#define SEA_IMAGE_ID (-200)     /* an id: here is the picture (a patch, once expanded) */
+#define SEA_IMAGE_ID (-200)     /* an id: here is the picture */
 #define SEA_LABEL_NONE (-100)   /* a label: no loss here */
 #define SEA_IMAGE_TAG "<image>"
 
@@ -70,7 +71,6 @@ struct sea_sample {             /* all zero is empty; read freely; reuse it with
     struct sea_ids ids, labels; /* of equal length; labels[t] is ids[t] or SEA_LABEL_NONE */
     int images;                 /* 0 or 1 */
     size_t supervised;          /* labels that are not SEA_LABEL_NONE */
-    bool was_cut;               /* sea_sample_expand dropped the end */
     bool llava_skips;           /* with compares, v1 and tiny-*: LLaVA finds the answers by
                                    counting words, and here its count does not come out: it
                                    would learn nothing of the sample */
@@ -101,12 +101,5 @@ sea_conversation_prompt(const struct sea_conversation *conversation,
 SEA_MUST_CHECK enum sea_status
 sea_conversation_encode_text(struct sea_tokenizer *tokenizer, const char *text, size_t len,
                              struct sea_ids *ids, struct sea_err *err);
-
-/* Puts `patches` times SEA_IMAGE_ID where one stands (labels SEA_LABEL_NONE) and cuts to
- * max_length ids after that; max_length 0: no limit. SEA_E_CONFIG when not even the picture
- * fits. */
-SEA_MUST_CHECK enum sea_status
-sea_sample_expand(struct sea_sample *sample, int patches, size_t max_length,
-                  struct sea_err *err);
 
 #endif

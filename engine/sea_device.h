@@ -23,8 +23,10 @@ struct sea_device {
                                    (sea_params.h): float32 unless the opener sets it */
 };
 
-/* name: "cpu", "cpu:N" (N threads), "cuda:N", or "auto" (the first CUDA device, else the
- * CPU). SEA_E_DEVICE when it is not there, SEA_E_CONFIG when the name is no device name. */
+/* name: "cpu", "cpu:N" (N threads), "cuda:N" ("cuda" is "cuda:0"), or "auto" (the first CUDA
+ * device, else the CPU; why there is no CUDA device is not told). SEA_E_DEVICE when it is not
+ * there, SEA_E_CONFIG when the name is no device name. A CUDA device becomes the current one
+ * of the calling thread: one of them at a time per thread. */
 SEA_MUST_CHECK enum sea_status
 sea_device_open(struct sea_device *device, const char *name, struct sea_err *err);
 void sea_device_close(struct sea_device *device);       /* accepts all-zero */
@@ -42,7 +44,9 @@ sea_device_status(const struct sea_device *device, int rc, const char *op, struc
 /* Device memory, 64-byte aligned, zeroed. SEA_E_DEVMEM with a hint when it is gone. */
 SEA_MUST_CHECK enum sea_status
 sea_device_alloc(const struct sea_device *device, size_t bytes, void **mem, struct sea_err *err);
-void sea_device_free(const struct sea_device *device, void *mem);
+void sea_device_free(const struct sea_device *device, void *mem);      /* accepts NULL */
+/* Fills with 0; copies from the host, which may reuse its memory at once; copies to the host
+ * and waits for it. 0 bytes are no work. */
 SEA_MUST_CHECK enum sea_status
 sea_device_zero(const struct sea_device *device, void *mem, size_t bytes, struct sea_err *err);
 SEA_MUST_CHECK enum sea_status

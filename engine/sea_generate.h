@@ -64,8 +64,6 @@ SEA_MUST_CHECK enum sea_status
 sea_generator_create(struct sea_generator **out, const struct sea_mllm *mllm,
                      const struct sea_generate_desc *desc, struct sea_err *err);
 void sea_generator_destroy(struct sea_generator *generator);    /* accepts NULL */
-/* Device bytes that create takes; SIZE_MAX when too large. */
-size_t sea_generator_bytes(const struct sea_mllm *mllm, const struct sea_generate_desc *desc);
 
 /* features (host, (m, Dv) per picture): picture i at features + i * m * Dv.
  * A prompt that does not fit (room, max_positions) is SEA_E_FORMAT and named by its id, as

@@ -38,8 +38,6 @@ sea_image_decode(struct sea_image *out, const void *bytes, size_t n, const char 
                  struct sea_err *err);
 SEA_MUST_CHECK enum sea_status
 sea_image_load(struct sea_image *out, const char *path, struct sea_err *err);
-/* "jpeg", "png", "webp", or NULL when the bytes begin like none of them. */
-const char *sea_image_format(const void *bytes, size_t n);
 
 /* PNG, RGB8; equal pixels give equal bytes. encode appends to out. */
 SEA_MUST_CHECK enum sea_status

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * sea_lm.h - language models of the Llama class: Hugging Face folders in and out, a
- * training step
+ * sea_lm.h - decoder-only language models: Hugging Face folders in and out, a training step
  *
  * Families are rows of one table (lm_desc.c); docs/models.md lists them with their options.
  * What we do not compute (other architectures, activations, kinds of rotation) is refused by
@@ -106,7 +105,7 @@ struct sea_lm {                 /* read freely */
 SEA_MUST_CHECK enum sea_status
 sea_lm_create(struct sea_lm **out, const struct sea_device *device,
               const struct sea_lm_desc *desc, uint64_t seed, bool trained, struct sea_err *err);
-/* A LlamaForCausalLM-class folder: config.json and model.safetensors (or shards). */
+/* A folder of a family above: config.json and model.safetensors (or shards). */
 SEA_MUST_CHECK enum sea_status
 sea_lm_load(struct sea_lm **out, const struct sea_device *device, const char *dir,
             bool trained, struct sea_err *err);

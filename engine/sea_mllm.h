@@ -58,7 +58,6 @@ SEA_MUST_CHECK enum sea_status
 sea_mllm_work_create(struct sea_mllm_work **out, const struct sea_mllm *mllm,
                      const struct sea_mllm_limits *limits, struct sea_err *err);
 void sea_mllm_work_destroy(struct sea_mllm_work *work); /* accepts NULL */
-size_t sea_mllm_work_bytes(const struct sea_mllm *mllm, const struct sea_mllm_limits *limits);
 
 /* As sea_lm_forward. Given rows must be images * m. */
 SEA_MUST_CHECK enum sea_status
@@ -102,8 +101,8 @@ struct sea_mllm_folder {        /* a whole model; fields NULL when not there */
     struct sea_lora *lora;      /* adapters attached to lm, see sea_mllm_add_lora */
 };
 struct sea_mllm_trained { bool clip, adapter, lm; };    /* which parts get gradients */
-/* A LlavaForConditionalGeneration folder, one of LLaVA-1.5's original layout, or a PEFT folder whose base model is one (nothing
- * is trained then). */
+/* A LlavaForConditionalGeneration folder, one of LLaVA-1.5's original layout, or a PEFT folder
+ * whose base model is one (nothing is trained then). */
 SEA_MUST_CHECK enum sea_status
 sea_mllm_load(struct sea_mllm_folder *folder, const struct sea_device *device,
               const char *dir, struct sea_mllm_trained trained, struct sea_err *err);

@@ -34,7 +34,6 @@ struct sea_schedule sea_schedule_make(enum sea_schedule_kind kind, int64_t steps
 /* The factor of update t, in [0, 1]: t / warmup while t < warmup, then with
  * u = (t - warmup) / (steps - warmup): cosine (1 + cos(pi u)) / 2, linear 1 - u, or 1. */
 double sea_schedule_factor(const struct sea_schedule *schedule, int64_t t);
-const char *sea_schedule_name(enum sea_schedule_kind kind);     /* "cosine", ... */
 bool sea_schedule_find(const char *name, enum sea_schedule_kind *out);
 
 struct sea_adamw_part {

@@ -93,10 +93,6 @@ void sea_tensor_forget(const struct sea_tensor *tensor, int64_t from, int64_t co
 SEA_MUST_CHECK enum sea_status
 sea_tensor_read_i64(const struct sea_tensor *tensor, int64_t from, int64_t count, int64_t *out,
                     struct sea_err *err);
-/* "(2, 3)", for messages. Returns text. */
-#define SEA_SHAPE_TEXT 192
-const char *sea_shape_text(char text[SEA_SHAPE_TEXT], int rank, const int64_t *shape);
-
 /* float32 to the nearest half and bfloat16 and back, ties to even; NaN stays NaN. */
 uint16_t sea_f16_from_f32(float value);
 float sea_f16_to_f32(uint16_t bits);

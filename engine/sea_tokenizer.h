@@ -83,7 +83,6 @@ int32_t sea_tokenizer_count(const struct sea_tokenizer *tokenizer);
 int32_t sea_tokenizer_find(const struct sea_tokenizer *tokenizer, const char *word);
 /* The spelling of an id; NULL: no such id. Valid until destroy. */
 const char *sea_tokenizer_word(const struct sea_tokenizer *tokenizer, int32_t id);
-bool sea_tokenizer_is_special(const struct sea_tokenizer *tokenizer, int32_t id);
 
 struct sea_tokenizer_special {  /* ids, -1: none */
     int32_t bos, eos, unk, pad;

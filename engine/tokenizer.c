@@ -326,12 +326,6 @@ sea_tokenizer_word(const struct sea_tokenizer *tokenizer, int32_t id)
     return id >= 0 && id < tokenizer->vocab.count ? tokenizer->vocab.words[id] : NULL;
 }
 
-bool
-sea_tokenizer_is_special(const struct sea_tokenizer *tokenizer, int32_t id)
-{
-    return id >= 0 && id < tokenizer->vocab.count && tokenizer->special[id];
-}
-
 const struct sea_tokenizer_special *
 sea_tokenizer_special(const struct sea_tokenizer *tokenizer)
 {

@@ -292,7 +292,6 @@ struct sea_bpe {
 void sea_bpe_reserve(struct sea_bpe *bpe, size_t merges);       /* before the first add */
 /* A pair that is there already gets the new rank and id, as in tokenizers. */
 void sea_bpe_add(struct sea_bpe *bpe, int32_t left, int32_t right, int32_t id, uint32_t rank);
-const struct sea_merge *sea_bpe_find(const struct sea_bpe *bpe, int32_t left, int32_t right);
 void sea_bpe_release(struct sea_bpe *bpe);
 /* Adds the ids of one word. */
 void sea_bpe_encode(const struct sea_bpe *bpe, const char *word, size_t len, struct sea_ids *ids);

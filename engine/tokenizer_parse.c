@@ -53,7 +53,8 @@ read_added_one(struct reader *reader, const struct sea_node *item, struct sea_ad
         tokenizer->bpe.hidden[added->id] = true;
     }
     if (!sea_vocab_add(&tokenizer->vocab, added->content, content->text_len, added->id))
-        return BAD(reader, "\"%s\": added word \"%.100s\" has id %lld, the vocabulary says otherwise",
+        return BAD(reader,
+                   "\"%s\": added word \"%.100s\" has id %lld, the vocabulary says otherwise",
                    reader->path, added->content, (long long)id);
     return SEA_OK;
 }
@@ -134,7 +135,8 @@ add_template_word(struct reader *reader, const struct sea_node *specials, const 
     for (item = ids->first; item; item = item->next) {
         if (item->kind != SEA_NODE_INT || item->integer < 0 ||
             item->integer >= reader->tokenizer->vocab.count)
-            return BAD(reader, "\"%s\": the template's word \"%s\" has an id outside the vocabulary",
+            return BAD(reader,
+                       "\"%s\": the template's word \"%s\" has an id outside the vocabulary",
                        reader->path, name);
         sea_ids_add(to, (int32_t)item->integer);
     }
@@ -173,7 +175,8 @@ add_pair(struct reader *reader, const struct sea_node *pair, struct sea_ids *to)
     if (!pair || pair->kind != SEA_NODE_LIST || pair->count != 2 ||
         pair->last->kind != SEA_NODE_INT || pair->last->integer < 0 ||
         pair->last->integer >= reader->tokenizer->vocab.count)
-        return BAD(reader, "\"%s\": the post-processor's \"sep\" and \"cls\" need a word and its id",
+        return BAD(reader,
+                   "\"%s\": the post-processor's \"sep\" and \"cls\" need a word and its id",
                    reader->path);
     sea_ids_add(to, (int32_t)pair->last->integer);
     return SEA_OK;

@@ -488,8 +488,9 @@ make_model(struct model *model, struct sea_err *err)
     sea_model_find_bytes(&tokenizer->vocab, false, bpe->bytes);
     for (int b = 0; b < 256 && model->byte_fallback; b++)
         if (bpe->bytes[b] < 0)
-            return sea_fail(err, SEA_E_FORMAT, "\"%s\": byte_fallback is set, the piece <0x%02X> is "
-                                               "missing", model->path, (unsigned int)b);
+            return sea_fail(err, SEA_E_FORMAT,
+                            "\"%s\": byte_fallback is set, the piece <0x%02X> is missing",
+                            model->path, (unsigned int)b);
     if (model->type == 2) {
         make_symbols(model);
         make_merges(model);

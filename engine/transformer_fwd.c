@@ -5,9 +5,10 @@
 
 #include "engine/sea_lora.h"
 
-enum sea_status
-sea_linear(const struct sea_stack *stack, int64_t weight, int64_t bias, const float *x,
-           float *y, int64_t R, int64_t in, int64_t out, bool add, struct sea_err *err)
+/* y (R, out) [+]= x (R, in) W^T + bias. */
+static enum sea_status
+linear(const struct sea_stack *stack, int64_t weight, int64_t bias, const float *x,
+       float *y, int64_t R, int64_t in, int64_t out, bool add, struct sea_err *err)
 {
     const struct sea_weight matrix = sea_params_matrix(stack->params, weight);
     const struct sea_op_gemm gemm = {
@@ -118,8 +119,8 @@ sea_block_start(const struct sea_stack *stack, struct sea_stack_work *work, int6
 
     status = sea_block_norm(stack, layer, SEA_NORM1, x, work->norm, kept, R, err);
     if (!status)
-        status = sea_linear(stack, at->qkv, at->qkv_bias, work->norm, kept->qkv, R, desc->D,
-                            sea_block_qkv(desc), false, err);
+        status = linear(stack, at->qkv, at->qkv_bias, work->norm, kept->qkv, R, desc->D,
+                        sea_block_qkv(desc), false, err);
     if (!status && desc->head_norms)
         status = norm_heads(stack, at, kept, R, err);
     if (!status && stack->cos_sin)
@@ -171,8 +172,8 @@ finish_first(const struct sea_stack *stack, struct sea_stack_work *work, int64_t
     if (desc->parallel && att == work->att_live)
         status = sea_block_norm(stack, layer, SEA_NORM1, x, work->norm, NULL, R, err);
     if (!status)
-        status = sea_linear(stack, at->o, at->o_bias, att, parts ? kept->part1 : x, R,
-                            sea_block_heads(desc), desc->D, !parts, err);
+        status = linear(stack, at->o, at->o_bias, att, parts ? kept->part1 : x, R,
+                        sea_block_heads(desc), desc->D, !parts, err);
     if (!status && parts)
         status = add_part(stack, work, layer, SEA_POST1, x, R, err);
     if (!status && kept->h)
@@ -181,8 +182,8 @@ finish_first(const struct sea_stack *stack, struct sea_stack_work *work, int64_t
     if (!status && !desc->parallel)
         status = sea_block_norm(stack, layer, SEA_NORM2, x, work->norm, kept, R, err);
     if (!status)
-        status = sea_linear(stack, at->up, at->up_bias, work->norm, kept->pre, R, desc->D,
-                            sea_block_up(desc), false, err);
+        status = linear(stack, at->up, at->up_bias, work->norm, kept->pre, R, desc->D,
+                        sea_block_up(desc), false, err);
     if (!status)
         status = sea_run(device, err, act, &act);
     return status;
@@ -198,8 +199,8 @@ finish_last(const struct sea_stack *stack, struct sea_stack_work *work, int64_t 
     bool parts = desc->post_norms || desc->gains;
     enum sea_status status;
 
-    status = sea_linear(stack, at->down, at->down_bias, work->act,
-                        parts ? work->kept[layer].part2 : x, R, desc->F, desc->D, !parts, err);
+    status = linear(stack, at->down, at->down_bias, work->act,
+                    parts ? work->kept[layer].part2 : x, R, desc->F, desc->D, !parts, err);
     if (!status && parts)
         status = add_part(stack, work, layer, SEA_POST2, x, R, err);
     return status;

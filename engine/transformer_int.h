@@ -70,10 +70,6 @@ sea_block_up(const struct sea_block_desc *desc)
     return desc->gated ? 2 * desc->F : desc->F;
 }
 
-/* y (R, out) [+]= x (R, in) W^T + bias. */
-enum sea_status
-sea_linear(const struct sea_stack *stack, int64_t weight, int64_t bias, const float *x,
-           float *y, int64_t R, int64_t in, int64_t out, bool add, struct sea_err *err);
 /* y = norm of x; kept NULL: mean and rstd are not kept. */
 enum sea_status
 sea_block_norm(const struct sea_stack *stack, int64_t layer, enum sea_block_norm which,

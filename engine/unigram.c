@@ -144,12 +144,10 @@ enum sea_status
 sea_unigram_encode(const struct sea_unigram *unigram, const char *text, size_t len,
                    struct sea_ids *ids, struct sea_err *err)
 {
-    struct best *best = malloc((len + 1) * sizeof(*best));
+    struct best *best = sea_xrealloc(NULL, len + 1, sizeof(*best));
     enum sea_status status = SEA_OK;
     size_t count = 0, at = len;
 
-    if (!best)
-        return sea_fail(err, SEA_E_INTERNAL, "no host memory for a text of %zu bytes", len);
     find_best(unigram, text, len, best);
     /* The way back, turned round: best[] before `at` is read, what lies behind is free. */
     for (size_t end = len; end; end = at) {

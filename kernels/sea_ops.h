@@ -331,9 +331,10 @@ struct sea_ops {                /* every int is 0 or a code for rc_text */
     int (*mem_alloc)(void *dev, size_t bytes, void **mem);      /* 64-byte aligned */
     void (*mem_free)(void *dev, void *mem);     /* accepts NULL */
     int (*mem_zero)(void *dev, void *mem, size_t bytes);
+    /* from_host may be reused when the call returns. */
     int (*copy_in)(void *dev, void *to, const void *from_host, size_t bytes);
     int (*copy_out)(void *dev, void *to_host, const void *from, size_t bytes); /* waits */
-    int (*copy)(void *dev, void *to, const void *from, size_t bytes);
+    int (*copy)(void *dev, void *to, const void *from, size_t bytes);   /* may overlap */
     int (*wait)(void *dev);                     /* faults of earlier operators appear here */
     const char *(*rc_text)(int rc);             /* static text, never NULL */
 

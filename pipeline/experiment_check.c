@@ -21,8 +21,9 @@ sea_key_find(const char *path)
     return NULL;
 }
 
-bool
-sea_key_is_section(const char *path)
+/* True when some key starts with "PATH.". */
+static bool
+is_section(const char *path)
 {
     size_t i, count, len = strlen(path);
     const struct sea_config_key *keys = sea_experiment_keys(&count);
@@ -251,7 +252,7 @@ check_map(const struct sea_node *map, const char *path, const char *source, stru
         key = sea_key_find(full);
         if (key && strcmp(key->path, full) == 0)
             continue;
-        if (sea_key_is_section(full)) {
+        if (is_section(full)) {
             if (node->kind == SEA_NODE_MAP)
                 status = check_map(node, full, source, err);
             else if (node->kind != SEA_NODE_NULL) {

@@ -9,8 +9,6 @@
 
 /* The key of a full path, or of a path without its leading "stages."; NULL when unknown. */
 const struct sea_config_key *sea_key_find(const char *path);
-/* True when some key starts with "PATH.". */
-bool sea_key_is_section(const char *path);
 /* The known key (or section of `sweep`) that is spelled most like path. */
 const char *sea_key_nearest(const char *path);
 

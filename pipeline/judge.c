@@ -69,10 +69,11 @@ check_options(const struct sea_judge_options *o, struct sea_err *err)
         return SEA_E_CONFIG;
     }
     if (o->runs < 1 || o->runs > 100 || o->parallel < 1 || o->parallel > PARALLEL_MOST ||
-        o->per_minute < 0 || o->timeout_ms < 1 || o->tries < 1 || o->pause_ms < 1 ||
-        o->price_in < 0 || o->price_out < 0)
+        o->per_minute < 0 || o->max_tokens < 0 || o->timeout_ms < 1 || o->tries < 1 ||
+        o->pause_ms < 1 || o->price_in < 0 || o->price_out < 0)
         return sea_fail(err, SEA_E_CONFIG, "the judge's runs must be 1 to 100, parallel 1 to %d, "
-                        "tries and time-out at least 1, rate and prices not below 0",
+                        "tries and time-out at least 1, tokens, rate and prices not "
+                        "below 0",
                         PARALLEL_MOST);
     return SEA_OK;
 }
@@ -213,7 +214,8 @@ request_node(const struct sea_judge *judge, const struct sea_judge_ask *ask,
         add_message(arena, list, "system", ask->system);
     add_message(arena, list, "user", ask->user);
     sea_node_put_real(arena, top, "temperature", ask->temperature);
-    sea_node_put_int(arena, top, "max_tokens", ask->max_tokens);
+    sea_node_put_int(arena, top, "max_tokens",
+                     or_default(judge->options.max_tokens, ask->max_tokens));
     return top;
 }
 

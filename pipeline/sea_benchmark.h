@@ -63,6 +63,9 @@ struct sea_bench {              /* a benchmark; see benchmarks/benchmarks_int.h 
     const char *(*answer_key)(const char *id, const char *prompt, struct sea_arena *arena);
     const char *answer_fields;  /* names of an answer's text, the first there counts; NULL: the
                                    usual ones */
+    /* SHA-256 of the grading prompts that scoring->prompts_path holds; with needs_judge. */
+    enum sea_status (*prompts_digest)(struct sea_bench_scoring *scoring,
+                                      char out[SEA_SHA256_TEXT], struct sea_err *err);
     /* Reads answer files in a form of the benchmark's own; *done false: it is none. */
     enum sea_status (*read_answers)(struct sea_bench_scoring *scoring, const char *path,
                                     bool *done, struct sea_err *err);
@@ -194,6 +197,11 @@ sea_bench_score(const char *name, const char *questions, const char *answers,
                 const char *const *annotations, size_t annotations_count,
                 const struct sea_bench_options *options, struct sea_arena *arena,
                 struct sea_bench_result *out, struct sea_err *err);
+/* SHA-256 of the grading prompts of a benchmark that needs_judge, as results show it: of the
+ * texts, whatever file holds them. path: file or folder; NULL is an error, too. */
+SEA_MUST_CHECK enum sea_status
+sea_bench_prompts_digest(const struct sea_bench *bench, const char *path,
+                         char out[SEA_SHA256_TEXT], struct sea_err *err);
 /* The answers in the form that the benchmark's server or official script takes; gold answers
  * are not needed. answers is checked as in score. SEA_E_CONFIG when the benchmark has no such form. */
 SEA_MUST_CHECK enum sea_status

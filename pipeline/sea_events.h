@@ -32,8 +32,8 @@ SEA_MUST_CHECK enum sea_status
 sea_events_open(struct sea_events **out, const char *to, struct sea_err *err);
 void sea_events_close(struct sea_events *events);       /* accepts NULL */
 
-/* done of total units; unit "steps", "images", "questions". The rate starts at the first
- * call, so that a resumed run shows its own. */
+/* done of total units; unit "steps", "pictures", "rows" or "questions". The rate starts at the
+ * first call, so that a resumed run shows its own. */
 void sea_events_progress(struct sea_events *events, int64_t done, int64_t total,
                          const char *unit);
 void sea_events_metric(struct sea_events *events, const char *name, int64_t step,

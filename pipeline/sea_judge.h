@@ -36,6 +36,7 @@ struct sea_judge_options {      /* texts are borrowed; 0 and NULL are the defaul
     const char *prompts;        /* file or folder of the official grading prompts */
     bool offline;               /* from the cache alone */
     int64_t runs;               /* gradings of each item; 1 */
+    int64_t max_tokens;         /* of a reply; 0: as the benchmark asks */
     int64_t parallel;           /* requests at a time; 4 */
     int64_t per_minute;         /* requests started per minute; 0: no limit */
     int64_t timeout_ms;         /* of one request, first to last byte; 120,000 */

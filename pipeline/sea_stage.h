@@ -14,7 +14,7 @@
  *     manifest.json     finished. The same stage with the same key has nothing to do; another
  *                       one is refused
  *     anything else     somebody's files: refused
- * One process works in a folder at a time (a lock on .stage.json).
+ * One process works in a folder at a time (a lock on the folder itself).
  *
  * SIGTERM and SIGINT: the step at hand is finished, a checkpoint written, and the run ends
  * with SEA_E_STOPPED (exit status 75). A second SIGINT ends at once.
@@ -33,7 +33,6 @@ struct sea_stage_def {
     const char *inputs[SEA_STAGE_INPUTS_MAX];   /* stages whose folders it may read; NULL ends */
     const char *about;
 };
-const struct sea_stage_def *sea_stage_defs(size_t *count);      /* in order of running */
 const struct sea_stage_def *sea_stage_find(const char *name);   /* NULL: no such stage */
 
 /* The stages whose folders this stage reads in this experiment. Returns how many. */

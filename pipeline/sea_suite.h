@@ -20,6 +20,15 @@
  *                                    prefix or suffix, which make other scores
  *         system: TEXT               first words of the conversation; default: LLaVA's
  *         aspect: pad | square       how pictures become square; default: as the model says
+ *     judge:                         grades the answers of benchmarks that need it
+ *       url: https://HOST/v1         OpenAI-compatible; the key is in SEA_JUDGE_KEY
+ *       model: NAME
+ *       prompts: FOLDER              official grading prompts; below root
+ *       cache: FOLDER                of its replies; below root
+ *       runs: 1                      gradings of each answer
+ *       tokens: 0                    of a reply; 0: as the benchmark asks
+ *       parallel: 4, rate: 0, timeout_ms: 120000, tries: 6, offline: false
+ *                                    as in sea_judge.h; rate is per minute
  *     reference:                     published scores, shown beside ours (not ranked)
  *       - model: LLaVA-1.5-7B        row of the table
  *         source: TEXT               where it stands
@@ -34,12 +43,14 @@
 #include "engine/base/sea_hash.h"
 #include "engine/base/sea_node.h"
 #include "pipeline/sea_benchmark.h"
+#include "pipeline/sea_judge.h"
 
 #define SEA_SUITE_FILES_MAX 16
 
 struct sea_suite_item {
     const struct sea_bench *bench;
-    const char *split, *variant;        /* "", NULL when not given */
+    const char *split;                  /* with the prompt's name: "val+brief"; "": neither */
+    const char *variant;                /* NULL when not given */
     const char *questions;
     const char *images;                 /* NULL: none */
     const char *annotations[SEA_SUITE_FILES_MAX];
@@ -62,6 +73,8 @@ struct sea_suite {
     size_t count;
     struct sea_suite_reference *references;
     size_t references_count;
+    struct sea_judge_options judge;     /* model NULL: the suite has no judge */
+    bool needs_judge;                   /* one of the benchmarks does */
 };
 
 /* A suite file by itself, say for its references. name: as in stages.eval.suite; root "" or

@@ -4,8 +4,8 @@
  * `sea model`, `sea tokenize`, `sea detokenize` and `sea image`
  *
  * A model folder is a language model (LlamaForCausalLM class), a vision tower (CLIP, SigLIP,
- * DINOv2), or a Llava model in either of its layouts. Results go to a FILE that the caller opened, or to files
- * that appear whole. Nothing here is needed by the stages.
+ * DINOv2), or a Llava model in either of its layouts. Results go to a FILE that the caller
+ * opened, or to files that appear whole. Nothing here is needed by the stages.
  */
 #ifndef SEA_TOOLS_H
 #define SEA_TOOLS_H

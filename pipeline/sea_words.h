@@ -48,9 +48,5 @@ sea_word_list_build(struct sea_word_list *out, const char *const *captions, size
 SEA_MUST_CHECK enum sea_status
 sea_word_list_load(struct sea_word_list *out, const char *path, struct sea_arena *arena,
                    struct sea_err *err);
-SEA_MUST_CHECK enum sea_status
-sea_word_list_save(const struct sea_word_list *list, const char *path, struct sea_err *err);
-/* Index of a word, -1 when it is not in the list. Builds no index: for few look-ups. */
-int64_t sea_word_list_find(const struct sea_word_list *list, const char *word);
 
 #endif

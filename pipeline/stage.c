@@ -41,18 +41,6 @@ static const struct body bodies[] = {
 /* Written by the signal handler, read between steps. */
 static volatile sig_atomic_t stop_signal;
 
-const struct sea_stage_def *
-sea_stage_defs(size_t *count)
-{
-    static struct sea_stage_def defs[BODIES_COUNT];
-    size_t i;
-
-    for (i = 0; i < BODIES_COUNT; i++)
-        defs[i] = bodies[i].def;
-    *count = BODIES_COUNT;
-    return defs;
-}
-
 static const struct body *
 find_body(const char *name)
 {
@@ -372,7 +360,7 @@ read_inputs(struct sea_stage *stage, const struct sea_stage_options *options,
     }
     for (j = 0; j < count && !status; j++) {
         struct sea_stage_input *input = &stage->inputs[stage->inputs_count];
-        struct sea_manifest manifest;
+        struct sea_manifest manifest = { 0 };
 
         for (i = 0; i < options->inputs_count; i++)
             if (strcmp(parents[j], options->inputs[i].key) == 0)

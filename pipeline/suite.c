@@ -1,20 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "pipeline/sea_suite.h"
 
+#include <ctype.h>
 #include <string.h>
 
 #include "pipeline/sea_stage_body.h"
 
 #define SUITE_BYTES_MAX ((size_t)1 << 20)
 
-static const char *const suite_keys[] = { "name", "root", "benchmarks", "reference", NULL };
+static const char *const suite_keys[] = { "name", "root", "benchmarks", "reference",
+                                          "judge", NULL };
 static const char *const item_keys[] = { "name", "folder", "questions", "annotations", "images",
                                          "split", "variant", "max_new", "prefix", "suffix",
                                          "prompt", "system", "aspect", NULL };
+static const char *const judge_keys[] = { "url", "model", "prompts", "cache", "runs", "tokens",
+                                          "parallel", "rate", "timeout_ms", "tries", "offline",
+                                          NULL };
 static const char *const reference_keys[] = { "model", "source", "scores", NULL };
 /* Keys whose values are no texts. */
 static const char *const other_kinds[] = { "benchmarks", "annotations", "max_new", "reference",
-                                           "scores", NULL };
+                                           "scores", "judge", "runs", "tokens", "parallel", "rate",
+                                           "timeout_ms", "tries", "offline", NULL };
 
 struct reading {
     const char *path, *root;
@@ -115,6 +121,24 @@ read_asking(const struct reading *r, const struct sea_node *map, struct sea_suit
     return SEA_OK;
 }
 
+/* What tells these scores from others of the same benchmark: the split, and the way to ask. It
+ * names files of answers, too. */
+static enum sea_status
+read_split(const struct reading *r, const struct sea_node *map, struct sea_suite_item *item)
+{
+    const char *split = sea_node_text(sea_node_get(map, "split"), ""), *at;
+
+    item->split = !item->prompt ? split
+                                : sea_arena_printf(r->arena, "%s%s%s", split,
+                                                   split[0] ? "+" : "", item->prompt);
+    for (at = item->split; *at; at++)
+        if (!isalnum((unsigned char)*at) && !strchr("._-+", *at))
+            return sea_fail(r->err, SEA_E_CONFIG, "suite \"%s\", line %d: split or prompt of %s "
+                            "holds '%c', expected letters, digits and . _ - +", r->path, map->line,
+                            item->bench->name, *at);
+    return SEA_OK;
+}
+
 static enum sea_status
 read_item(const struct reading *r, const struct sea_node *map, struct sea_suite_item *item)
 {
@@ -130,13 +154,14 @@ read_item(const struct reading *r, const struct sea_node *map, struct sea_suite_
         sea_context(r->err, "in suite \"%s\", line %d", r->path, map->line);
         return status;
     }
-    item->split = sea_node_text(sea_node_get(map, "split"), "");
     item->variant = sea_node_text(sea_node_get(map, "variant"), NULL);
     item->max_new = sea_node_int(max_new, item->bench->max_new_tokens);
     if ((max_new && max_new->kind != SEA_NODE_INT) || item->max_new < 1)
         return sea_fail(r->err, SEA_E_CONFIG, "suite \"%s\", line %d: max_new must be a whole "
                         "number from 1", r->path, map->line);
     status = read_asking(r, map, item);
+    if (!status)
+        status = read_split(r, map, item);
     if (status)
         return status;
     text = sea_node_text(sea_node_get(map, "questions"), item->bench->questions_path);
@@ -163,6 +188,77 @@ find_file(const char *name, struct sea_arena *arena, const char **path, struct s
     sea_hint(err, "Give stages.eval.suite the path of a suite file, or start in the folder that "
                   "holds configs/suites.");
     return SEA_E_MISSING;
+}
+
+/* ---- the judge ---- */
+
+static enum sea_status
+read_number(const struct reading *r, const struct sea_node *map, const char *key, int64_t *out)
+{
+    const struct sea_node *node = sea_node_get(map, key);
+
+    if (node && (node->kind != SEA_NODE_INT || node->integer < 0))
+        return sea_fail(r->err, SEA_E_CONFIG, "suite \"%s\", line %d: key \"%s\" must be a whole "
+                        "number", r->path, node->line, key);
+    *out = sea_node_int(node, 0);
+    return SEA_OK;
+}
+
+static enum sea_status
+read_judge(const struct reading *r, const struct sea_node *map, struct sea_suite *suite)
+{
+    struct sea_judge_options *judge = &suite->judge;
+    const char *prompts = sea_node_text(sea_node_get(map, "prompts"), NULL),
+               *cache = sea_node_text(sea_node_get(map, "cache"), NULL);
+    enum sea_status status = SEA_OK;
+
+    if (!map)
+        return SEA_OK;
+    if (map->kind != SEA_NODE_MAP)
+        return sea_fail(r->err, SEA_E_CONFIG, "suite \"%s\", line %d: judge is a %s, expected a "
+                        "map with url, model, prompts and cache", r->path, map->line,
+                        sea_node_kind_name(map->kind));
+    status = check_keys(r, map, judge_keys);
+    judge->url = sea_node_text(sea_node_get(map, "url"), NULL);
+    judge->model = sea_node_text(sea_node_get(map, "model"), NULL);
+    judge->offline = sea_node_bool(sea_node_get(map, "offline"), false);
+    if (!status && (!judge->model || !prompts || !cache || (!judge->url && !judge->offline)))
+        return sea_fail(r->err, SEA_E_CONFIG, "suite \"%s\", line %d: judge has no key \"%s\"",
+                        r->path, map->line, !judge->model ? "model" : !prompts ? "prompts"
+                                            : !cache      ? "cache" : "url");
+    if (!status)
+        status = below(r, r->root, prompts, &judge->prompts);
+    if (!status)
+        status = below(r, r->root, cache, &judge->cache);
+    if (!status)
+        status = read_number(r, map, "runs", &judge->runs);
+    if (!status)
+        status = read_number(r, map, "tokens", &judge->max_tokens);
+    if (!status)
+        status = read_number(r, map, "parallel", &judge->parallel);
+    if (!status)
+        status = read_number(r, map, "rate", &judge->per_minute);
+    if (!status)
+        status = read_number(r, map, "timeout_ms", &judge->timeout_ms);
+    return status ? status : read_number(r, map, "tries", &judge->tries);
+}
+
+/* A benchmark that cannot be scored is told before its answers are made. */
+static enum sea_status
+check_judged(const struct reading *r, struct sea_suite *suite)
+{
+    const char *name = NULL;
+
+    for (size_t i = 0; i < suite->count; i++)
+        if (suite->items[i].bench->needs_judge)
+            name = suite->items[i].bench->name;
+    suite->needs_judge = name != NULL;
+    if (!name || suite->judge.model)
+        return SEA_OK;
+    sea_fail(r->err, SEA_E_CONFIG, "suite \"%s\": benchmark %s needs a judge, the suite has none",
+             r->path, name);
+    sea_hint(r->err, "Add judge: {url: ..., model: ..., prompts: FOLDER, cache: FOLDER}.");
+    return SEA_E_CONFIG;
 }
 
 /* ---- published scores ---- */
@@ -252,6 +348,23 @@ sea_suite_load(struct sea_suite *suite, const struct sea_node *config, struct se
                           err);
 }
 
+/* Equal names would write into one file of answers and into one row of scores. */
+static enum sea_status
+check_doubled(const struct reading *r, const struct sea_suite *suite)
+{
+    for (size_t i = 0; i < suite->count; i++)
+        for (size_t k = 0; k < i; k++)
+            if (suite->items[i].bench == suite->items[k].bench &&
+                strcmp(suite->items[i].split, suite->items[k].split) == 0) {
+                sea_fail(r->err, SEA_E_CONFIG, "suite \"%s\" lists %s%s%s twice", r->path,
+                         suite->items[i].bench->name, suite->items[i].split[0] ? ", split " : "",
+                         suite->items[i].split);
+                sea_hint(r->err, "Give one of them a split or a prompt of its own.");
+                return SEA_E_CONFIG;
+            }
+    return SEA_OK;
+}
+
 enum sea_status
 sea_suite_read(struct sea_suite *suite, const char *name, const char *root,
                struct sea_arena *arena, struct sea_err *err)
@@ -280,6 +393,12 @@ sea_suite_read(struct sea_suite *suite, const char *name, const char *root,
                      ? read_item(&r, node, &suite->items[suite->count++])
                      : sea_fail(err, SEA_E_CONFIG, "suite \"%s\", line %d: a benchmark is a map "
                                 "with a name", r.path, node->line);
+    if (!status)
+        status = check_doubled(&r, suite);
+    if (!status)
+        status = read_judge(&r, sea_node_get(map, "judge"), suite);
+    if (!status)
+        status = check_judged(&r, suite);
     return status ? status : read_references(&r, sea_node_get(map, "reference"), suite);
 }
 
@@ -313,6 +432,24 @@ add_asking(struct sea_hash *hash, const struct sea_suite_item *item)
         sea_hash_add_field(hash, texts[i] ? texts[i] : "");
 }
 
+/* What the grades depend on, the address and the cache left out. */
+static enum sea_status
+add_judge(struct sea_hash *hash, const struct sea_suite *suite, const struct sea_bench *bench,
+          struct sea_err *err)
+{
+    char digest[SEA_SHA256_TEXT], numbers[64];
+    enum sea_status status = sea_bench_prompts_digest(bench, suite->judge.prompts, digest, err);
+
+    if (status)
+        return status;
+    snprintf(numbers, sizeof(numbers), "%lld %lld", (long long)suite->judge.runs,
+             (long long)suite->judge.max_tokens);
+    sea_hash_add_field(hash, suite->judge.model);
+    sea_hash_add_field(hash, digest);
+    sea_hash_add_field(hash, numbers);
+    return SEA_OK;
+}
+
 enum sea_status
 sea_suite_digest(const struct sea_node *config, char out[SEA_SHA256_TEXT], struct sea_err *err)
 {
@@ -334,6 +471,8 @@ sea_suite_digest(const struct sea_node *config, char out[SEA_SHA256_TEXT], struc
         add_asking(hash, item);
         sea_hash_add_field(hash, number);
         status = add_path(hash, item->questions, err);
+        if (!status && item->bench->needs_judge)
+            status = add_judge(hash, &suite, item->bench, err);
         for (k = 0; k < item->annotations_count && !status; k++)
             status = add_path(hash, item->annotations[k], err);
         if (!status && item->images)

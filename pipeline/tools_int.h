@@ -13,11 +13,8 @@
 SEA_MUST_CHECK enum sea_status
 sea_tool_precision(enum sea_store *out, const char *name, struct sea_err *err);
 
-/* "pad" or "square". */
-SEA_MUST_CHECK enum sea_status
-sea_aspect_parse(enum sea_aspect *out, const char *name, struct sea_err *err);
-
-/* A picture as the tower of a folder sees it, (3, height, width); caller frees pixels. */
+/* A picture as the tower of a folder sees it, (3, height, width); aspect is "pad" or
+ * "square"; caller frees pixels. */
 SEA_MUST_CHECK enum sea_status
 sea_tool_pixels(const char *dir, const char *path, const char *aspect, float **pixels,
                 int *height, int *width, struct sea_err *err);

@@ -177,8 +177,8 @@ sea_tool_detokenize(const struct sea_tool_texts *options, FILE *from, FILE *to,
     return status;
 }
 
-enum sea_status
-sea_aspect_parse(enum sea_aspect *out, const char *name, struct sea_err *err)
+static enum sea_status
+parse_aspect(enum sea_aspect *out, const char *name, struct sea_err *err)
 {
     *out = strcmp(name, "pad") == 0 ? SEA_ASPECT_PAD : SEA_ASPECT_SQUARE;
     if (strcmp(name, "pad") != 0 && strcmp(name, "square") != 0)
@@ -197,7 +197,7 @@ sea_tool_pixels(const char *dir, const char *path, const char *aspect, float **p
 
     *pixels = NULL;
     if (!status)
-        status = sea_aspect_parse(&view.aspect, aspect, err);
+        status = parse_aspect(&view.aspect, aspect, err);
     if (!status)
         status = sea_image_load(&image, path, err);
     if (status)

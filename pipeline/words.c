@@ -583,26 +583,3 @@ sea_word_list_load(struct sea_word_list *out, const char *path, struct sea_arena
         *out = (struct sea_word_list){ 0 };
     return status;
 }
-
-enum sea_status
-sea_word_list_save(const struct sea_word_list *list, const char *path, struct sea_err *err)
-{
-    enum sea_status status;
-    struct sea_buf text;
-
-    sea_buf_init(&text, LIST_BYTES_MAX);
-    for (size_t i = 0; i < list->count; i++)
-        sea_buf_addf(&text, "%s\n", list->items[i]);
-    status = sea_file_replace(path, text.data, text.len, err);
-    sea_buf_release(&text);
-    return status;
-}
-
-int64_t
-sea_word_list_find(const struct sea_word_list *list, const char *word)
-{
-    for (size_t i = 0; i < list->count; i++)
-        if (strcmp(list->items[i], word) == 0)
-            return (int64_t)i;
-    return -1;
-}

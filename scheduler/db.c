@@ -209,6 +209,9 @@ fail_result(struct sea_db *db, const char *name, const PGresult *result, struct 
         sea_hint(err, "%s", hint);
     if (strcmp(state, "42P01") == 0 || strcmp(state, "42883") == 0 || strcmp(state, "3F000") == 0)
         sea_hint(err, "The schema may be behind the program; run `sea migrate`.");
+    if (strcmp(state, "42501") == 0)
+        sea_hint(err, "This database user needs a role that may do that: docs/service.md, Users "
+                      "and rights.");
     return status;
 }
 
@@ -348,9 +351,6 @@ sea_db_query(struct sea_db *db, const char *name, const struct sea_param *params
             break;
         case SEA_PARAM_INT:
             snprintf(numbers[i], sizeof(numbers[i]), "%lld", (long long)params[i].integer);
-            break;
-        case SEA_PARAM_REAL:
-            snprintf(numbers[i], sizeof(numbers[i]), "%.17g", params[i].real);
             break;
         case SEA_PARAM_BOOL:
             values[i] = params[i].integer ? "true" : "false";

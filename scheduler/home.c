@@ -72,8 +72,8 @@ sea_home_connect(const struct sea_home *home, const char *role, struct sea_db **
 }
 
 enum sea_status
-sea_home_begin(const struct sea_call *call, struct sea_home_command *command,
-               struct sea_err *err)
+sea_home_prepare(const struct sea_call *call, struct sea_home_command *command,
+                 struct sea_err *err)
 {
     enum sea_status status;
 
@@ -83,7 +83,16 @@ sea_home_begin(const struct sea_call *call, struct sea_home_command *command,
     if (status || command->helped)
         return status;
     status = sea_args_count(&command->rest, command->min, command->max, call->usage, err);
-    if (!status)
-        status = sea_home_open(&command->home, *command->data, err);
-    return status ? status : sea_home_connect(&command->home, command->role, &command->db, err);
+    return status ? status : sea_home_open(&command->home, *command->data, err);
+}
+
+enum sea_status
+sea_home_begin(const struct sea_call *call, struct sea_home_command *command,
+               struct sea_err *err)
+{
+    enum sea_status status = sea_home_prepare(call, command, err);
+
+    if (status || command->helped)
+        return status;
+    return sea_home_connect(&command->home, command->role, &command->db, err);
 }

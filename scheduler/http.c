@@ -109,7 +109,8 @@ write_dashboard(struct sea_db *db, FILE *to, struct sea_err *err)
     sea_headlines(&metrics);
     if (!status)
         status = query(db, "cli_leaderboard",
-                       SEA_PARAMS(SEA_P_NULL, SEA_P_NULL, SEA_P_TEXT(metrics.data)), &board, err);
+                       SEA_PARAMS(SEA_P_NULL, SEA_P_NULL, SEA_P_TEXT(metrics.data), SEA_P_NULL),
+                       &board, err);
     sea_buf_release(&metrics);
     if (!status) {
         fputs(page_head, to);
@@ -182,7 +183,9 @@ write_page(struct sea_db *db, const char *url, const char *id, FILE *to, const c
         *type = "text/plain";
         return write_health(db, to, err);
     }
-    return sea_fail(err, SEA_E_MISSING, "there is no page %s", url);
+    (void)sea_fail(err, SEA_E_MISSING, "there is no page %s", url);
+    sea_hint(err, "Pages: /, /health, /api/experiments, /api/stages?id=ID, /api/leaderboard.");
+    return err->status;
 }
 
 static unsigned

@@ -332,7 +332,8 @@ sea_queue_commit(struct sea_db *db, const struct sea_fence *fence,
 
     status = query_text(db, "commit",
                         SEA_PARAMS(FENCE(fence), SEA_P_TEXT(list), SEA_P_TEXT(digest),
-                                   SEA_P_TEXT(scores), SEA_P_TEXT(metrics)), "checkpoints", arena, checkpoints, err);
+                                   SEA_P_TEXT(scores), SEA_P_TEXT(metrics)),
+                        "checkpoints", arena, checkpoints, err);
     free(list);
     return status;
 }
@@ -385,28 +386,4 @@ sea_queue_submit(struct sea_db *db, const char *config, const char *key,
 {
     return query_int(db, "submit", SEA_PARAMS(SEA_P_TEXT(config), SEA_P_TEXT(key)),
                      "experiment_id", experiment_id, err);
-}
-
-enum sea_status
-sea_queue_experiment(struct sea_db *db, int64_t experiment_id, char state[16], bool *ended,
-                     struct sea_err *err)
-{
-    struct sea_rows *rows = NULL;
-    enum sea_status status;
-
-    state[0] = 0;
-    *ended = false;
-    status = sea_db_query(db, "experiment_state", SEA_PARAMS(SEA_P_INT(experiment_id)), &rows, err);
-    if (!status && sea_rows_count(rows) == 0) {
-        status = sea_fail(err, SEA_E_CONFIG, "there is no experiment %lld",
-                          (long long)experiment_id);
-        sea_hint(err, "`sea status` lists the experiments.");
-    }
-    if (!status) {
-        snprintf(state, 16, "%s", sea_rows_text(rows, 0, "state", err));
-        *ended = sea_rows_bool(rows, 0, "ended", err);
-        status = err->status;
-    }
-    sea_rows_close(rows);
-    return status;
 }

@@ -69,9 +69,11 @@ compute_key(const struct waiting *one, sea_key_fn *fn, char key[SEA_SHA256_TEXT]
     return status;
 }
 
+/* later keeps the first key that could not be computed now: the others do not wait for it, and
+ * the next tick tries again. */
 static enum sea_status
 resolve_one(struct sea_db *db, const struct waiting *one, sea_key_fn *fn,
-            struct sea_scheduler_counts *out, struct sea_err *err)
+            struct sea_scheduler_counts *out, struct sea_err *later, struct sea_err *err)
 {
     char key[SEA_SHA256_TEXT], reason[1100];
     struct sea_err mine = { 0 };
@@ -90,8 +92,9 @@ resolve_one(struct sea_db *db, const struct waiting *one, sea_key_fn *fn,
     }
     if (status) {
         sea_context(&mine, "while computing the key of stage run %lld", (long long)one->id);
-        sea_log_err(SEA_LOG_WARN, &mine);
-        return SEA_OK;          /* the next tick tries again */
+        if (!later->status)
+            *later = mine;
+        return SEA_OK;
     }
     status = sea_db_query_one(db, "resolve", SEA_PARAMS(SEA_P_INT(one->id), SEA_P_TEXT(key)), &rows,
                               err);
@@ -106,7 +109,7 @@ resolve_one(struct sea_db *db, const struct waiting *one, sea_key_fn *fn,
 
 static enum sea_status
 resolve_all(struct sea_db *db, sea_key_fn *fn, struct sea_scheduler_counts *out,
-            struct sea_err *err)
+            struct sea_err *later, struct sea_err *err)
 {
     struct sea_rows *rows = NULL;
     struct waiting one;
@@ -117,7 +120,7 @@ resolve_all(struct sea_db *db, sea_key_fn *fn, struct sea_scheduler_counts *out,
     while (!status && at < sea_rows_count(rows)) {
         status = read_waiting(rows, &at, &one, err);
         if (!status)
-            status = resolve_one(db, &one, fn, out, err);
+            status = resolve_one(db, &one, fn, out, later, err);
     }
     sea_rows_close(rows);
     return status;
@@ -172,7 +175,7 @@ tick_leases(struct sea_db *db, struct sea_scheduler_counts *out, struct sea_err 
 /* What may take long: keys are hashes of data. */
 static enum sea_status
 tick_keys(struct sea_db *db, sea_key_fn *key, struct sea_scheduler_counts *out,
-          struct sea_err *err)
+          struct sea_err *later, struct sea_err *err)
 {
     enum sea_status status = SEA_OK;
     size_t moved;
@@ -180,7 +183,7 @@ tick_keys(struct sea_db *db, sea_key_fn *key, struct sea_scheduler_counts *out,
     /* A cached stage run lets its children wait: they are looked at in the same tick. */
     do {
         moved = out->cached;
-        status = resolve_all(db, key, out, err);
+        status = resolve_all(db, key, out, later, err);
     } while (!status && out->cached > moved);
     if (!status && out->readied)
         status = sea_db_query(db, "notify_ready", SEA_NO_PARAMS, NULL, err);
@@ -194,11 +197,16 @@ enum sea_status
 sea_scheduler_tick(struct sea_db *db, const struct sea_scheduler_options *options,
                    struct sea_scheduler_counts *out, struct sea_err *err)
 {
+    struct sea_err later = { 0 };
     enum sea_status status;
 
     *out = (struct sea_scheduler_counts){ 0 };
     status = tick_leases(db, out, err);
-    return status ? status : tick_keys(db, options->key, out, err);
+    if (!status)
+        status = tick_keys(db, options->key, out, &later, err);
+    if (later.status)
+        sea_log_err(SEA_LOG_WARN, &later);
+    return status;
 }
 
 static enum sea_status
@@ -246,6 +254,7 @@ loop_once(struct loop *loop, int64_t *at_ms, struct sea_err *err)
 {
     int64_t collect_ms = loop->options->collect_ms ? loop->options->collect_ms : COLLECT_MS;
     struct sea_scheduler_counts counts = { 0 };
+    struct sea_err later = { 0 };
     int64_t now = sea_clock_ms();
     enum sea_status status = SEA_OK;
 
@@ -258,7 +267,12 @@ loop_once(struct loop *loop, int64_t *at_ms, struct sea_err *err)
         return status;
     switch (loop->duty) {
     case KEYS:
-        return tick_keys(loop->db, loop->options->key, &counts, err);
+        status = tick_keys(loop->db, loop->options->key, &counts, &later, err);
+        if (!status && later.status) {
+            *err = later;       /* told now and then, not at every tick */
+            status = later.status;
+        }
+        return status;
     case STORE:
         if (now - *at_ms < collect_ms)
             return SEA_OK;

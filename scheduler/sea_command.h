@@ -23,7 +23,8 @@ typedef enum sea_status sea_command_fn(const struct sea_call *call, struct sea_e
 
 /* stages and tools: no database (cmd/stage.c, cmd/data.c, cmd/model.c, ...) */
 sea_command_fn sea_cmd_stage, sea_cmd_data, sea_cmd_model, sea_cmd_tokenize, sea_cmd_detokenize,
-    sea_cmd_image, sea_cmd_score, sea_cmd_plan, sea_cmd_config, sea_cmd_doctor, sea_cmd_bench;
+    sea_cmd_image, sea_cmd_score, sea_cmd_plan, sea_cmd_config, sea_cmd_doctor, sea_cmd_bench,
+    sea_cmd_overlap;            /* sea data overlap */
 /* the service */
 sea_command_fn sea_cmd_up, sea_cmd_down, sea_cmd_migrate, sea_cmd_worker, sea_cmd_scheduler,
     sea_cmd_serve, sea_cmd_drain, sea_cmd_gc;

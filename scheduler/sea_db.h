@@ -50,18 +50,15 @@ void sea_db_set_statement_ms(struct sea_db *db, int64_t ms);
 
 /* ---- parameters: $1, $2, ... ---- */
 
-enum sea_param_kind { SEA_PARAM_NULL, SEA_PARAM_TEXT, SEA_PARAM_INT, SEA_PARAM_REAL,
-                      SEA_PARAM_BOOL };
+enum sea_param_kind { SEA_PARAM_NULL, SEA_PARAM_TEXT, SEA_PARAM_INT, SEA_PARAM_BOOL };
 struct sea_param {
     enum sea_param_kind kind;
     const char *text;           /* borrowed during the call; NULL becomes SQL's NULL */
     int64_t integer;
-    double real;
 };
 #define SEA_P_NULL      ((struct sea_param){ .kind = SEA_PARAM_NULL })
 #define SEA_P_TEXT(v)   ((struct sea_param){ .kind = SEA_PARAM_TEXT, .text = (v) })
 #define SEA_P_INT(v)    ((struct sea_param){ .kind = SEA_PARAM_INT, .integer = (v) })
-#define SEA_P_REAL(v)   ((struct sea_param){ .kind = SEA_PARAM_REAL, .real = (v) })
 #define SEA_P_BOOL(v)   ((struct sea_param){ .kind = SEA_PARAM_BOOL, .integer = (v) })
 /* sea_db_query(db, "claim", SEA_PARAMS(SEA_P_INT(worker), SEA_P_TEXT(queue)), &rows, err) */
 #define SEA_PARAMS(...)                                                             \

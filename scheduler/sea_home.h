@@ -34,7 +34,7 @@ SEA_MUST_CHECK enum sea_status
 sea_home_connect(const struct sea_home *home, const char *role, struct sea_db **db,
                  struct sea_err *err);
 
-/* What every command with a database does first. */
+/* What every command with a data folder does first. */
 struct sea_home_command {
     const struct sea_arg *table;        /* of table_count options, --data among them */
     size_t table_count;
@@ -42,11 +42,16 @@ struct sea_home_command {
     const char *const *data;            /* where --data puts its value */
     const char *role;                   /* for the database: "sea gc" */
     struct sea_home home;               /* out, as what follows */
-    struct sea_db *db;                  /* caller closes; NULL when helped */
+    struct sea_db *db;                  /* caller closes; NULL when helped, or not connected */
     struct sea_texts rest;
     bool helped;                        /* --help was given and answered: nothing to do */
 };
-/* Parses, checks the number of arguments, opens the data folder, connects. */
+/* Parses, checks the number of arguments, opens the data folder. For commands that start the
+ * server themselves, or that look at their options before they connect. */
+SEA_MUST_CHECK enum sea_status
+sea_home_prepare(const struct sea_call *call, struct sea_home_command *command,
+                 struct sea_err *err);
+/* The same, and connects. */
 SEA_MUST_CHECK enum sea_status
 sea_home_begin(const struct sea_call *call, struct sea_home_command *command,
                struct sea_err *err);

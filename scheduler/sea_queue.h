@@ -105,7 +105,8 @@ sea_queue_answers(struct sea_db *db, const struct sea_fence *fence, const char *
                   const char *split, bool control, int64_t first, const char *rows,
                   struct sea_err *err);
 /* The end of a stage run, exactly once. scores: a JSON list; metrics: the last ones,
- * [[name,step,value],...], or NULL. *checkpoints gets the store names to remove. After SEA_E_SERVICE the outcome is open: sea_queue_outcome. */
+ * [[name,step,value],...], or NULL. *checkpoints gets the store names to remove. After
+ * SEA_E_SERVICE the outcome is open: sea_queue_outcome. */
 SEA_MUST_CHECK enum sea_status
 sea_queue_commit(struct sea_db *db, const struct sea_fence *fence,
                  const struct sea_artifacts *files, const char *digest, const char *scores,
@@ -136,9 +137,5 @@ sea_queue_cancelled(struct sea_db *db, const struct sea_fence *fence, struct sea
 SEA_MUST_CHECK enum sea_status
 sea_queue_submit(struct sea_db *db, const char *config, const char *key,
                  int64_t *experiment_id, struct sea_err *err);
-/* *ended: every stage run is in a terminal state; state gets the experiment's. */
-SEA_MUST_CHECK enum sea_status
-sea_queue_experiment(struct sea_db *db, int64_t experiment_id, char state[16], bool *ended,
-                     struct sea_err *err);
 
 #endif

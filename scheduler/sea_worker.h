@@ -33,7 +33,6 @@ struct sea_worker_options {
     int64_t poll_ms;            /* looks at the queue this often without a hint; 0: 1000 */
     int64_t grace_ms;           /* between SIGTERM and SIGKILL of a child; 0: 30000 */
     bool once;                  /* one attempt, then return; SEA_OK also when there was none */
-    int64_t experiment_id;      /* not 0: return when this experiment has ended */
     const volatile sig_atomic_t *stop;  /* not 0: drain and return; NULL: never */
 };
 

@@ -99,22 +99,18 @@ work_once(struct worker *worker, bool *worked, struct sea_err *err)
     return status;
 }
 
-/* One round: a look at the experiment, a sign of life, a claim. */
+/* One round: a sign of life, a claim. */
 static enum sea_status
-round_once(struct worker *worker, bool *worked, bool *finished, struct sea_err *err)
+round_once(struct worker *worker, bool *worked, struct sea_err *err)
 {
     enum sea_status status = SEA_OK;
-    char state[16];
 
-    *worked = *finished = false;
+    *worked = false;
     if (sea_db_is_lost(worker->db))
         status = sea_db_reconnect(worker->db, err);
-    if (!status && worker->options.experiment_id)
-        status = sea_queue_experiment(worker->db, worker->options.experiment_id, state, finished,
-                                      err);
-    if (!status && !*finished)
+    if (!status)
         status = beat(worker, err);
-    if (!status && !*finished && !is_stopped(worker))
+    if (!status && !is_stopped(worker))
         status = work_once(worker, worked, err);
     return status;
 }
@@ -122,12 +118,12 @@ round_once(struct worker *worker, bool *worked, bool *finished, struct sea_err *
 static enum sea_status
 work(struct worker *worker, struct sea_err *err)
 {
-    bool worked, finished;
+    bool worked;
     int64_t quiet_ms = 0;       /* 0, or when a trouble was told last */
 
     while (!is_stopped(worker)) {
         struct sea_err mine = { 0 };
-        enum sea_status status = round_once(worker, &worked, &finished, &mine);
+        enum sea_status status = round_once(worker, &worked, &mine);
 
         if (status == SEA_E_CONFIG) {
             *err = mine;
@@ -137,7 +133,7 @@ work(struct worker *worker, struct sea_err *err)
             sea_log_err(SEA_LOG_WARN, &mine);
             quiet_ms = sea_clock_ms();
         }
-        if (finished || (worker->options.once && !status))
+        if (worker->options.once && !status)
             return SEA_OK;
         if (!worked)
             sea_db_wait(worker->db, status ? 500 : worker->options.poll_ms);

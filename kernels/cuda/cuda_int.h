@@ -155,7 +155,7 @@ sea_flat_blocks(int64_t n)
     int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x; i < (n);              \
     i += (int64_t)gridDim.x * blockDim.x
 
-/* fold.cu: out[c] (+)= sum over b of part[b * C + c], in order of b. */
+/* update.cu: out[c] (+)= sum over b of part[b * C + c], in order of b. */
 int sea_cuda_fold(struct sea_cuda *cuda, const float *part, int64_t blocks, int64_t C,
                   float *out, int accumulate);
 /* Row blocks of a sum over R rows into C partial sums each; of R and C alone. */

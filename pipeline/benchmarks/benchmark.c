@@ -158,6 +158,7 @@ begin(struct sea_bench_scoring *s, struct sea_bench_questions *questions, const 
     if (status)
         return status;
     s->bench = bench;
+    s->prompts_path = s->options->judge ? sea_judge_options(s->options->judge)->prompts : NULL;
     s->questions = questions;
     s->count = questions->count;
     s->rows = sea_arena_alloc(s->arena, s->count, sizeof(*s->rows));

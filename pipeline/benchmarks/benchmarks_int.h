@@ -33,6 +33,7 @@ struct sea_bench_scoring {      /* filled before bench->score is called */
     size_t metrics_count, metrics_room;
     void *reading;              /* answers.c */
     void *extra;                /* the benchmark's own */
+    const char *prompts_path;   /* of the grading prompts; NULL: not given */
     struct sea_node *judge;     /* judged.c; NULL: no judge */
     int64_t unanswered;         /* items that no judge's reply was to be had for */
 };

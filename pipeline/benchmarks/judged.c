@@ -27,7 +27,7 @@ enum sea_status
 sea_judged_file(const struct sea_bench_scoring *s, const char *const *names,
                 char path[SEA_PATH_MAX], struct sea_err *err)
 {
-    const char *at = s->options->judge ? sea_judge_options(s->options->judge)->prompts : NULL;
+    const char *at = s->prompts_path;
     struct sea_buf known;
 
     sea_buf_init(&known, 4096);
@@ -55,6 +55,18 @@ sea_judged_file(const struct sea_bench_scoring *s, const char *const *names,
 found:
     sea_buf_release(&known);
     return SEA_OK;
+}
+
+enum sea_status
+sea_bench_prompts_digest(const struct sea_bench *bench, const char *path,
+                         char out[SEA_SHA256_TEXT], struct sea_err *err)
+{
+    struct sea_arena *arena = sea_arena_create(NULL, "grading prompts");
+    struct sea_bench_scoring s = { .bench = bench, .arena = arena, .prompts_path = path };
+    enum sea_status status = bench->prompts_digest(&s, out, err);
+
+    sea_arena_destroy(arena);
+    return status;
 }
 
 /* The lines of a notebook's code cells. */
@@ -185,6 +197,19 @@ struct asking {
     struct sea_grading *grading;
 };
 
+/* What a model that thinks aloud says in the end. */
+static const char *
+behind_thoughts(const char *reply)
+{
+    static const char mark[] = "</think>";
+    const char *end = strncmp(reply, "<think>", 7) == 0 ? strstr(reply, mark) : NULL;
+
+    if (!end)
+        return reply;
+    end += sizeof(mark) - 1;
+    return end + strspn(end, " \n");
+}
+
 static enum sea_status
 grade_one(void *arg, struct sea_judge_session *session, size_t at, struct sea_arena *arena,
           struct sea_err *err)
@@ -209,7 +234,7 @@ grade_one(void *arg, struct sea_judge_session *session, size_t at, struct sea_ar
         grade->model = reply.model;
         grade->trouble = reply.trouble;
         if (reply.text)
-            grade->is_valid = grading->parse(reply.text, grade->values, arena);
+            grade->is_valid = grading->parse(behind_thoughts(reply.text), grade->values, arena);
     }
     return status;
 }
@@ -301,6 +326,8 @@ put_totals(struct sea_bench_scoring *s, const struct sea_grading *grading)
     s->variant = sea_arena_printf(arena, "%s@%s#%.8s", s->bench->scorer,
                                   totals.served[0] ? totals.served : o->model,
                                   grading->prompts_digest);
+    if (o->max_tokens)          /* other replies than the benchmark's own limit gives */
+        s->variant = sea_arena_printf(arena, "%s+%lld", s->variant, (long long)o->max_tokens);
 }
 
 static void

@@ -221,7 +221,7 @@ match_rules(struct sea_bench_scoring *s, const struct prompts *prompts, struct s
 }
 
 static void
-digest_prompts(const struct prompts *prompts, char out[SEA_SHA256_TEXT])
+digest_texts(const struct prompts *prompts, char out[SEA_SHA256_TEXT])
 {
     struct sea_hash *hash = sea_hash_create();
 
@@ -236,6 +236,26 @@ digest_prompts(const struct prompts *prompts, char out[SEA_SHA256_TEXT])
     sea_hash_destroy(hash);
 }
 
+static enum sea_status
+read_prompts(const struct sea_bench_scoring *s, struct prompts *out, char digest[SEA_SHA256_TEXT],
+             struct sea_err *err)
+{
+    enum sea_status status = read_rules(s, out, err);
+
+    if (!status)
+        status = read_system(s, out, err);
+    if (!status)
+        digest_texts(out, digest);
+    return status;
+}
+
+static enum sea_status
+prompts_digest(struct sea_bench_scoring *s, char out[SEA_SHA256_TEXT], struct sea_err *err)
+{
+    struct prompts prompts = { 0 };
+
+    return read_prompts(s, &prompts, out, err);
+}
 static void
 ask(const struct sea_bench_scoring *s, const struct sea_grading *grading, size_t i, int attempt,
     struct sea_arena *arena, struct sea_judge_ask *out)
@@ -429,14 +449,13 @@ score_rows(struct sea_bench_scoring *s, const struct sea_grading *grading)
 }
 
 static enum sea_status
-prepare(struct sea_bench_scoring *s, struct prompts *prompts, struct sea_err *err)
+prepare(struct sea_bench_scoring *s, struct prompts *prompts, char digest[SEA_SHA256_TEXT],
+        struct sea_err *err)
 {
     enum sea_status status = read_annotations(s, err);
 
     if (!status)
-        status = read_rules(s, prompts, err);
-    if (!status)
-        status = read_system(s, prompts, err);
+        status = read_prompts(s, prompts, digest, err);
     return status ? status : match_rules(s, prompts, err);
 }
 
@@ -460,11 +479,8 @@ score(struct sea_bench_scoring *s, struct sea_err *err)
         status = read_reviews(s, &grading, err);
     } else {
         if (s->options->judge)
-            status = prepare(s, &prompts, err);
-        if (!status && s->options->judge) {
-            digest_prompts(&prompts, digest);
-            grading.prompts_digest = digest;
-        }
+            status = prepare(s, &prompts, digest, err);
+        grading.prompts_digest = digest;
         if (!status)
             status = sea_bench_grade(s, &grading, err);
     }
@@ -493,4 +509,5 @@ const struct sea_bench sea_bench_llava_bench = {
     .images_path = "images",
     .load = load,
     .score = score,
+    .prompts_digest = prompts_digest,
 };

@@ -214,6 +214,24 @@ read_prompts(const struct sea_bench_scoring *s, struct prompts *out, struct sea_
     return status;
 }
 
+static enum sea_status
+prompts_digest(struct sea_bench_scoring *s, char out[SEA_SHA256_TEXT], struct sea_err *err)
+{
+    struct prompts *prompts = sea_arena_alloc(s->arena, 1, sizeof(*prompts));
+    enum sea_status status = read_prompts(s, prompts, err);
+    struct sea_hash *hash;
+
+    if (status)
+        return status;
+    hash = sea_hash_create();
+    sea_hash_add_field(hash, prompts->table);
+    sea_hash_add_field(hash, prompts->reminder ? prompts->reminder : "");
+    sea_hash_finish(hash, out);
+    sea_hash_destroy(hash);
+    s->extra = prompts;
+    return SEA_OK;
+}
+
 /* "<AND>" and "<OR>" with blanks around. */
 static const char *
 pad_marks(const char *answer, struct sea_arena *arena)
@@ -352,10 +370,7 @@ score_rows(struct sea_bench_scoring *s, const struct sea_grading *grading)
 static enum sea_status
 score(struct sea_bench_scoring *s, struct sea_err *err)
 {
-    struct prompts prompts = { 0 };
-    struct sea_grading grading = { .prompts = &prompts, .tries = TRIES, .ask = ask,
-                                   .parse = parse };
-    struct sea_hash *hash;
+    struct sea_grading grading = { .tries = TRIES, .ask = ask, .parse = parse };
     char digest[SEA_SHA256_TEXT];
     enum sea_status status = SEA_OK;
 
@@ -367,14 +382,8 @@ score(struct sea_bench_scoring *s, struct sea_err *err)
     if (!status && s->options->reviews) {
         status = read_reviews(s, &grading, err);
     } else if (!status && s->options->judge) {
-        status = read_prompts(s, &prompts, err);
-        if (status)
-            return status;
-        hash = sea_hash_create();
-        sea_hash_add_field(hash, prompts.table);
-        sea_hash_add_field(hash, prompts.reminder ? prompts.reminder : "");
-        sea_hash_finish(hash, digest);
-        sea_hash_destroy(hash);
+        status = prompts_digest(s, digest, err);
+        grading.prompts = s->extra;
         grading.prompts_digest = digest;
     }
     if (!status && !s->options->reviews)
@@ -408,4 +417,5 @@ const struct sea_bench sea_bench_mmvet = {
     .load = load,
     .score = score,
     .answer_key = answer_key,
+    .prompts_digest = prompts_digest,
 };

@@ -19,8 +19,9 @@ article(const char *name)
     return strchr("aeiou", name[0]) ? "an" : "a";
 }
 
-void
-sea_say_kind(struct sea_buf *buf, const char *name)
+/* "a cat" */
+static void
+say_kind(struct sea_buf *buf, const char *name)
 {
     sea_buf_addf(buf, "%s %s", article(name), name);
 }
@@ -32,7 +33,7 @@ sea_say_caption(struct sea_buf *buf, const struct sea_scene *scene,
     for (int i = 0; i < scene->count; i++) {
         if (i > 0)
             sea_buf_puts(buf, i + 1 == scene->count ? " and " : ", ");
-        sea_say_kind(buf, kinds->items[scene->objects[i].kind].name);
+        say_kind(buf, kinds->items[scene->objects[i].kind].name);
     }
     if (with_color) {
         const char *color = sea_scene_colors[scene->color];

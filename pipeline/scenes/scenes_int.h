@@ -85,7 +85,6 @@ bool sea_object_is_left(const struct sea_object *a, const struct sea_object *b);
 
 /* ---- language.c: all sentences; appended to buf ---- */
 enum sea_ask { SEA_ASK_WORD, SEA_ASK_LETTER, SEA_ASK_FREE };   /* which answer-format line */
-void sea_say_kind(struct sea_buf *buf, const char *name);               /* "a cat" */
 void sea_say_caption(struct sea_buf *buf, const struct sea_scene *scene,
                      const struct sea_kinds *kinds, bool with_color);
 /* The words of the grid cells, row by row, equal neighbours in a row named once or twice. */

@@ -90,13 +90,21 @@ run_name(struct sea_arena *arena, const struct sea_suite_item *item, enum sea_co
 }
 
 /* A reader of scores.json knows controls as one truth value; the second kind is therefore
- * told apart by its split, too. */
+ * told apart by its split, too; and so are grades of different judges. */
 static const char *
-split_name(struct sea_arena *arena, const struct sea_suite_item *item, enum sea_control control)
+split_name(struct sea_arena *arena, const struct sea_suite_item *item, enum sea_control control,
+           const struct sea_node *judge)
 {
+    const char *name = item->split,
+               *served = sea_node_text(sea_node_get(judge, "served"), "");
+
+    if (judge && !served[0])
+        served = sea_node_text(sea_node_get(judge, "model"), "");
+    if (served[0])
+        name = sea_arena_printf(arena, "%s%s%s", name, name[0] ? "+" : "", served);
     return control == SEA_CONTROL_NO_IMAGE
-               ? sea_arena_printf(arena, "%s%sno-image", item->split, item->split[0] ? "+" : "")
-               : item->split;
+               ? sea_arena_printf(arena, "%s%sno-image", name, name[0] ? "+" : "")
+               : name;
 }
 
 static void
@@ -127,6 +135,33 @@ write_rows(struct sea_stage *stage, const char *relative, const struct sea_bench
     return status;
 }
 
+/* A score with holes that another try would fill is none; what came is in the cache. */
+static enum sea_status
+check_judged(const struct sea_bench_result *result, struct sea_err *err)
+{
+    if (result->unanswered == 0)
+        return SEA_OK;
+    sea_fail(err, SEA_E_SERVICE, "the judge gave no reply to %lld of %zu items",
+             (long long)result->unanswered, result->rows_count);
+    sea_hint(err, "Run it again: the other replies are in the cache.");
+    return SEA_E_SERVICE;
+}
+
+/* What a scoring took differs between a first and a second try: it goes to the log, not into
+ * the stage's output. */
+static void
+tell_calls(struct sea_stage *stage, const char *name, struct sea_node *judge)
+{
+    static const char *const taken[] = { "calls", "cached", "retries", "cost" };
+
+    sea_events_log(stage->events, "info", "judge of %s: %lld calls, %lld replies from the cache, "
+                   "%lld retries", name, (long long)sea_node_int(sea_node_get(judge, "calls"), 0),
+                   (long long)sea_node_int(sea_node_get(judge, "cached"), 0),
+                   (long long)sea_node_int(sea_node_get(judge, "retries"), 0));
+    for (size_t i = 0; i < sizeof(taken) / sizeof(taken[0]); i++)
+        sea_node_remove(judge, taken[i]);
+}
+
 /* Answers and scores one benchmark, adds it to scores. */
 static enum sea_status
 run_item(struct sea_eval *eval, const struct sea_suite_item *item,
@@ -147,11 +182,16 @@ run_item(struct sea_eval *eval, const struct sea_suite_item *item,
 
     if (!status)
         status = sea_eval_answer(eval, item, questions, name, control, path, err);
+    if (!status && item->bench->needs_judge)
+        status = sea_judge_create(&options.judge, eval->judge, err);
     if (!status)
         status = sea_bench_score(item->bench->name, item->questions, path, item->annotations,
                                  item->annotations_count, &options, stage->arena, &result, err);
     if (!status)
         status = write_rows(stage, rows, &result, err);
+    if (!status)
+        status = check_judged(&result, err);
+    sea_judge_destroy(options.judge);
     if (status) {
         if (status != SEA_E_STOPPED)
             sea_context(err, "benchmark %s", name);
@@ -159,9 +199,11 @@ run_item(struct sea_eval *eval, const struct sea_suite_item *item,
     }
     node = sea_node_put_copy(stage->arena, scores, NULL,
                              sea_bench_result_node(&result, stage->arena));
+    if (result.judge)
+        tell_calls(stage, name, sea_node_get(node, "judge"));
     sea_node_put_text(stage->arena, node, "name", item->bench->name);
     sea_node_put_text(stage->arena, node, "split",
-                      split_name(stage->arena, item, control));
+                      split_name(stage->arena, item, control, result.judge));
     sea_node_put_bool(stage->arena, node, "control", control != SEA_CONTROL_NONE);
     if (control)
         sea_node_put_text(stage->arena, node, "control_kind", controls[control]);
@@ -211,6 +253,26 @@ open_questions(struct sea_eval *eval, const struct sea_suite *suite,
     return status;
 }
 
+/* Judge and prompts are looked at before the first answer is made, too. */
+static enum sea_status
+check_judge(struct sea_eval *eval, struct sea_suite *suite, struct sea_err *err)
+{
+    struct sea_judge *judge = NULL;
+    char digest[SEA_SHA256_TEXT];
+    enum sea_status status;
+    size_t i;
+
+    suite->judge.is_stopped = sea_stage_is_stopped;
+    eval->judge = &suite->judge;
+    status = sea_judge_create(&judge, eval->judge, err);
+    sea_judge_destroy(judge);
+    for (i = 0; i < suite->count && !status; i++)
+        if (suite->items[i].bench->needs_judge)
+            status = sea_bench_prompts_digest(suite->items[i].bench, suite->judge.prompts, digest,
+                                              err);
+    return status;
+}
+
 static enum sea_status
 make_folders(const struct sea_stage *stage, struct sea_err *err)
 {
@@ -251,6 +313,8 @@ sea_stage_eval(struct sea_stage *stage, struct sea_err *err)
         questions = sea_arena_alloc(stage->arena, suite.count, sizeof(*questions));
         status = open_questions(&eval, &suite, questions, err);
     }
+    if (!status && suite.needs_judge)
+        status = check_judge(&eval, &suite, err);
     if (!status)
         status = make_folders(stage, err);
     if (!status)

@@ -22,6 +22,7 @@ struct sea_eval {
     int32_t eos[SEA_LM_EOS + 1];        /* the model's end words, and the template's */
     int eos_count;
     int64_t slots;
+    const struct sea_judge_options *judge;      /* NULL: no benchmark needs one */
     int64_t done, total;        /* questions of the whole suite */
 };
 

@@ -105,11 +105,7 @@ enum sea_status
 sea_cmd_compare(const struct sea_call *call, struct sea_err *err)
 {
     const char *data = NULL;
-    bool json = false, last = false, control = false, helped;
-    struct sea_db *db = NULL;
-    struct sea_home home;
-    struct sea_texts rest;
-    enum sea_status status;
+    bool json = false, last = false, control = false;
     int64_t a = 0, b = 0;
     const struct sea_arg table[] = {
         { "--last", SEA_ARG_FLAG, &last, NULL, "the two newest experiments with scores" },
@@ -117,23 +113,24 @@ sea_cmd_compare(const struct sea_call *call, struct sea_err *err)
         { "--json", SEA_ARG_FLAG, &json, NULL, "as JSON" },
         { "--data", SEA_ARG_TEXT, &data, "DIR", "data folder (SEA_DATA, ./.sea)" },
     };
+    struct sea_home_command command = { .table = table, .table_count = 4, .max = 2, .data = &data,
+                                        .role = "sea compare" };
+    const struct sea_texts *ids = &command.rest;
+    enum sea_status status = sea_home_prepare(call, &command, err);
 
-    status = sea_args_parse(call->argc, call->argv, call->usage, table, 4, &rest, &helped, err);
-    if (status || helped)
+    if (status || command.helped)
         return status;
-    status = sea_args_count(&rest, last ? 0 : 2, last ? 0 : 2, call->usage, err);
+    status = sea_args_count(ids, last ? 0 : 2, last ? 0 : 2, call->usage, err);
     if (!status && !last)
-        status = sea_args_id(rest.at[0], "experiment", &a, err);
+        status = sea_args_id(ids->at[0], "experiment", &a, err);
     if (!status && !last)
-        status = sea_args_id(rest.at[1], "experiment", &b, err);
+        status = sea_args_id(ids->at[1], "experiment", &b, err);
     if (!status)
-        status = sea_home_open(&home, data, err);
-    if (!status)
-        status = sea_home_connect(&home, "sea compare", &db, err);
+        status = sea_home_connect(&command.home, command.role, &command.db, err);
     if (!status && last)
-        status = newest_two(db, &a, &b, err);
+        status = newest_two(command.db, &a, &b, err);
     if (!status)
-        status = compare(db, a, b, control, json, err);
-    sea_db_close(db);
+        status = compare(command.db, a, b, control, json, err);
+    sea_db_close(command.db);
     return status;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* sea data: make data sets. One kind so far: the demo world's scenes. */
+/* sea data: make data sets (one kind so far: the demo world's scenes), and look at two. */
 #include <stdio.h>
 #include <string.h>
 
@@ -14,14 +14,20 @@ show_progress(void *arg, int64_t done, int64_t total)
     sea_events_progress(arg, done, total, "pictures");
 }
 
-/* The limits of sea_scenes.h, by the names that the command line has. */
+struct range {                  /* a limit of sea_scenes.h, by its option's name */
+    const char *option;
+    int64_t value, min, max;
+};
+
 static enum sea_status
-check_range(const char *option, int64_t value, int64_t min, int64_t max, struct sea_err *err)
+check_ranges(const struct range *range, size_t count, struct sea_err *err)
 {
-    if (value >= min && value <= max)
-        return SEA_OK;
-    return sea_fail(err, SEA_E_CONFIG, "%s is %lld, expected %lld to %lld", option,
-                    (long long)value, (long long)min, (long long)max);
+    for (; count > 0; range++, count--)
+        if (range->value < range->min || range->value > range->max)
+            return sea_fail(err, SEA_E_CONFIG, "%s is %lld, expected %lld to %lld", range->option,
+                            (long long)range->value, (long long)range->min,
+                            (long long)range->max);
+    return SEA_OK;
 }
 
 enum sea_status
@@ -34,6 +40,8 @@ sea_cmd_data(const struct sea_call *call, struct sea_err *err)
     bool helped, made = false;
     int64_t seed, kinds, size, turns, text_rows;
 
+    if (call->argc > 0 && strcmp(call->argv[0], "overlap") == 0)
+        return sea_cmd_overlap(call, err);
     sea_scenes_defaults(&options);
     seed = (int64_t)options.seed;
     kinds = options.kinds;
@@ -62,25 +70,20 @@ sea_cmd_data(const struct sea_call *call, struct sea_err *err)
         return status;
     status = sea_args_count(&rest, 1, 1, call->usage, err);
     if (!status && strcmp(rest.at[0], "scenes") != 0)
-        status = sea_fail(err, SEA_E_CONFIG, "unknown data set \"%s\", know: scenes", rest.at[0]);
+        status = sea_fail(err, SEA_E_CONFIG, "unknown data set \"%s\", know: scenes; or overlap", rest.at[0]);
     if (!status && !options.out) {
         status = sea_fail(err, SEA_E_CONFIG, "--out is missing");
         sea_hint(err, "Usage: sea %s", call->usage);
     }
     if (!status)
-        status = check_range("--train", options.train, 1, 1000000, err);
-    if (!status)
-        status = check_range("--eval", options.eval, 8, 10000, err);
-    if (!status)
-        status = check_range("--seed", seed, 0, INT64_MAX, err);
-    if (!status)
-        status = check_range("--kinds", kinds, 12, 2000, err);
-    if (!status)
-        status = check_range("--size", size, 72, 480, err);
-    if (!status)
-        status = check_range("--turns", turns, 1, 8, err);
-    if (!status)
-        status = check_range("--text-rows", text_rows, 0, 100, err);
+        status = check_ranges((const struct range[]){ { "--train", options.train, 1, 1000000 },
+                                                      { "--eval", options.eval, 8, 10000 },
+                                                      { "--seed", seed, 0, INT64_MAX },
+                                                      { "--kinds", kinds, 12, 2000 },
+                                                      { "--size", size, 72, 480 },
+                                                      { "--turns", turns, 1, 8 },
+                                                      { "--text-rows", text_rows, 0, 100 } },
+                              7, err);
     if (status)
         return status;
     options.seed = (uint64_t)seed;
@@ -93,6 +96,7 @@ sea_cmd_data(const struct sea_call *call, struct sea_err *err)
         status = sea_scenes_make(&options, show_progress, events, &made, err);
     sea_events_close(events);
     if (!status)
-        printf("%s: %s\n", options.out, made ? "made" : "is there already, made with these options");
+        printf("%s: %s\n", options.out,
+               made ? "made" : "is there already, made with these options");
     return status;
 }

@@ -4,6 +4,8 @@
 #include <string.h>
 
 #include "engine/base/sea_clock.h"
+#include "engine/base/sea_node.h"
+#include "pipeline/sea_suite.h"
 #include "scheduler/sea_args.h"
 #include "scheduler/sea_command.h"
 #include "scheduler/sea_headlines.h"
@@ -288,16 +290,37 @@ sea_cmd_logs(const struct sea_call *call, struct sea_err *err)
     return status;
 }
 
+/* What papers say about the suite's benchmarks, for cli_leaderboard. Empty without a suite file
+ * here: experiments may have been submitted from another folder. */
+static enum sea_status
+add_published(const char *name, struct sea_buf *out, struct sea_err *err)
+{
+    struct sea_arena *arena = sea_arena_create(NULL, "published scores");
+    struct sea_suite suite;
+    struct sea_err missing = { 0 };
+    enum sea_status status = sea_suite_read(&suite, name, "", arena, &missing);
+
+    if (status == SEA_E_MISSING)
+        status = SEA_OK;
+    else if (status)
+        *err = missing;
+    else
+        status = sea_json_write(sea_suite_reference_node(&suite, arena), SEA_JSON_COMPACT, out,
+                                err);
+    sea_arena_destroy(arena);
+    return status;
+}
+
 enum sea_status
 sea_cmd_leaderboard(const struct sea_call *call, struct sea_err *err)
 {
     struct listing listing = { .data = NULL };
     const char *suite = NULL, *benchmark = NULL;
-    struct sea_buf metrics;
+    struct sea_buf metrics, published;
     bool whole;
     const struct sea_arg table[] = {
         LISTING_ARGS(listing),
-        { "--suite", SEA_ARG_TEXT, &suite, "S", "of this suite alone" },
+        { "--suite", SEA_ARG_TEXT, &suite, "S", "of this suite alone, beside published scores" },
         { "--benchmark", SEA_ARG_TEXT, &benchmark, "B", "of this benchmark alone" },
         { "--format", SEA_ARG_TEXT, &listing.format, "F", "table, csv, json, jsonl or md" },
     };
@@ -310,11 +333,18 @@ sea_cmd_leaderboard(const struct sea_call *call, struct sea_err *err)
     whole = listing.json || (listing.format && (strncmp(listing.format, "json", 4) == 0
                                                 || strcmp(listing.format, "csv") == 0));
     sea_buf_init(&metrics, LIST_BYTES_MAX);
+    sea_buf_init(&published, LIST_BYTES_MAX);
     sea_headlines(&metrics);
-    status = print_query(listing.home.db, whole ? "cli_scores" : "cli_leaderboard",
-                         (const struct sea_param[]){ SEA_P_TEXT(suite), SEA_P_TEXT(benchmark),
-                                                     SEA_P_TEXT(metrics.data) },
-                         whole ? 2 : 3, &listing, "no scores yet: `sea submit FILE --wait`", err);
+    if (suite && !whole)
+        status = add_published(suite, &published, err);
+    if (!status)
+        status = print_query(listing.home.db, whole ? "cli_scores" : "cli_leaderboard",
+                             (const struct sea_param[]){
+                                 SEA_P_TEXT(suite), SEA_P_TEXT(benchmark), SEA_P_TEXT(metrics.data),
+                                 published.len ? SEA_P_TEXT(published.data) : SEA_P_NULL },
+                             whole ? 2 : 4, &listing, "no scores yet: `sea submit FILE --wait`",
+                             err);
+    sea_buf_release(&published);
     sea_buf_release(&metrics);
     sea_db_close(listing.home.db);
     return status;

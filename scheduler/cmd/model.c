@@ -17,47 +17,88 @@ need(const char *value, const char *option, const struct sea_call *call, struct 
     return err->status;
 }
 
+struct model_line {             /* what `sea model` was given */
+    struct sea_tool_generate generate;  /* its fields serve the other tools, too */
+    struct sea_tool_plan plan;
+    const char *out;
+    bool json, tensors;
+};
+
+static enum sea_status
+run_tool(const struct sea_call *call, const char *name, struct model_line *line,
+         struct sea_err *err)
+{
+    const struct sea_tool_generate *generate = &line->generate;
+    enum sea_status status = SEA_OK;
+
+    if (strcmp(name, "inspect") == 0)
+        return sea_tool_inspect(generate->dir, line->json, line->tensors, stdout, err);
+    if (strcmp(name, "plan") == 0) {
+        line->plan.dir = generate->dir;
+        line->plan.precision = generate->precision;
+        line->plan.json = line->json;
+        return sea_tool_plan(&line->plan, stdout, err);
+    }
+    if (strcmp(name, "logits") == 0) {
+        status = need(generate->ids, "--ids", call, err);
+        if (!status)
+            status = need(line->out, "--out", call, err);
+        return status ? status
+                      : sea_tool_logits(generate->dir, generate->tower, generate->image,
+                                        generate->ids, line->out, generate->device,
+                                        generate->precision, err);
+    }
+    if (strcmp(name, "generate") == 0) {
+        if (!generate->ids && !generate->prompts)
+            status = need(generate->prompt, "--prompt", call, err);
+        return status ? status : sea_tool_generate(generate, stdout, err);
+    }
+    return sea_fail(err, SEA_E_CONFIG,
+                    "\"model %s\" is not a command, know: inspect, logits, generate, plan", name);
+}
+
 enum sea_status
 sea_cmd_model(const struct sea_call *call, struct sea_err *err)
 {
-    struct sea_tool_generate generate = { .dir = NULL };
-    const char *ids = NULL, *out = NULL, *device = "auto", *precision = "f32";
-    struct sea_tool_plan plan = { .rows = 512 };
-    bool json = false, tensors = false, helped;
+    struct model_line line = { .generate = { .device = "auto", .precision = "f32" },
+                               .plan = { .rows = 512 } };
+    struct sea_tool_generate *generate = &line.generate;
     struct sea_texts rest, stop = { .count = 0 };
     enum sea_status status;
+    bool helped;
     const struct sea_arg table[] = {
-        { "--model", SEA_ARG_TEXT, &generate.dir, "DIR", "a Hugging Face folder" },
-        { "--image", SEA_ARG_TEXT, &generate.image, "FILE", "JPEG, PNG or WebP" },
-        { "--tower", SEA_ARG_TEXT, &generate.tower, "DIR",
+        { "--model", SEA_ARG_TEXT, &generate->dir, "DIR", "a Hugging Face folder" },
+        { "--image", SEA_ARG_TEXT, &generate->image, "FILE", "JPEG, PNG or WebP" },
+        { "--tower", SEA_ARG_TEXT, &generate->tower, "DIR",
           "the vision tower of a model in LLaVA's original layout" },
-        { "--ids", SEA_ARG_TEXT, &ids, "1,2,…", "logits, generate: token ids" },
-        { "--out", SEA_ARG_TEXT, &out, "FILE", "logits: one float32 tensor [T,V]" },
-        { "--prompt", SEA_ARG_TEXT, &generate.prompt, "TEXT", "generate: the text" },
-        { "--template", SEA_ARG_TEXT, &generate.template_name, "NAME",
+        { "--ids", SEA_ARG_TEXT, &generate->ids, "1,2,...", "logits, generate: token ids" },
+        { "--out", SEA_ARG_TEXT, &line.out, "FILE", "logits: one float32 tensor [T,V]" },
+        { "--prompt", SEA_ARG_TEXT, &generate->prompt, "TEXT", "generate: the text" },
+        { "--template", SEA_ARG_TEXT, &generate->template_name, "NAME",
           "generate: v1 makes the prompt a question" },
-        { "--aspect", SEA_ARG_TEXT, &generate.aspect, "pad|square", "how a picture is fitted" },
-        { "--max-new", SEA_ARG_INT, &generate.max_new, "N", "generate: words at most (128)" },
-        { "--prompts", SEA_ARG_TEXT, &generate.prompts, "FILE",
+        { "--aspect", SEA_ARG_TEXT, &generate->aspect, "pad|square", "how a picture is fitted" },
+        { "--max-new", SEA_ARG_INT, &generate->max_new, "N", "generate: words at most (128)" },
+        { "--prompts", SEA_ARG_TEXT, &generate->prompts, "FILE",
           "generate: a text per line, answers as JSON strings" },
-        { "--together", SEA_ARG_INT, &generate.together, "N",
+        { "--together", SEA_ARG_INT, &generate->together, "N",
           "generate: answers at once (16); changes none of them" },
-        { "--temperature", SEA_ARG_REAL, &generate.temperature, "T",
+        { "--temperature", SEA_ARG_REAL, &generate->temperature, "T",
           "generate: sample; 0: the best word (0)" },
-        { "--top-k", SEA_ARG_INT, &generate.top_k, "K", "generate: of the K best words; 0: all" },
-        { "--top-p", SEA_ARG_REAL, &generate.top_p, "P", "generate: of the best words that "
+        { "--top-k", SEA_ARG_INT, &generate->top_k, "K", "generate: of the K best words; 0: all" },
+        { "--top-p", SEA_ARG_REAL, &generate->top_p, "P", "generate: of the best words that "
           "weigh P together" },
-        { "--seed", SEA_ARG_INT, &generate.seed, "N", "generate: of the samples (0)" },
+        { "--seed", SEA_ARG_INT, &generate->seed, "N", "generate: of the samples (0)" },
         { "--stop", SEA_ARG_LIST, &stop, "TEXT", "generate: ends an answer (repeat)" },
-        { "--past-end", SEA_ARG_FLAG, &generate.past_end, NULL,
+        { "--past-end", SEA_ARG_FLAG, &generate->past_end, NULL,
           "generate: go on after end words" },
-        { "--ids-out", SEA_ARG_FLAG, &generate.ids_out, NULL, "generate: ids instead of text" },
-        { "--device", SEA_ARG_TEXT, &device, "D", "cpu, cpu:N, cuda:N or auto" },
-        { "--precision", SEA_ARG_TEXT, &precision, "f32|bf16", "storage of matrices (f32)" },
-        { "--tensors", SEA_ARG_FLAG, &tensors, NULL, "inspect: list every tensor" },
-        { "--rows", SEA_ARG_INT, &plan.rows, "N", "plan: tokens at once (512)" },
-        { "--pictures", SEA_ARG_INT, &plan.pictures, "N", "plan: pictures among them" },
-        { "--json", SEA_ARG_FLAG, &json, NULL, "inspect, plan: as JSON" },
+        { "--ids-out", SEA_ARG_FLAG, &generate->ids_out, NULL, "generate: ids instead of text" },
+        { "--device", SEA_ARG_TEXT, &generate->device, "D", "cpu, cpu:N, cuda:N or auto" },
+        { "--precision", SEA_ARG_TEXT, &generate->precision, "f32|bf16",
+          "storage of matrices (f32)" },
+        { "--tensors", SEA_ARG_FLAG, &line.tensors, NULL, "inspect: list every tensor" },
+        { "--rows", SEA_ARG_INT, &line.plan.rows, "N", "plan: tokens at once (512)" },
+        { "--pictures", SEA_ARG_INT, &line.plan.pictures, "N", "plan: pictures among them" },
+        { "--json", SEA_ARG_FLAG, &line.json, NULL, "inspect, plan: as JSON" },
     };
 
     status = sea_args_parse(call->argc, call->argv, call->usage, table,
@@ -67,39 +108,12 @@ sea_cmd_model(const struct sea_call *call, struct sea_err *err)
     status = sea_args_count(&rest, 1, 2, call->usage, err);
     if (status)
         return status;
-    if (!generate.dir && rest.count == 2)
-        generate.dir = rest.at[1];
-    status = need(generate.dir, "--model", call, err);
-    if (status)
-        return status;
-    generate.device = device;
-    generate.precision = precision;
-    if (strcmp(rest.at[0], "inspect") == 0)
-        return sea_tool_inspect(generate.dir, json, tensors, stdout, err);
-    if (strcmp(rest.at[0], "plan") == 0) {
-        plan.dir = generate.dir;
-        plan.precision = precision;
-        plan.json = json;
-        return sea_tool_plan(&plan, stdout, err);
-    }
-    if (strcmp(rest.at[0], "logits") == 0) {
-        status = need(ids, "--ids", call, err);
-        if (!status)
-            status = need(out, "--out", call, err);
-        return status ? status
-                      : sea_tool_logits(generate.dir, generate.tower, generate.image, ids, out,
-                                        device, precision, err);
-    }
-    if (strcmp(rest.at[0], "generate") == 0) {
-        generate.ids = ids;
-        generate.stop = stop.at;
-        generate.stop_count = (int)stop.count;
-        if (!ids && !generate.prompts)
-            status = need(generate.prompt, "--prompt", call, err);
-        return status ? status : sea_tool_generate(&generate, stdout, err);
-    }
-    return sea_fail(err, SEA_E_CONFIG,
-                    "\"model %s\" is not a command, know: inspect, logits, generate, plan", rest.at[0]);
+    if (!generate->dir && rest.count == 2)
+        generate->dir = rest.at[1];
+    generate->stop = stop.at;
+    generate->stop_count = (int)stop.count;
+    status = need(generate->dir, "--model", call, err);
+    return status ? status : run_tool(call, rest.at[0], &line, err);
 }
 
 /* The options that both text commands take; the last one is each one's own. */

@@ -206,6 +206,8 @@ sea_cmd_score(const struct sea_call *call, struct sea_err *err)
         { "--judge-offline", SEA_ARG_FLAG, &options.judge.offline, NULL,
           "replies from the cache alone" },
         { "--judge-runs", SEA_ARG_INT, &options.judge.runs, "N", "gradings of each answer (1)" },
+        { "--judge-tokens", SEA_ARG_INT, &options.judge.max_tokens, "N",
+          "of a reply, when not as the benchmark asks" },
         { "--judge-parallel", SEA_ARG_INT, &options.judge.parallel, "N",
           "requests at a time (4)" },
         { "--judge-rate", SEA_ARG_INT, &options.judge.per_minute, "N",

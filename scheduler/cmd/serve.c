@@ -14,34 +14,28 @@ sea_cmd_serve(const struct sea_call *call, struct sea_err *err)
 {
     const char *data = NULL;
     int64_t port = 8080;
-    struct sea_db *db = NULL;
-    struct sea_home home;
-    struct sea_texts rest;
-    enum sea_status status;
-    bool helped;
     const struct sea_arg table[] = {
         { "--port", SEA_ARG_INT, &port, "N", "of the loopback address (8080)" },
         { "--data", SEA_ARG_TEXT, &data, "DIR", "data folder (SEA_DATA, ./.sea)" },
     };
+    struct sea_home_command command = { .table = table, .table_count = 2, .data = &data,
+                                        .role = "sea serve" };
+    enum sea_status status = sea_home_prepare(call, &command, err);
 
-    status = sea_args_parse(call->argc, call->argv, call->usage, table, 2, &rest, &helped, err);
-    if (status || helped)
+    if (status || command.helped)
         return status;
-    status = sea_args_count(&rest, 0, 0, call->usage, err);
-    if (!status && (port < 1 || port > 65535))
+    if (port < 1 || port > 65535)
         status = sea_fail(err, SEA_E_CONFIG, "--port %lld is not in 1..65535", (long long)port);
     if (!status)
-        status = sea_home_open(&home, data, err);
+        status = sea_home_connect(&command.home, command.role, &command.db, err);
     if (!status)
-        status = sea_home_connect(&home, "sea serve", &db, err);
-    if (!status)
-        status = sea_role_hold(home.dir, NULL, err);
+        status = sea_role_hold(command.home.dir, NULL, err);
     if (!status) {
         sea_log_open("serve", SEA_LOG_INFO, stderr);
         printf("http://127.0.0.1:%lld/\n", (long long)port);
         fflush(stdout);
-        status = sea_http_serve(db, port, &sea_role_stop, err);
+        status = sea_http_serve(command.db, port, &sea_role_stop, err);
     }
-    sea_db_close(db);
+    sea_db_close(command.db);
     return status;
 }

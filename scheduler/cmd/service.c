@@ -18,6 +18,9 @@
 #include "scheduler/sea_worker.h"
 
 #define WORKERS_MAX 64
+#define TTL_S 30
+#define TTL_S_MAX 86400
+#define DAYS_MAX 100000
 #define STOP_MS 60000           /* a worker may finish a step and write a checkpoint */
 
 static enum sea_status
@@ -38,10 +41,19 @@ migrate_home(const struct sea_home *home, struct sea_migration_state *state, str
     return status;
 }
 
+static enum sea_status
+check_ttl(int64_t seconds, struct sea_err *err)
+{
+    if (seconds >= 1 && seconds <= TTL_S_MAX)
+        return SEA_OK;
+    return sea_fail(err, SEA_E_CONFIG, "--ttl %lld is not in 1..%d", (long long)seconds,
+                    TTL_S_MAX);
+}
+
 /* The scheduler, and workers worker-1 .. worker-N, as processes of their own. */
 static enum sea_status
 start_roles(const struct sea_call *call, const struct sea_home *home, int64_t workers,
-            const char *device, const char *ttl, struct sea_err *err)
+            const char *device, int64_t ttl, struct sea_err *err)
 {
     const char *scheduler[] = { call->program, "scheduler", "--data", home->dir, "--role",
                                 "scheduler", NULL };
@@ -53,10 +65,11 @@ start_roles(const struct sea_call *call, const struct sea_home *home, int64_t wo
     if (!status)
         printf("scheduler: %s\n", started ? "started" : "runs already");
     for (i = 1; i <= workers && !status; i++) {
-        char name[32];
+        char name[32], seconds[32];
         const char *worker[] = { call->program, "worker", "--data", home->dir, "--role", name,
-                                 "--device", device, "--ttl", ttl, NULL };
+                                 "--device", device, "--ttl", seconds, NULL };
 
+        snprintf(seconds, sizeof(seconds), "%lld", (long long)ttl);
         snprintf(name, sizeof(name), "worker-%d", (int)i);
         status = sea_role_start(home->dir, name, call->program, worker, &started, err);
         if (!status)
@@ -68,68 +81,58 @@ start_roles(const struct sea_call *call, const struct sea_home *home, int64_t wo
 enum sea_status
 sea_cmd_up(const struct sea_call *call, struct sea_err *err)
 {
-    const char *data = NULL, *device = "auto", *ttl = "30";
-    int64_t workers = 1;
+    const char *data = NULL, *device = "auto";
+    int64_t workers = 1, ttl = TTL_S;
     struct sea_migration_state state = { 0 };
-    struct sea_home home;
-    struct sea_texts rest;
-    enum sea_status status;
-    bool helped;
     const struct sea_arg table[] = {
         { "--data", SEA_ARG_TEXT, &data, "DIR", "data folder (SEA_DATA, ./.sea)" },
         { "--workers", SEA_ARG_INT, &workers, "N", "workers of this machine (1)" },
         { "--device", SEA_ARG_TEXT, &device, "D", "of each worker: cpu, cpu:N, cuda:N, auto" },
-        { "--ttl", SEA_ARG_TEXT, &ttl, "SECONDS", "a silent worker's stage is taken back (30)" },
+        { "--ttl", SEA_ARG_INT, &ttl, "SECONDS", "a silent worker's stage is taken back (30)" },
     };
+    struct sea_home_command command = { .table = table, .table_count = 4, .data = &data };
+    const struct sea_home *home = &command.home;
+    enum sea_status status = sea_home_prepare(call, &command, err);
 
-    status = sea_args_parse(call->argc, call->argv, call->usage, table, 4, &rest, &helped, err);
-    if (status || helped)
+    if (status || command.helped)
         return status;
-    status = sea_args_count(&rest, 0, 0, call->usage, err);
+    status = check_ttl(ttl, err);
     if (!status && (workers < 0 || workers > WORKERS_MAX))
-        status = sea_fail(err, SEA_E_CONFIG, "--workers %d is not in 0..%d", (int)workers,
+        status = sea_fail(err, SEA_E_CONFIG, "--workers %lld is not in 0..%d", (long long)workers,
                           WORKERS_MAX);
+    if (!status && home->is_private)
+        status = sea_cluster_start(&command.home.cluster, err);
     if (!status)
-        status = sea_home_open(&home, data, err);
-    if (!status && home.is_private)
-        status = sea_cluster_start(&home.cluster, err);
-    if (!status)
-        status = migrate_home(&home, &state, err);
+        status = migrate_home(home, &state, err);
     if (status)
         return status;
-    printf("postgresql: %s\n", home.url ? home.url : "as the environment says");
+    printf("postgresql: %s\n", home->url ? home->url : "as the environment says");
     printf("schema: version %d%s\n", (int)state.version, state.applied ? ", just applied" : "");
-    return start_roles(call, &home, workers, device, ttl, err);
+    return start_roles(call, home, workers, device, ttl, err);
 }
 
 enum sea_status
 sea_cmd_down(const struct sea_call *call, struct sea_err *err)
 {
     const char *data = NULL;
-    struct sea_home home;
-    struct sea_texts rest;
-    enum sea_status status;
     int stopped = 0, more = 0;
-    bool helped;
     const struct sea_arg table[] = {
         { "--data", SEA_ARG_TEXT, &data, "DIR", "data folder (SEA_DATA, ./.sea)" },
     };
+    struct sea_home_command command = { .table = table, .table_count = 1, .data = &data };
+    const struct sea_home *home = &command.home;
+    enum sea_status status = sea_home_prepare(call, &command, err);
 
-    status = sea_args_parse(call->argc, call->argv, call->usage, table, 1, &rest, &helped, err);
-    if (status || helped)
+    if (status || command.helped)
         return status;
-    status = sea_args_count(&rest, 0, 0, call->usage, err);
+    status = sea_role_stop_all(home->dir, "worker", STOP_MS, &stopped, err);
     if (!status)
-        status = sea_home_open(&home, data, err);
-    if (!status)
-        status = sea_role_stop_all(home.dir, "worker", STOP_MS, &stopped, err);
-    if (!status)
-        status = sea_role_stop_all(home.dir, "", STOP_MS, &more, err);
-    if (!status && home.is_private)
-        status = sea_cluster_stop(&home.cluster, SEA_CLUSTER_FAST, err);
+        status = sea_role_stop_all(home->dir, "", STOP_MS, &more, err);
+    if (!status && home->is_private)
+        status = sea_cluster_stop(&command.home.cluster, SEA_CLUSTER_FAST, err);
     if (!status)
         printf("stopped %d process%s%s\n", stopped + more, stopped + more == 1 ? "" : "es",
-               home.is_private ? " and PostgreSQL" : "");
+               home->is_private ? " and PostgreSQL" : "");
     return status;
 }
 
@@ -138,23 +141,17 @@ sea_cmd_migrate(const struct sea_call *call, struct sea_err *err)
 {
     const char *data = NULL;
     struct sea_migration_state state = { 0 };
-    struct sea_home home;
-    struct sea_texts rest;
-    enum sea_status status;
-    bool helped, json = false;
+    bool json = false;
     const struct sea_arg table[] = {
         { "--data", SEA_ARG_TEXT, &data, "DIR", "data folder (SEA_DATA, ./.sea)" },
         { "--json", SEA_ARG_FLAG, &json, NULL, "as JSON" },
     };
+    struct sea_home_command command = { .table = table, .table_count = 2, .data = &data };
+    enum sea_status status = sea_home_prepare(call, &command, err);
 
-    status = sea_args_parse(call->argc, call->argv, call->usage, table, 2, &rest, &helped, err);
-    if (status || helped)
+    if (status || command.helped)
         return status;
-    status = sea_args_count(&rest, 0, 0, call->usage, err);
-    if (!status)
-        status = sea_home_open(&home, data, err);
-    if (!status)
-        status = migrate_home(&home, &state, err);
+    status = migrate_home(&command.home, &state, err);
     if (status)
         return status;
     if (json)
@@ -171,12 +168,7 @@ sea_cmd_worker(const struct sea_call *call, struct sea_err *err)
 {
     struct sea_worker_options options = { .stage_program = call->program };
     const char *data = NULL, *role = NULL;
-    int64_t ttl = 30;
-    struct sea_db *db = NULL;
-    struct sea_home home;
-    struct sea_texts rest;
-    enum sea_status status;
-    bool helped;
+    int64_t ttl = TTL_S;
     const struct sea_arg table[] = {
         { "--data", SEA_ARG_TEXT, &data, "DIR", "data folder (SEA_DATA, ./.sea)" },
         { "--device", SEA_ARG_TEXT, &options.device, "D", "cpu, cpu:N, cuda:N or auto" },
@@ -185,25 +177,23 @@ sea_cmd_worker(const struct sea_call *call, struct sea_err *err)
         { "--once", SEA_ARG_FLAG, &options.once, NULL, "one stage at most, then end" },
         { "--role", SEA_ARG_TEXT, &role, "NAME", "hold this role (used by `sea up`)" },
     };
+    struct sea_home_command command = { .table = table, .table_count = 6, .data = &data,
+                                        .role = "sea worker" };
+    enum sea_status status = sea_home_prepare(call, &command, err);
 
-    status = sea_args_parse(call->argc, call->argv, call->usage, table, 6, &rest, &helped, err);
-    if (status || helped)
+    if (status || command.helped)
         return status;
-    status = sea_args_count(&rest, 0, 0, call->usage, err);
-    if (!status && (ttl < 1 || ttl > 86400))
-        status = sea_fail(err, SEA_E_CONFIG, "--ttl %d is not in 1..86400", (int)ttl);
+    status = check_ttl(ttl, err);
     if (!status)
-        status = sea_home_open(&home, data, err);
+        status = sea_home_connect(&command.home, command.role, &command.db, err);
+    sea_db_close(command.db);   /* a test that the service is there and fits */
     if (!status)
-        status = sea_home_connect(&home, "sea worker", &db, err);
-    sea_db_close(db);           /* a test that the service is there and fits */
-    if (!status)
-        status = sea_role_hold(home.dir, role, err);
+        status = sea_role_hold(command.home.dir, role, err);
     if (status)
         return status;
     sea_log_open("worker", SEA_LOG_INFO, stderr);
-    options.url = home.url;
-    options.data = home.dir;
+    options.url = command.home.url;
+    options.data = command.home.dir;
     options.ttl_ms = ttl * 1000;
     options.stop = &sea_role_stop;
     return sea_worker_run(&options, err);
@@ -215,34 +205,26 @@ sea_cmd_scheduler(const struct sea_call *call, struct sea_err *err)
     struct sea_scheduler_options options = { .stop = &sea_role_stop };
     const char *data = NULL, *role = NULL;
     struct sea_notifier *notifier = NULL;
-    struct sea_db *db = NULL;
-    struct sea_home home;
-    struct sea_texts rest;
-    enum sea_status status;
-    bool helped;
     const struct sea_arg table[] = {
         { "--data", SEA_ARG_TEXT, &data, "DIR", "data folder (SEA_DATA, ./.sea)" },
         { "--tick", SEA_ARG_INT, &options.tick_ms, "MS", "pause between two looks (250)" },
         { "--role", SEA_ARG_TEXT, &role, "NAME", "hold this role (used by `sea up`)" },
     };
+    struct sea_home_command command = { .table = table, .table_count = 3, .data = &data,
+                                        .role = "sea scheduler" };
+    const struct sea_home *home = &command.home;
+    enum sea_status status = sea_home_begin(call, &command, err);
 
-    status = sea_args_parse(call->argc, call->argv, call->usage, table, 3, &rest, &helped, err);
-    if (status || helped)
+    if (status || command.helped)
         return status;
-    status = sea_args_count(&rest, 0, 0, call->usage, err);
-    if (!status)
-        status = sea_home_open(&home, data, err);
-    if (!status)
-        status = sea_home_connect(&home, "sea scheduler", &db, err);
-    sea_db_close(db);
-    if (!status)
-        status = sea_role_hold(home.dir, role, err);
+    sea_db_close(command.db);   /* a test that the service is there and fits */
+    status = sea_role_hold(home->dir, role, err);
     if (status)
         return status;
     sea_log_open("scheduler", SEA_LOG_INFO, stderr);
-    options.url = home.url;
-    options.data = home.dir;
-    status = sea_notifier_start(home.dir, home.url, &notifier, err);
+    options.url = home->url;
+    options.data = home->dir;
+    status = sea_notifier_start(home->dir, home->url, &notifier, err);
     if (!status)
         status = sea_scheduler_run(&options, err);
     sea_notifier_stop(notifier);
@@ -332,12 +314,15 @@ sea_cmd_gc(const struct sea_call *call, struct sea_err *err)
 
     if (status || command.helped)
         return status;
-    if (minutes < 0 || days < 0)
-        status = sea_fail(err, SEA_E_CONFIG, "--grace and --keep cannot be negative");
-    options.grace_ms = minutes * 60000;
-    options.keep_ms = days * 86400000;
+    if (minutes < 0 || days < 0 || days > DAYS_MAX || minutes > DAYS_MAX * (int64_t)1440)
+        status = sea_fail(err, SEA_E_CONFIG, "--grace %lld minutes, --keep %lld days: expected "
+                          "0 to %d days", (long long)minutes, (long long)days, DAYS_MAX);
     if (!status)
         status = sea_path_join(path, command.home.dir, "store", err);
+    if (!status) {
+        options.grace_ms = minutes * 60000;
+        options.keep_ms = days * 86400000;
+    }
     if (!status)
         status = sea_store_open(&store, path, err);
     if (!status)

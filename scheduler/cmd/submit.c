@@ -96,20 +96,18 @@ struct submit_options {
 
 static enum sea_status
 submit_file(const struct sea_call *call, const struct submit_options *options,
-            const struct sea_home *home, struct submitted *done, struct sea_db **db,
-            struct sea_err *err)
+            struct sea_home_command *command, struct submitted *done, struct sea_err *err)
 {
     struct sea_experiments found;
     enum sea_status status;
 
-    *db = NULL;
     done->count = 0;
     status = sea_experiment_load(options->file, options->sets.at, options->sets.count,
                                  call->arena, &found, err);
     if (!status)
-        status = sea_home_connect(home, "sea submit", db, err);
+        status = sea_home_connect(&command->home, command->role, &command->db, err);
     if (!status)
-        status = submit_all(*db, &found, options->key, call->arena, done, err);
+        status = submit_all(command->db, &found, options->key, call->arena, done, err);
     if (!status)
         print_submitted(&found, done, options->json);
     return status;
@@ -121,11 +119,6 @@ sea_cmd_submit(const struct sea_call *call, struct sea_err *err)
     struct submit_options options = { .file = NULL };
     const char *data = NULL;
     static struct submitted done;
-    struct sea_db *db = NULL;
-    struct sea_home home;
-    struct sea_texts rest;
-    enum sea_status status;
-    bool helped;
     const struct sea_arg table[] = {
         { "--set", SEA_ARG_LIST, &options.sets, "KEY=VALUE", "override a key (repeat)" },
         { "--key", SEA_ARG_TEXT, &options.key, "K", "the same key again queues nothing twice" },
@@ -133,22 +126,19 @@ sea_cmd_submit(const struct sea_call *call, struct sea_err *err)
         { "--json", SEA_ARG_FLAG, &options.json, NULL, "ids as a JSON list" },
         { "--data", SEA_ARG_TEXT, &data, "DIR", "data folder (SEA_DATA, ./.sea)" },
     };
+    struct sea_home_command command = { .table = table, .table_count = 5, .min = 1, .max = 1,
+                                        .data = &data, .role = "sea submit" };
+    enum sea_status status = sea_home_prepare(call, &command, err);
 
-    status = sea_args_parse(call->argc, call->argv, call->usage, table, 5, &rest, &helped, err);
-    if (status || helped)
+    if (status || command.helped)
         return status;
-    status = sea_args_count(&rest, 1, 1, call->usage, err);
-    if (!status)
-        status = sea_home_open(&home, data, err);
-    if (status)
-        return status;
-    options.file = rest.at[0];
-    status = submit_file(call, &options, &home, &done, &db, err);
+    options.file = command.rest.at[0];
+    status = submit_file(call, &options, &command, &done, err);
     if (!status && options.wait)
-        status = sea_role_hold(home.dir, NULL, err);    /* Ctrl-C ends the watching only */
+        status = sea_role_hold(command.home.dir, NULL, err);    /* Ctrl-C ends the watching only */
     if (!status && options.wait)
-        status = wait_for(db, &done, err);
-    sea_db_close(db);
+        status = wait_for(command.db, &done, err);
+    sea_db_close(command.db);
     return status;
 }
 
@@ -192,37 +182,29 @@ sea_cmd_run(const struct sea_call *call, struct sea_err *err)
     static struct submitted done;
     struct run_thread scheduler = { 0 }, follower = { 0 };
     pthread_t scheduler_id, follower_id;
-    struct sea_db *db = NULL;
-    struct sea_home home;
-    struct sea_texts rest;
-    enum sea_status status;
-    bool helped;
     const struct sea_arg table[] = {
         { "--set", SEA_ARG_LIST, &options.sets, "KEY=VALUE", "override a key (repeat)" },
         { "--device", SEA_ARG_TEXT, &worker.device, "D", "cpu, cpu:N, cuda:N or auto" },
         { "--data", SEA_ARG_TEXT, &data, "DIR", "data folder (SEA_DATA, ./.sea)" },
     };
+    struct sea_home_command command = { .table = table, .table_count = 3, .min = 1, .max = 1,
+                                        .data = &data, .role = "sea submit" };
+    enum sea_status status = sea_home_prepare(call, &command, err);
 
-    status = sea_args_parse(call->argc, call->argv, call->usage, table, 3, &rest, &helped, err);
-    if (status || helped)
+    if (status || command.helped)
         return status;
-    status = sea_args_count(&rest, 1, 1, call->usage, err);
+    options.file = command.rest.at[0];
+    status = submit_file(call, &options, &command, &done, err);
     if (!status)
-        status = sea_home_open(&home, data, err);
-    if (status)
-        return status;
-    options.file = rest.at[0];
-    status = submit_file(call, &options, &home, &done, &db, err);
-    if (!status)
-        status = sea_role_hold(home.dir, NULL, err);
+        status = sea_role_hold(command.home.dir, NULL, err);
     if (status)
         goto out;
     sea_log_open("run", SEA_LOG_WARN, stderr);
-    scheduler.home = follower.home = &home;
-    follower.db = db;
+    scheduler.home = follower.home = &command.home;
+    follower.db = command.db;
     follower.done = &done;
-    worker.url = home.url;
-    worker.data = home.dir;
+    worker.url = command.home.url;
+    worker.data = command.home.dir;
     worker.stop = &sea_role_stop;
     if (pthread_create(&scheduler_id, NULL, run_scheduler, &scheduler)) {
         status = sea_fail(err, SEA_E_INTERNAL, "could not start a thread");
@@ -243,6 +225,6 @@ sea_cmd_run(const struct sea_call *call, struct sea_err *err)
         status = follower.status;
     }
 out:
-    sea_db_close(db);
+    sea_db_close(command.db);
     return status;
 }

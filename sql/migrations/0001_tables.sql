@@ -479,7 +479,7 @@ COMMENT ON TABLE sea.score IS 'One number of one evaluation with its uncertainty
 COMMENT ON COLUMN sea.score.stage_id IS 'Stage run (eval)';
 COMMENT ON COLUMN sea.score.epoch IS 'Attempt that committed';
 COMMENT ON COLUMN sea.score.benchmark_id IS 'Benchmark';
-COMMENT ON COLUMN sea.score.control IS 'True: a control run without the picture';
+COMMENT ON COLUMN sea.score.control IS 'True: a control: pictures permuted among the questions, or none (split ends with no-image)';
 COMMENT ON COLUMN sea.score.metric IS 'accuracy, f1, ...';
 COMMENT ON COLUMN sea.score.value IS 'The score; a fraction where scale is 100';
 COMMENT ON COLUMN sea.score.scale IS 'What tables multiply value, low and high by: 100 for percent, else 1';
@@ -513,7 +513,7 @@ COMMENT ON TABLE sea.answer IS 'One answer to one question. Arrives before the c
 COMMENT ON COLUMN sea.answer.stage_id IS 'Stage run (eval)';
 COMMENT ON COLUMN sea.answer.epoch IS 'Attempt';
 COMMENT ON COLUMN sea.answer.benchmark_id IS 'Benchmark';
-COMMENT ON COLUMN sea.answer.control IS 'True: a control run without the picture';
+COMMENT ON COLUMN sea.answer.control IS 'True: a control: pictures permuted among the questions, or none (split ends with no-image)';
 COMMENT ON COLUMN sea.answer.seq IS 'Position in the benchmark''s order';
 COMMENT ON COLUMN sea.answer.item IS 'The question''s id: what two evaluations are paired by';
 COMMENT ON COLUMN sea.answer.cluster IS 'Picture or passage that questions share';

@@ -174,7 +174,21 @@ SELECT s.experiment_id,
               WHERE f.key = s.key AND f.stage_id <> s.id),
             CASE WHEN s.key IS NULL THEN 'a scheduler has to compute its key'
                  ELSE 'a scheduler has to look at it again' END)
-       WHEN 'ready' THEN (
+       WHEN 'ready' THEN coalesce((
+            -- As sea.take_slot sees it.
+            SELECT string_agg(c.kind || ' "' || c.name || '" '
+                   || CASE WHEN c.slots_max = 0 THEN 'is held: its limit is 0'
+                           WHEN h.held >= c.slots_max
+                           THEN 'is at its limit: ' || h.held || ' of ' || c.slots_max || ' run'
+                           ELSE 'waits for a stage from before its limit was lowered to '
+                                || c.slots_max END
+                   || '; ', '' ORDER BY c.kind)
+              FROM sea.concurrency c
+             CROSS JOIN LATERAL (
+                   SELECT count(*) AS held, coalesce(max(t.number), 0) AS highest FROM sea.slot t
+                    WHERE t.kind = c.kind AND t.name = c.name AND t.stage_id IS NOT NULL) h
+             WHERE (c.kind, c.name) IN (('queue', s.queue), ('user', s.owner))
+               AND (h.held >= c.slots_max OR h.highest > c.slots_max)), '') || (
             SELECT CASE WHEN count(*) = 0
                         THEN 'no worker is there for queue "' || s.queue || '"'
                         WHEN count(*) FILTER (WHERE w.state = 'active') = 0

@@ -39,7 +39,7 @@ CREATE INDEX board_rank ON sea.board
 COMMENT ON TABLE sea.board IS 'Scores of finished evaluations side by side with what they belong to: sea.leaderboard reads this alone. Written when an evaluation ends, by a trigger.';
 COMMENT ON COLUMN sea.board.stage_id IS 'Stage run (eval)';
 COMMENT ON COLUMN sea.board.benchmark_id IS 'Benchmark';
-COMMENT ON COLUMN sea.board.control IS 'True: a control run without the picture';
+COMMENT ON COLUMN sea.board.control IS 'True: a control: pictures permuted among the questions, or none (split ends with no-image)';
 COMMENT ON COLUMN sea.board.metric IS 'Metric';
 COMMENT ON COLUMN sea.board.suite IS 'Suite of the evaluation: its file''s name without folder and .yaml';
 COMMENT ON COLUMN sea.board.benchmark IS 'Name of the benchmark';
@@ -137,7 +137,7 @@ COMMENT ON COLUMN sea.leaderboard.suite IS 'Suite of the evaluation: its file''s
 COMMENT ON COLUMN sea.leaderboard.benchmark IS 'Benchmark';
 COMMENT ON COLUMN sea.leaderboard.split IS 'Part of the benchmark';
 COMMENT ON COLUMN sea.leaderboard.metric IS 'Metric';
-COMMENT ON COLUMN sea.leaderboard.control IS 'True: a control run without the picture';
+COMMENT ON COLUMN sea.leaderboard.control IS 'True: a control: pictures permuted among the questions, or none (split ends with no-image)';
 COMMENT ON COLUMN sea.leaderboard.rank IS '1 is best, by the value alone';
 COMMENT ON COLUMN sea.leaderboard.experiment_id IS 'Experiment';
 COMMENT ON COLUMN sea.leaderboard.experiment IS 'Its name';

@@ -88,12 +88,12 @@ SELECT o, 'stage', ARRAY['researcher', 'worker', 'scheduler', 'viewer', 'auditor
        'answer', 'checkpoint']) o
 UNION ALL
 SELECT o, 'shared', ARRAY['researcher', 'worker', 'scheduler', 'viewer', 'auditor']
-  FROM unnest(ARRAY['benchmark', 'worker', 'migration', 'access', 'experiment_status',
-       'stage_timeline', 'metric_series', 'leaderboard', 'why_pending', 'best_per_model',
+  FROM unnest(ARRAY['benchmark', 'worker', 'migration', 'access', 'slot', 'concurrency',
+       'experiment_status', 'stage_timeline', 'metric_series', 'leaderboard', 'why_pending', 'best_per_model',
        'experiment_cost', 'cost_per_point', 'broken_invariant']) o
 UNION ALL
 SELECT o, 'shared', ARRAY['worker', 'scheduler', 'auditor']
-  FROM unnest(ARRAY['artifact', 'stage_cache', 'pin', 'batch', 'slot', 'concurrency', 'notice']) o
+  FROM unnest(ARRAY['artifact', 'stage_cache', 'pin', 'batch', 'notice']) o
 UNION ALL
 SELECT o, 'shared', ARRAY['researcher', 'scheduler', 'viewer', 'auditor']
   FROM unnest(ARRAY['schedule', 'night', 'verdict', 'regression', 'nightly_report']) o;

@@ -6,6 +6,3 @@ SELECT sea.submit($1::jsonb, $2) AS experiment_id;
 -- name: submit_all
 -- All or none. $1 list of configurations, $2 key or null.
 SELECT experiment_id FROM sea.submit_all($1::jsonb, $2);
-
--- name: experiment_state
-SELECT state, ended_at IS NOT NULL AS ended FROM sea.experiment WHERE id = $1;

@@ -37,7 +37,7 @@ check_error "and cancels nothing" 64 'there is no experiment 1'
 run env "$(of alice)" "$sea" nightly add configs/schedules/llava-nightly.yaml
 check_error "schedules are the operators'" 70 'permission denied'
 run env "$(of nobody)" "$sea" status
-check_error "without a role there is nothing" 70 'permission denied for schema sea'
+check_error "without a role there is nothing" 70 'permission denied for schema sea' 'hint: .*role'
 check_equal "nobody was refused what belongs to their work" "" \
     "$(grep -h 'permission denied' "$work"/*.log)"
 check_equal "no promise was broken" 0 "$(sql 'SELECT count(*) FROM sea.broken_invariant')"

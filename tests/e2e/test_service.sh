@@ -65,6 +65,25 @@ run "$sea" leaderboard --format json
 check_match "as JSON it is a list" '^\[' "$out"
 run "$sea" leaderboard --suite no-such-suite
 check_rc "a suite without scores is no error" 0
+run "$sea" leaderboard --suite scenes --benchmark pope
+check_no_match "a suite without references shows none" 'published' "$out"
+mkdir -p "$work/paper/configs/suites"
+printf '%s\n' 'reference:' "  - {model: Model-7B, source: A paper, scores: {pope: 85.9, mme: 1500}}" |
+    cat configs/suites/scenes.yaml - > "$work/paper/configs/suites/scenes.yaml"
+cd "$work/paper" || exit 1
+run "$sea" leaderboard --suite scenes
+check_match "published scores have no rank, experiment or interval, and tell their source" \
+    '^pope +f1 +Model-7B \(published: A paper\) +85\.90 *$' "$out"
+check_match "they stand below ours" 'pope +f1 +1 .*pope +f1 +Model-7B' "$(tr '\n' ' ' <<< "$out")"
+check_match "also for benchmarks that ours were not asked" '^mme .*Model-7B .* 1500\.00 *$' "$out"
+run "$sea" leaderboard --suite scenes --benchmark mme
+check_equal "of the benchmark that is asked for" 1 "$(grep -c published <<< "$out")"
+run "$sea" leaderboard --suite scenes --format csv
+check_no_match "programs read our scores alone" 'Model-7B' "$out"
+echo 'reference: 5' > configs/suites/scenes.yaml
+run "$sea" leaderboard --suite scenes
+check_error "a suite file that cannot be read is told" 64 'scenes.yaml'
+cd "$SEA_ROOT" || exit 1
 run "$sea" compare --last
 check_rc "compare --last" 0
 check_match "compare tells which is which" '^A = experiment [0-9]+, scenes-tiny/' "$out"

@@ -3,34 +3,18 @@
 #define SEA_FUZZ_NO_MAIN
 #include "tests/fuzz/fuzz_config.c"
 
-#include "tests/sea_test.h"
-
-static uint8_t mutant[MUTANT_MAX + 16];
+#include "tests/fuzz/short_run.h"
 
 static void
 changed_files_are_refused_or_whole(void)
 {
     static const char *const names[] = {
-        "models/llama/config.json",
-        "models/gemma2/config.json",
-        "models/phi3/config.json",
-        "towers/siglip_vision/config.json",
+        "models/llama/config.json", "models/gemma2/config.json",
+        "models/phi3/config.json", "towers/siglip_vision/config.json",
         "towers/dinov2_swiglu/config.json"
     };
-    const char *wrong;
-    struct sea_err err = { 0 };
-    char file[SEA_PATH_MAX];
 
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        sea_fuzz_accepted = sea_fuzz_refused = 0;
-        snprintf(file, sizeof(file), "%s/tests/oracle/fixtures/%s", sea_test_root(), names[i]);
-        wrong = run_file(file, 2000, 1, mutant, &err);
-        CHECK_OK(err.status, err);
-        CHECK_MSG(!wrong, "%s: %s", names[i], wrong ? wrong : "");
-        printf("  %s: %ld accepted, %ld refused\n", names[i], sea_fuzz_accepted,
-               sea_fuzz_refused);
-        CHECK(sea_fuzz_refused > 200 && sea_fuzz_accepted > 100);
-    }
+    short_run(names, sizeof(names) / sizeof(names[0]), 2000, 200, 100);
 }
 
 SEA_TEST_MAIN("changed config.json files", TEST(changed_files_are_refused_or_whole))

@@ -82,7 +82,8 @@ check_views(const struct sea_image *image, const struct sea_node *row)
         CHECK_OK(sea_image_preprocess(image, &view, out, &err), err);
         good += CHECK_MSG(same_sha(out, 3 * side * side * sizeof(float),
                                    sea_node_get(item, "pixels")),
-                          "%s: tensor of size %d, crop %zu, aspect %d differs; middle %.9g, want %.9g",
+                          "%s: tensor of size %d, crop %zu, aspect %d differs; middle %.9g, "
+                          "want %.9g",
                           sea_node_text(sea_node_get(row, "file"), ""), view.size, side,
                           (int)view.aspect, (double)out[side / 2 * side + side / 2],
                           sea_node_real(sea_node_get(item, "first"), 0));
@@ -353,7 +354,8 @@ processor_files_are_read(void)
     CHECK_OK(sea_image_view_save(&view, sea_test_dir(), &err), err);
     CHECK_OK(sea_image_view_load(&saved, sea_test_dir(), &err), err);
     check_same_view(&saved, &view);
-    check_view_text("{\"image_processor_type\":\"ViltImageProcessor\"}", NULL, "ViltImageProcessor");
+    check_view_text("{\"image_processor_type\":\"ViltImageProcessor\"}", NULL,
+                    "ViltImageProcessor");
     check_view_text("{\"size\":{\"longest_edge\":3,\"shortest_edge\":3}}", NULL, "\"size\"");
     check_view_text("{\"size\":{\"shortest_edge\":0}}", NULL, "1 .. 8192");
     check_view_text("{\"resample\":7}", NULL, "\"resample\"");

@@ -3,9 +3,7 @@
 #define SEA_FUZZ_NO_MAIN
 #include "tests/fuzz/fuzz_index.c"
 
-#include "tests/sea_test.h"
-
-static uint8_t mutant[MUTANT_MAX + 16];
+#include "tests/fuzz/short_run.h"
 
 static void
 changed_files_are_refused_or_whole(void)
@@ -13,20 +11,8 @@ changed_files_are_refused_or_whole(void)
     static const char *const names[] = {
         "tensors/shards/model.safetensors.index.json"
     };
-    const char *wrong;
-    struct sea_err err = { 0 };
-    char file[SEA_PATH_MAX];
 
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        sea_fuzz_accepted = sea_fuzz_refused = 0;
-        snprintf(file, sizeof(file), "%s/tests/oracle/fixtures/%s", sea_test_root(), names[i]);
-        wrong = run_file(file, 3000, 1, mutant, &err);
-        CHECK_OK(err.status, err);
-        CHECK_MSG(!wrong, "%s: %s", names[i], wrong ? wrong : "");
-        printf("  %s: %ld accepted, %ld refused\n", names[i], sea_fuzz_accepted,
-               sea_fuzz_refused);
-        CHECK(sea_fuzz_refused > 500 && sea_fuzz_accepted > 50);
-    }
+    short_run(names, sizeof(names) / sizeof(names[0]), 3000, 500, 50);
 }
 
 SEA_TEST_MAIN("changed index files", TEST(changed_files_are_refused_or_whole))

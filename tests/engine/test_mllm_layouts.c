@@ -160,7 +160,8 @@ default_rows_of_a_siglip_tower_are_refused(void)
 
 /* ---- LLaVA-1.5's layout ---- */
 
-#define LANGUAGE "\"model_type\": \"llava_llama\", \"hidden_size\": 16, \"intermediate_size\": 20, " \
+#define LANGUAGE \
+    "\"model_type\": \"llava_llama\", \"hidden_size\": 16, \"intermediate_size\": 20, " \
     "\"num_hidden_layers\": 1, \"num_attention_heads\": 2, \"vocab_size\": 19, " \
     "\"rms_norm_eps\": 1e-6, \"max_position_embeddings\": 64, \"tie_word_embeddings\": false"
 #define TOWER "\"mm_vision_tower\": \"openai/tower\", \"mm_hidden_size\": 24, " \
@@ -276,7 +277,8 @@ what_the_original_layout_cannot_mean_is_refused(void)
     CHECK(sea_mllm_load(&back, &device, dir, none, &err) == SEA_E_FORMAT);
     CHECK_FAILS(err, SEA_E_FORMAT, "llava_mpt");
     sea_err_clear(&err);
-    snprintf(text, sizeof(text), "{" LANGUAGE ", " TOWER ", \"mm_projector_type\": \"mlp2x_gelu\"}");
+    snprintf(text, sizeof(text),
+             "{" LANGUAGE ", " TOWER ", \"mm_projector_type\": \"mlp2x_gelu\"}");
     write_config(dir, text);
     write_original(&folder, dir, false);
     snprintf(path, sizeof(path), "%s/mm_projector.bin", dir);

@@ -26,6 +26,20 @@ set_up(struct sea_params *params, struct sea_arena *arena, bool trained)
     CHECK_OK(sea_params_reserve(params, &device, trained, &err), err);
 }
 
+/* Before the tests that may load a plugin: it stays loaded. */
+static void
+a_plugin_that_does_not_load_tells_why(void)
+{
+    struct sea_device other;
+    struct sea_err err = { 0 };
+
+    setenv("SEA_CUDA_PLUGIN", "/nowhere/libsea_cuda.so", 1);
+    CHECK(sea_device_open(&other, "cuda:0", &err) == SEA_E_DEVICE);
+    CHECK_FAILS(err, SEA_E_DEVICE, "/nowhere/libsea_cuda.so");
+    CHECK(strstr(err.hint, "--device cpu") != NULL && other.ops == NULL);
+    unsetenv("SEA_CUDA_PLUGIN");
+}
+
 static void
 device_names_are_checked(void)
 {
@@ -361,6 +375,7 @@ numbers_that_are_none_are_counted_and_named(void)
 }
 
 SEA_TEST_MAIN("devices, plans and named weights",
+              TEST(a_plugin_that_does_not_load_tells_why),
               TEST(device_names_are_checked),
               TEST(device_without_memory_says_so),
               TEST(plan_adds_up_and_survives_overflow),

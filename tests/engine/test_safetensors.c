@@ -243,7 +243,8 @@ broken_headers_are_named(void)
                   "\"a\" and \"b\" overlap at byte 4");
     check_refused("{" ENTRY("a", "F32", "2", 0, 8) "," ENTRY("b", "F32", "1", 12, 16) "}", 16,
                   "4 bytes before tensor \"b\"");
-    check_refused("{" ENTRY("a", "F32", "2", 0, 8) "," ENTRY("a", "F32", "2", 8, 16) "}", 16, "uplicate");
+    check_refused("{" ENTRY("a", "F32", "2", 0, 8) "," ENTRY("a", "F32", "2", 8, 16) "}", 16,
+                  "uplicate");
     check_refused("{\"a\":{\"dtype\":\"F32\",\"shape\":[2]}}", 8, "data_offsets");
     check_refused("{\"a\":{\"dtype\":\"F32\",\"shape\":2,\"data_offsets\":[0,8]}}", 8, "shape");
     check_refused("{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8,9]}}", 8,

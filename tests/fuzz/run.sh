@@ -12,7 +12,8 @@ sanitize='-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit
 flags= link=
 probe=$(mktemp -d)
 trap 'rm -rf "$probe"' EXIT
-echo 'int LLVMFuzzerTestOneInput(const char *d, unsigned long n); int LLVMFuzzerTestOneInput(const char *d, unsigned long n) { return d && n ? 0 : 0; }' > "$probe/p.c"
+echo 'int LLVMFuzzerTestOneInput(const char *d, unsigned long n);
+int LLVMFuzzerTestOneInput(const char *d, unsigned long n) { return d && n ? 0 : 0; }' > "$probe/p.c"
 if clang -fsanitize=fuzzer,address "$probe/p.c" -o "$probe/p" 2> /dev/null; then
     cc=clang
     sanitize="$sanitize -fsanitize=fuzzer-no-link"
@@ -43,8 +44,8 @@ for source in tests/fuzz/fuzz_*.c; do
     case $name in *"${FUZZ:-}"*) ;; *) continue ;; esac
     program=$build/tests/fuzz/fuzz_$name
     log=$build/found/$name.log
-    if ! make --no-print-directory -j"${JOBS:-2}" BUILD="$build" CC="$cc" OPT=-O1 SANITIZE="$sanitize" \
-            CFLAGS="$flags" LDFLAGS="$link" "$program" > "$log" 2>&1; then
+    if ! make --no-print-directory -j"${JOBS:-2}" BUILD="$build" CC="$cc" OPT=-O1 \
+            SANITIZE="$sanitize" CFLAGS="$flags" LDFLAGS="$link" "$program" > "$log" 2>&1; then
         echo "fuzz_$name does not build:"; tail -n 5 "$log"
         failed=$((failed + 1))
         continue

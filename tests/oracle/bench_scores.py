@@ -182,7 +182,7 @@ def make_vqa():
             scores.append(agreement(people, text))
         metrics = {"accuracy": mean(scores)}
         for field, name in (("answer_type", "answer_type"), ("question_type", "question_type")):
-            for value in {n[field] for n in annotations}:
+            for value in sorted({n[field] for n in annotations}):
                 metrics["%s/%s" % (name, value)] = mean(
                     s for s, n in zip(scores, annotations) if n[field] == value)
         case("vqav2", q, a, metrics, scores, [g], variant)
@@ -224,7 +224,7 @@ def make_vizwiz():
         hits = sum(g_ and p == "unanswerable" for g_, p in zip(gold, parsed))
         metrics["unanswerable_f1"] = 2 * hits / (sum(gold) + sum(p == "unanswerable"
                                                                  for p in parsed))
-        for value in {n["answer_type"] for n in val}:
+        for value in sorted({n["answer_type"] for n in val}):
             metrics["answer_type/" + value] = mean(s for s, n in zip(scores, val)
                                                    if n["answer_type"] == value)
         case("vizwiz", q, a, metrics, scores, [g], variant)
@@ -536,7 +536,7 @@ def make_choice():
             metrics = {"circular_accuracy": mean(all(v) for v in hit.values()),
                        "vanilla_accuracy": mean(v[0] for v in hit.values())}
             for key, at in (("category", 3), ("l2", 4)):
-                for value in {rows[0][at] for rows in groups.values()}:
+                for value in sorted({rows[0][at] for rows in groups.values()}):
                     metrics[key + "/" + value] = mean(all(hit[i]) for i, rows in groups.items()
                                                       if rows[0][at] == value)
             failed = sum(parser(t, o) is None for rows in groups.values() for t, o, _, _, _ in rows)

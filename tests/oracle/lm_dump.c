@@ -213,100 +213,133 @@ out:
     return status;
 }
 
+/* ---- a picture and its text ---- */
+
+struct llava {
+    struct sea_mllm_folder folder;
+    struct sea_mllm mllm;
+    float *features;            // (patches, Dv) of the one picture
+    int32_t *prompt;            // (prompt_count) ids with one word for the picture
+    int64_t prompt_count;
+};
+
+/* Loads the folder and puts the picture through its tower. */
 static enum sea_status
-run_llava(struct dump *dump, const char *dir, bool generate, struct sea_err *err)
+open_llava(struct llava *llava, struct dump *dump, const char *dir, struct sea_err *err)
 {
     const struct sea_mllm_trained trained = { false, true, true };
-    struct sea_mllm_folder folder;
-    struct sea_mllm_limits limits = { .text = { .trained = true }, .images = 1 };
-    struct sea_clip_limits clip_limits = { .images = 1 };
-    struct sea_clip_work *clip_work = NULL;
-    struct sea_mllm_work *work = NULL;
-    struct sea_generator *generator = NULL;
-    struct sea_mllm_batch batch = { .images = 1 };
-    const struct sea_tensor *pixels;
-    struct sea_mllm mllm;
+    const struct sea_clip_limits limits = { .images = 1 };
+    const struct sea_tensor *pixels = sea_tensors_find(dump->in, "pixels");
+    struct sea_mllm_folder *folder = &llava->folder;
+    struct sea_clip_work *work = NULL;
     enum sea_status status;
-    int32_t start[2] = { 0 };
-    int64_t V, row = 0, prompt_count = 0;
-    float *logits, *image, *features;
-    int32_t *prompt, words[NEW_WORDS];
-    double loss;
+    int64_t row = 0;
+    float *image;
 
-    status = sea_mllm_load(&folder, &dump->device, dir, trained, err);
+    if (!pixels)
+        return sea_fail(err, SEA_E_FORMAT, "there is no \"pixels\"");
+    status = sea_mllm_load(folder, &dump->device, dir, trained, err);
     if (!status)
         status = read_ints(dump, "ids", &dump->ids, err);
     if (!status)
         status = read_ints(dump, "labels", &dump->labels, err);
-    pixels = sea_tensors_find(dump->in, "pixels");
-    if (status || !pixels)
-        goto out;
-    mllm = (struct sea_mllm){ folder.lm, folder.adapter, folder.patches };
-    V = folder.lm->desc.vocab;
+    if (status)
+        return status;
+    llava->mllm = (struct sea_mllm){ folder->lm, folder->adapter, folder->patches };
     image = sea_arena_alloc(dump->arena, (size_t)pixels->count, sizeof(float));
-    features = sea_arena_alloc(dump->arena, (size_t)(folder.patches * folder.adapter->Dv),
-                               sizeof(float));
-    prompt = sea_arena_alloc(dump->arena, (size_t)dump->rows, sizeof(int32_t));
+    llava->features = sea_arena_alloc(
+        dump->arena, (size_t)(folder->patches * folder->adapter->Dv), sizeof(float));
+    llava->prompt = sea_arena_alloc(dump->arena, (size_t)dump->rows, sizeof(int32_t));
     for (int64_t t = 0; t < dump->rows; t++) {
-        bool given = dump->ids[t] == folder.image_token;
+        bool given = dump->ids[t] == folder->image_token;
 
         if (given)
             dump->ids[t] = SEA_LM_GIVEN;
         if (!given || !row++)
-            prompt[prompt_count++] = dump->ids[t];
+            llava->prompt[llava->prompt_count++] = dump->ids[t];
     }
     status = sea_tensor_read_f32(pixels, 0, pixels->count, image, err);
     if (!status)
-        status = sea_clip_work_create(&clip_work, folder.clip, &clip_limits, err);
+        status = sea_clip_work_create(&work, folder->clip, &limits, err);
     if (!status)
-        status = sea_clip_features(folder.clip, clip_work, image, 1, folder.layer,
-                                   folder.with_class,
-                                   (struct sea_clip_out){ .host = features }, err);
-    if (status)
-        goto out;
-    if (generate) {
-        const struct sea_generate_desc desc = { .slots = 2, .room = dump->rows + NEW_WORDS };
-        const struct sea_sampling greedy = { .max_new = NEW_WORDS, .eos = words };
-        const struct sea_prompt one = { prompt, prompt_count, 0, 0 };
-        struct sea_answer answer = { .ids = words };
+        status = sea_clip_features(folder->clip, work, image, 1, folder->layer,
+                                   folder->with_class,
+                                   (struct sea_clip_out){ .host = llava->features }, err);
+    sea_clip_work_destroy(work);
+    return status;
+}
 
-        status = sea_generator_create(&generator, &mllm, &desc, err);
-        if (!status)
-            status = sea_generate(generator, &one, 1, features, 1, &greedy, &answer, err);
-        if (!status)
-            add(dump, "words", SEA_I32, answer.count, 0, words,
-                (size_t)answer.count * sizeof(int32_t));
-        goto out;
-    }
-    limits.text.rows = batch.text.rows = dump->rows;
-    start[1] = (int32_t)dump->rows;
-    batch.text = (struct sea_lm_batch){ dump->rows, 1, start, dump->ids, dump->labels };
-    batch.features = features;
-    logits = sea_arena_alloc(dump->arena, (size_t)(dump->rows * V), sizeof(*logits));
-    status = sea_mllm_work_create(&work, &mllm, &limits, err);
+/* Greedy words, however the model would end. */
+static enum sea_status
+answer_llava(const struct llava *llava, struct dump *dump, struct sea_err *err)
+{
+    const struct sea_generate_desc desc = { .slots = 2, .room = dump->rows + NEW_WORDS };
+    const struct sea_prompt one = { llava->prompt, llava->prompt_count, 0, 0 };
+    int32_t *words = sea_arena_alloc(dump->arena, NEW_WORDS, sizeof(*words));
+    const struct sea_sampling greedy = { .max_new = NEW_WORDS, .eos = words };
+    struct sea_answer answer = { .ids = words };
+    struct sea_generator *generator = NULL;
+    enum sea_status status;
+
+    status = sea_generator_create(&generator, &llava->mllm, &desc, err);
     if (!status)
-        status = sea_mllm_logits(&mllm, work, &batch, logits, err);
+        status = sea_generate(generator, &one, 1, llava->features, 1, &greedy, &answer, err);
     if (!status)
-        status = sea_mllm_forward(&mllm, work, &batch,
-                                  1.0f / (float)sea_lm_supervised(&batch.text), true, err);
+        add(dump, "words", SEA_I32, answer.count, 0, words,
+            (size_t)answer.count * sizeof(int32_t));
+    sea_generator_destroy(generator);
+    return status;
+}
+
+static enum sea_status
+learn_llava(const struct llava *llava, struct dump *dump, struct sea_err *err)
+{
+    const struct sea_mllm *mllm = &llava->mllm;
+    const int32_t start[2] = { 0, (int32_t)dump->rows };
+    const struct sea_mllm_limits limits = {
+        .text = { .rows = dump->rows, .trained = true }, .images = 1,
+    };
+    const struct sea_mllm_batch batch = {
+        .text = { dump->rows, 1, start, dump->ids, dump->labels }, .images = 1,
+        .features = llava->features,
+    };
+    int64_t V = mllm->lm->desc.vocab, supervised = sea_lm_supervised(&batch.text);
+    float *logits = sea_arena_alloc(dump->arena, (size_t)(dump->rows * V), sizeof(*logits));
+    struct sea_mllm_work *work = NULL;
+    enum sea_status status;
+    double loss = 0;
+
+    status = sea_mllm_work_create(&work, mllm, &limits, err);
+    if (!status)
+        status = sea_mllm_logits(mllm, work, &batch, logits, err);
+    if (!status)
+        status = sea_mllm_forward(mllm, work, &batch, 1.0f / (float)supervised, true, err);
     if (!status)
         status = sea_mllm_loss(work, &loss, err);
     if (!status)
-        status = sea_mllm_backward(&mllm, work, err);
+        status = sea_mllm_backward(mllm, work, err);
     if (!status)
-        status = sea_mllm_backward_adapter(&mllm, work, NULL, err);
+        status = sea_mllm_backward_adapter(mllm, work, NULL, err);
+    sea_mllm_work_destroy(work);
     if (status)
-        goto out;
-    loss /= (double)sea_lm_supervised(&batch.text);
+        return status;
+    loss /= (double)supervised;
     add(dump, "logits", SEA_F32, dump->rows, V, logits, (size_t)(dump->rows * V) * sizeof(float));
     add(dump, "loss", SEA_F64, 1, 0, &loss, sizeof(loss));
-    add_grads(dump, &folder.lm->params, "language_model.");
-    add_grads(dump, &folder.adapter->params, "multi_modal_projector.");
-out:
-    sea_generator_destroy(generator);
-    sea_mllm_work_destroy(work);
-    sea_clip_work_destroy(clip_work);
-    sea_mllm_release(&folder);
+    add_grads(dump, &mllm->lm->params, "language_model.");
+    add_grads(dump, &mllm->adapter->params, "multi_modal_projector.");
+    return SEA_OK;
+}
+
+static enum sea_status
+run_llava(struct dump *dump, const char *dir, bool generate, struct sea_err *err)
+{
+    struct llava llava = { 0 };
+    enum sea_status status = open_llava(&llava, dump, dir, err);
+
+    if (!status)
+        status = generate ? answer_llava(&llava, dump, err) : learn_llava(&llava, dump, err);
+    sea_mllm_release(&llava.folder);
     return status;
 }
 

@@ -323,8 +323,9 @@ def check(work, family, name):
     ours = dict(merged.named_parameters())
     if case["mode"] == "lora" and case["lora_merge"]:
         want, single = want.merge_and_unload(), single.merge_and_unload()
-        start = {n.replace("base_model.model.", "").replace(".base_layer", ""): p
-                 for n, p in start.items()}
+        start = {n.replace("base_model.model.", "").replace(".base_layer", "")
+                 .replace(".modules_to_save.default", ""): p
+                 for n, p in start.items() if "original_module" not in n}
         want_p, single_p = dict(want.named_parameters()), dict(single.named_parameters())
         names = [n for n in want_p if (want_p[n] - start[n]).norm() > 0]
     else:

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The word list: lemmas by WordNet's rules, names of several words, order, files. */
+#include <string.h>
+
 #include "engine/base/sea_file.h"
 #include "pipeline/sea_words.h"
 #include "tests/sea_test.h"
@@ -33,6 +35,15 @@ build(const char *const *captions, size_t count, int64_t count_min)
     return list;
 }
 
+static bool
+holds(const struct sea_word_list *list, const char *word)
+{
+    for (size_t i = 0; i < list->count; i++)
+        if (strcmp(list->items[i], word) == 0)
+            return true;
+    return false;
+}
+
 static void
 captions_become_lemmas_forms_and_names(void)
 {
@@ -54,9 +65,9 @@ captions_become_lemmas_forms_and_names(void)
     NEED_WORDNET();
     list = build(captions, 4, 1);
     for (size_t i = 0; i < sizeof(want) / sizeof(want[0]); i++)
-        CHECK_MSG(sea_word_list_find(&list, want[i]) >= 0, "\"%s\" is not in the list", want[i]);
+        CHECK_MSG(holds(&list, want[i]), "\"%s\" is not in the list", want[i]);
     for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++)
-        CHECK_MSG(sea_word_list_find(&list, refused[i]) < 0, "\"%s\" is in the list", refused[i]);
+        CHECK_MSG(!holds(&list, refused[i]), "\"%s\" is in the list", refused[i]);
 }
 
 static void
@@ -81,21 +92,20 @@ rare_words_go_and_order_is_stable(void)
 }
 
 static void
-lists_go_through_files(void)
+lists_are_read_in_their_order(void)
 {
-    static const char *const captions[] = { "a hot dog and a cat" };
     char path[512];
-    struct sea_word_list list, back;
+    struct sea_word_list list;
     struct sea_err err = { 0 };
 
-    NEED_WORDNET();
-    list = build(captions, 1, 1);
     snprintf(path, sizeof(path), "%s/words.txt", sea_test_dir());
-    CHECK_OK(sea_word_list_save(&list, path, &err), err);
-    CHECK_OK(sea_word_list_load(&back, path, arena, &err), err);
-    CHECK_INT(back.count, list.count);
-    for (size_t i = 0; i < list.count && i < back.count; i++)
-        CHECK_STR(back.items[i], list.items[i]);
+    CHECK_OK(sea_file_replace(path, "hot dog\ncat\nbee", 15, &err), err);
+    CHECK_OK(sea_word_list_load(&list, path, arena, &err), err);
+    if (!CHECK(list.count == 3))
+        return;
+    CHECK_STR(list.items[0], "hot dog");
+    CHECK_STR(list.items[1], "cat");
+    CHECK_STR(list.items[2], "bee");
 }
 
 static void
@@ -138,5 +148,5 @@ broken_lists_are_named_by_line(void)
 }
 
 SEA_TEST_MAIN("word lists", TEST(captions_become_lemmas_forms_and_names),
-              TEST(rare_words_go_and_order_is_stable), TEST(lists_go_through_files),
+              TEST(rare_words_go_and_order_is_stable), TEST(lists_are_read_in_their_order),
               TEST(broken_lists_are_named_by_line))

@@ -225,6 +225,47 @@ waiting_for_workers_names_the_reason(void)
               "all workers are busy; 0 before it in the queue");
 }
 
+/* A limit that keeps a stage from starting is told, exactly when a claim is refused for it. */
+static void
+waiting_for_a_limit_is_told(void)
+{
+    const char *claim = "SELECT count(*) FROM sea.claim((SELECT max(id) FROM sea.worker),"
+                        " 'default', 60000)";
+    const char *reason = "SELECT replace(w.reason, s.owner, 'ann') FROM sea.why_pending AS w"
+                         " JOIN sea.stage_run AS s ON s.id = w.stage_id"
+                         " WHERE s.state = 'ready' ORDER BY s.id LIMIT 1";
+
+    seed_begin();
+    run_sql("DELETE FROM sea.worker");
+    for (int i = 0; i < 4; i++)
+        submit("{\"name\":\"one\",\"stages\":{\"label\":{}}}", NULL);
+    run_sql("UPDATE sea.stage_run SET key = repeat('a', 63) || id, state = 'ready',"
+            " ready_at = now()");
+    run_sql("INSERT INTO sea.worker (host, pid, device, ttl_ms) VALUES ('h', 3, 'cpu', 60000)");
+    run_sql("SELECT sea.set_limit('queue', 'default', 2)");
+    CHECK_STR(text(reason), "a worker is free; 0 before it in the queue");
+    CHECK_INT(number(claim), 1);
+    CHECK_INT(number(claim), 1);
+    CHECK_STR(text(reason), "queue \"default\" is at its limit: 2 of 2 run; all workers are busy;"
+                            " 0 before it in the queue");
+    CHECK_INT(number(claim), 0);
+    run_sql("SELECT sea.set_limit('user', session_user::text, 0)");
+    CHECK_STR(text(reason), "queue \"default\" is at its limit: 2 of 2 run; user \"ann\" is held:"
+                            " its limit is 0; all workers are busy; 0 before it in the queue");
+    run_sql("SELECT sea.set_limit('queue', 'default', NULL)");
+    CHECK_INT(number(claim), 0);
+    /* Lowered to 2 while place 3 is held; the others are free since. */
+    run_sql("SELECT sea.set_limit('user', session_user::text, 2)");
+    run_sql("UPDATE sea.slot SET number = 3 WHERE number = 2");
+    run_sql("UPDATE sea.slot SET stage_id = NULL, epoch = NULL WHERE number = 1");
+    CHECK_STR(text(reason), "user \"ann\" waits for a stage from before its limit was lowered to 2;"
+                            " all workers are busy; 0 before it in the queue");
+    CHECK_INT(number(claim), 0);
+    run_sql("SELECT sea.set_limit('user', session_user::text, NULL)");
+    CHECK_STR(text(reason), "all workers are busy; 0 before it in the queue");
+    CHECK_INT(number(claim), 1);
+}
+
 /* The plan of a question, one line; costs left out. */
 static const char *
 plan_of(const char *sql)
@@ -274,5 +315,5 @@ SEA_TEST_MAIN("client: comparison, sweeps, curves, status",
               TEST(comparison_is_the_clustered_sandwich),
               TEST(without_spread_or_clusters_nothing_is_claimed),
               TEST(a_sweep_is_queued_whole_or_not_at_all), TEST(progress_is_of_one_stage),
-              TEST(waiting_for_workers_names_the_reason),
+              TEST(waiting_for_workers_names_the_reason), TEST(waiting_for_a_limit_is_told),
               TEST(questions_about_one_experiment_read_one))
