@@ -159,7 +159,7 @@ several_schedulers_start_each_slot_once(void)
 
     service_begin();
     for (i = 0; i < 4; i++) {
-        char name[8];
+        char name[16];
 
         snprintf(name, sizeof(name), "s%d", i);
         add(name, i % 2 ? "*/5 * * * *" : "* * * * *", "\"catch_up\":\"all\",");
