@@ -21,7 +21,8 @@ add_tensors(struct sea_lm *lm, struct sea_err *err)
 
     if (desc->vocab < 2 || desc->D < 1)
         return sea_fail(err, SEA_E_CONFIG, "a language model of %lld words and width %lld "
-                        "cannot be made, need 2 words and width 1 or more", (long long)desc->vocab, (long long)desc->D);
+                        "cannot be made, need 2 words and width 1 or more",
+                        (long long)desc->vocab, (long long)desc->D);
     lm->embed = sea_params_add(&lm->params, "model.embed_tokens.weight", 2, shape,
                                SEA_INIT_NORMAL, desc->init_scale);
     if (sea_stack_init(&lm->stack, &block, row->names, "", &lm->params, err))

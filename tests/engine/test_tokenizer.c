@@ -259,7 +259,8 @@ small_models_by_hand(void)
     "\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0,\"\\u0120\":1,\"\\u010a\":2," \
     "\"\\u010a\\u0120\":3,\"7\":4,\"77\":5},\"merges\":[\"\\u010a \\u0120\",\"7 7\"]}}"
 #define HAND_LLAMA3(digits)                                                                    \
-    "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\\\r\\\\n\\\\p{L}\\\\p{N}]?\\\\p{L}+|\\\\p{N}" digits "| ?[^\\\\s" \
+    "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\\\r\\\\n\\\\p{L}\\\\p{N}]?\\\\p{L}+|\\\\p{N}" \
+    digits "| ?[^\\\\s" \
     "\\\\p{L}\\\\p{N}]+[\\\\r\\\\n]*|\\\\s*[\\\\r\\\\n]+|\\\\s+(?!\\\\S)|\\\\s+"
 
     /* A run of blanks ends with its last line end; digits come in threes, or one by one. */

@@ -209,19 +209,36 @@ lane_open(struct lane *lane, int number)
         lane_spawn(lane);
 }
 
+/* What workers are started with lies beside this program. */
+static bool
+find_parts(void)
+{
+    static const char *const parts[] = { "stage", "shim.so" };
+    char path[SEA_PATH_MAX];
+    size_t i;
+
+    snprintf(folder, sizeof(folder), "%s", self);
+    *strrchr(folder, '/') = 0;
+    for (i = 0; i < 2; i++) {
+        path_of(path, folder, parts[i]);
+        if (access(path, R_OK)) {
+            fprintf(stderr, "fault: \"%s\" is not there; `make tests` builds it\n", path);
+            return false;
+        }
+    }
+    return true;
+}
+
 static void
 begin(void)
 {
-    char *slash;
     int i;
 
     service_begin();
-    sea_rows_close(ask("ALTER SYSTEM SET fsync = off"));    /* crashes of processes, not of the machine */
+    /* Processes crash here, not the machine. */
+    sea_rows_close(ask("ALTER SYSTEM SET fsync = off"));
     sea_rows_close(ask("SELECT pg_reload_conf()"));
     sea_rows_close(ask("SELECT sea.set_limit('queue', 'default', 9)"));
-    snprintf(folder, sizeof(folder), "%s", self);
-    slash = strrchr(folder, '/');
-    *slash = 0;
     path_of(data, sea_test_dir(), "data");
     path_of(history, sea_test_dir(), "history");
     if (mkdir(data, 0755) || mkdir(history, 0755))
@@ -571,6 +588,8 @@ main(int argc, char **argv)
                         " [--points MAX]\n");
         return 64;
     }
+    if (!find_parts())
+        return 66;
     signal(SIGPIPE, SIG_IGN);
     begin();
     start = sea_clock_ms();

@@ -12,8 +12,10 @@ sanitize='-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit
 flags= link=
 probe=$(mktemp -d)
 trap 'rm -rf "$probe"' EXIT
-echo 'int LLVMFuzzerTestOneInput(const char *d, unsigned long n);
-int LLVMFuzzerTestOneInput(const char *d, unsigned long n) { return d && n ? 0 : 0; }' > "$probe/p.c"
+cat > "$probe/p.c" <<'EOF'
+int LLVMFuzzerTestOneInput(const char *d, unsigned long n);
+int LLVMFuzzerTestOneInput(const char *d, unsigned long n) { return d && n ? 0 : 0; }
+EOF
 if clang -fsanitize=fuzzer,address "$probe/p.c" -o "$probe/p" 2> /dev/null; then
     cc=clang
     sanitize="$sanitize -fsanitize=fuzzer-no-link"

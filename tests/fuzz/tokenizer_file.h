@@ -45,7 +45,8 @@ static const char *
 check_tokenizer_file(const char *name, const uint8_t *data, size_t n)
 {
     static const char text[] = "A red cat, isn't it? No. 1234\n\n  <s>caf\xC3\xA9</s> <image>"
-                               "\xE2\x96\x81\xE6\x97\xA5\xE6\x9C\xAC\xF0\x9F\x98\x80 e\xCC\x81\0x\t";
+                               "\xE2\x96\x81\xE6\x97\xA5\xE6\x9C\xAC\xF0\x9F\x98\x80 "
+                               "e\xCC\x81\0x\t";
     const char *wrong = fuzz_write(name, data, n);
     struct sea_tokenizer *tokenizer;
     struct sea_err err = { 0 };

@@ -37,7 +37,8 @@ passed=0 failed=0 skipped=0 rows=
 tell() {                        # name, seconds, passed, failed, skipped
     printf '%-40s %4d passed %3d failed %3d skipped %5ds\n' "$1" "$3" "$4" "$5" "$2"
     passed=$((passed + $3)) failed=$((failed + $4)) skipped=$((skipped + $5))
-    rows="$rows${rows:+,}{\"check\":\"$1\",\"seconds\":$2,\"passed\":$3,\"failed\":$4,\"skipped\":$5}"
+    rows="$rows${rows:+,}{\"check\":\"$1\",\"seconds\":$2,"
+    rows="$rows\"passed\":$3,\"failed\":$4,\"skipped\":$5}"
 }
 
 check() {                       # name, command...

@@ -103,10 +103,11 @@ add_ints(const int32_t *x, int64_t n)
     return add(x, (size_t)n * sizeof(int32_t));
 }
 
+/* A negative number stands for no buffer. */
 static void *
 at(int b, int d)
 {
-    return buffers[b].at[d];
+    return b < 0 ? NULL : buffers[b].at[d];
 }
 
 static void
@@ -198,7 +199,7 @@ run_gemm(int d, const void *args)
     op.a = at(p->a, d);
     op.b = at(p->b, d);
     op.c = at(p->c, d);
-    op.bias = p->bias < 0 ? NULL : at(p->bias, d);
+    op.bias = at(p->bias, d);
     return ops[d]->gemm(dev[d], &op);
 }
 

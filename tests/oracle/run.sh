@@ -8,7 +8,8 @@
 #
 # PYTHON: an interpreter with torch, transformers, tokenizers, sentencepiece, peft, safetensors
 # and Pillow (python3). BUILD: where the programs are (build/dev). T: only scripts whose name
-# contains this. CORENLP_JAR: Stanford CoreNLP 3.4.1, for caption_tokens.py.
+# contains this. TEXTS: of io_tokenizers.py (20000). CORENLP_JAR: Stanford CoreNLP 3.4.1, for
+# caption_tokens.py. Exit status 1 when something failed.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 root=$PWD
