@@ -39,12 +39,12 @@ attend(const struct sea_clip *clip, struct sea_clip_work *work, int64_t count,
        struct sea_err *err)
 {
     struct sea_clip_eye *eye = &work->eye;
-    int64_t D = clip->desc.vision.D, H = clip->desc.vision.heads;
+    int64_t D = clip->desc.vision.D, H = clip->desc.vision.heads, E = D / H;
     int64_t m = sea_clip_patch_count(&clip->desc);
     const struct sea_op_attention attention = {
         .q = eye->norm, .k = eye->n, .v = eye->v, .out = eye->raw, .q_start = eye->one_start,
-        .k_start = eye->start, .k_len = eye->k_len, .S = count, .H = H, .K = H, .E = D / H,
-        .ld_q = D, .ld_kv = D, .ld_out = D, .scale = (float)(1 / sqrt((double)(D / H))),
+        .k_start = eye->start, .k_len = eye->k_len, .S = count, .H = H, .K = H, .E = E,
+        .ld_q = D, .ld_kv = D, .ld_out = D, .scale = (float)(1 / sqrt((double)E)),
     };
     enum sea_status status;
 

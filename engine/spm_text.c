@@ -165,7 +165,6 @@ sea_spm_decode(const struct sea_tokenizer *tokenizer, const int32_t *ids, size_t
 
         if (id < 0 || id >= vocab->count || !vocab->words[id])
             continue;
-        begun = out->len;
         if (kind == SEA_WORD_BYTE) {
             int high = sea_hex_digit(vocab->words[id][3]), low = sea_hex_digit(vocab->words[id][4]);
             char byte = (char)(16 * high + low);
