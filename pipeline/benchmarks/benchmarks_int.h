@@ -69,6 +69,10 @@ bool sea_bench_answer_take(struct sea_bench_scoring *scoring, const char *key, c
 struct sea_bench_metric *
 sea_bench_add_mean(struct sea_bench_scoring *scoring, const char *name, const double *values,
                    const int64_t *which, size_t n);
+/* An export: the list of {ID_KEY: id, TEXT_KEY: answer as given}, a row a line; an id is a
+ * number where the question file has one. */
+void sea_bench_dump_texts(const struct sea_bench_scoring *scoring, const char *id_key,
+                          const char *text_key, struct sea_buf *out);
 /* Mean score of the rows for which keep(row, arg) holds; nothing is added when there are
  * none and name is optional. */
 typedef bool sea_bench_keep_fn(const struct sea_bench_row *row, const void *arg);

@@ -94,20 +94,7 @@ static enum sea_status
 dump(struct sea_bench_scoring *s, struct sea_buf *out, struct sea_err *err)
 {
     (void)err;
-    sea_buf_puts(out, "[");
-    for (size_t i = 0; i < s->count; i++) {
-        const struct sea_bench_question *q = s->rows[i].question;
-
-        sea_buf_puts(out, i ? ",\n{\"questionId\": " : "\n{\"questionId\": ");
-        if (q->id_is_number)
-            sea_buf_puts(out, q->id);
-        else
-            sea_json_quote(out, q->id, strlen(q->id));
-        sea_buf_puts(out, ", \"answer\": ");
-        sea_json_quote(out, s->rows[i].text, strlen(s->rows[i].text));
-        sea_buf_puts(out, "}");
-    }
-    sea_buf_puts(out, "\n]\n");
+    sea_bench_dump_texts(s, "questionId", "answer", out);
     return SEA_OK;
 }
 

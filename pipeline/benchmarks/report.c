@@ -376,3 +376,22 @@ sea_bench_metric_find(const struct sea_bench_result *result, const char *name)
             return &result->metrics[i];
     return NULL;
 }
+
+void
+sea_bench_dump_texts(const struct sea_bench_scoring *s, const char *id_key,
+                     const char *text_key, struct sea_buf *out)
+{
+    for (size_t i = 0; i < s->count; i++) {
+        const struct sea_bench_question *q = s->rows[i].question;
+
+        sea_buf_addf(out, "%s\n{\"%s\": ", i ? "," : "[", id_key);
+        if (q->id_is_number)
+            sea_buf_puts(out, q->id);
+        else
+            sea_json_quote(out, q->id, strlen(q->id));
+        sea_buf_addf(out, ", \"%s\": ", text_key);
+        sea_json_quote(out, s->rows[i].text, strlen(s->rows[i].text));
+        sea_buf_puts(out, "}");
+    }
+    sea_buf_puts(out, s->count ? "\n]\n" : "[\n]\n");
+}
