@@ -101,6 +101,9 @@ def write():
     lines = ",\n".join(json.dumps(view) for view in found["views"])
     (OUT / "processors.json").write_text(
         '{"grey16": ' + json.dumps(found["grey16"]) + ',\n"views": [\n' + lines + "\n]}\n")
+    sums = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}"
+            for path in sorted(OUT.iterdir()) if path.name != "SHA256SUMS"]
+    (OUT / "SHA256SUMS").write_text("\n".join(sums) + "\n")
     print(len(found["views"]), "views")
 
 
