@@ -272,6 +272,8 @@ sea_mllm_settings_load(struct sea_mllm_settings *settings, const char *dir, cons
     } else {
         status = parse_llava(settings, config, dir, path, err);
     }
+    if (!status)
+        status = sea_lm_desc_generation(&settings->lm, dir, err);
     snprintf(settings->template_name, sizeof(settings->template_name), "%s",
              sea_node_text(sea_node_get(config, "conversation_template"), ""));
 out:

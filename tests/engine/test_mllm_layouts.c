@@ -130,6 +130,30 @@ other_adapters_are_written_in_the_original_layout(void)
     }
 }
 
+/* In both layouts the end words of generation_config.json stand before config.json's. */
+static void
+end_words_come_from_the_generation_config(void)
+{
+    static const char text[] = "{\"eos_token_id\": [2, 7, 9]}";
+    struct sea_mllm_folder folder, back;
+    struct sea_err err = { 0 };
+    char dir[600], path[700];
+
+    for (int kind = SEA_ADAPTER_LINEAR; kind <= SEA_ADAPTER_MLP2X_GELU; kind++) {
+        snprintf(dir, sizeof(dir), "%s/ends%d", sea_test_dir(), kind);
+        snprintf(path, sizeof(path), "%s/generation_config.json", dir);
+        make_folder(&folder, SEA_TOWER_CLIP, (enum sea_adapter_kind)kind);
+        CHECK_OK(sea_mllm_save(&folder, dir, &err), err);
+        CHECK_OK(sea_file_replace(path, text, strlen(text), &err), err);
+        if (CHECK_OK(sea_mllm_load(&back, &device, dir, none, &err), err)) {
+            CHECK_INT(back.lm->desc.eos_count, 3);
+            CHECK_INT(back.lm->desc.eos[1], 7);
+        }
+        sea_mllm_release(&back);
+        sea_mllm_release(&folder);
+    }
+}
+
 /* A SigLIP tower's first row is a patch: "default" would leave it out. */
 static void
 default_rows_of_a_siglip_tower_are_refused(void)
@@ -292,6 +316,7 @@ what_the_original_layout_cannot_mean_is_refused(void)
 SEA_TEST_MAIN("layouts of multimodal folders",
     TEST(folders_over_all_towers_come_back),
     TEST(other_adapters_are_written_in_the_original_layout),
+    TEST(end_words_come_from_the_generation_config),
     TEST(default_rows_of_a_siglip_tower_are_refused),
     TEST(the_original_layout_is_read),
     TEST(what_the_original_layout_cannot_mean_is_refused))

@@ -14,6 +14,7 @@ does). Written folders are loaded by transformers and PEFT. Exits 1 when a bound
 import json
 import math
 import os
+import random
 import shutil
 import subprocess
 import sys
@@ -25,6 +26,8 @@ import transformers
 from PIL import Image
 from safetensors.torch import load_file
 from tokenizers import Tokenizer
+
+import lm_families
 
 BUILD = os.path.abspath(sys.argv[1] if len(sys.argv) > 1 else "build/dev")
 WANTED = sys.argv[2:]
@@ -57,18 +60,26 @@ def make_model(family, folder, seed):
     sizes = dict(vocab_size=vocab, hidden_size=48, intermediate_size=72, num_hidden_layers=3,
                  num_attention_heads=6, num_key_value_heads=2, max_position_embeddings=512,
                  initializer_range=0.1, pad_token_id=0, bos_token_id=1, eos_token_id=2)
-    text = {"llama": transformers.LlamaConfig, "qwen2": transformers.Qwen2Config}[family](
-        tie_word_embeddings=family == "qwen2", **sizes)
+    if family in ("llama", "qwen2"):
+        text = {"llama": transformers.LlamaConfig, "qwen2": transformers.Qwen2Config}[family](
+            tie_word_embeddings=family == "qwen2", **sizes)
+    else:                       # sizes that are multiples of nothing
+        text = lm_families.make_config(family, random.Random(seed), vocab)
+        text.max_position_embeddings, text.pad_token_id = 512, 0
     vision = transformers.CLIPVisionConfig(
         hidden_size=32, intermediate_size=56, num_hidden_layers=3, num_attention_heads=4,
         image_size=SIDE, patch_size=PATCH, initializer_range=0.2)
     model = transformers.LlavaForConditionalGeneration(transformers.LlavaConfig(
         vision_config=vision, text_config=text, image_token_index=tokenizer.token_to_id("<image>"),
-        tie_word_embeddings=family == "qwen2"))
+        tie_word_embeddings=text.tie_word_embeddings))
     with torch.no_grad():       # biases and norms that matter
         for name, p in model.named_parameters():
             if p.dim() == 1:
                 p.add_(0.1 * torch.randn_like(p))
+        if family not in ("llama", "qwen2"):
+            alone = lm_families.make_model(text, seed)
+            model.model.language_model.load_state_dict(alone.model.state_dict())
+            model.lm_head.load_state_dict(alone.lm_head.state_dict(), strict=False)
     model.save_pretrained(folder)
     for name in os.listdir(TOKENIZER):
         if "tokenizer" in name:
@@ -170,8 +181,13 @@ def train(model, rows, groups, warmup, schedule, wd):
 
 
 def load(folder, dtype):
-    return transformers.LlavaForConditionalGeneration.from_pretrained(
+    model = transformers.LlavaForConditionalGeneration.from_pretrained(
         folder, dtype=dtype, attn_implementation="eager")
+    if dtype == torch.float64:
+        lm_families.widen(model.model.language_model)
+    else:                       # the module's own torch again
+        sys.modules[type(model.model.language_model).__module__].torch = torch
+    return model
 
 
 def parts_of(model, mode, tower):
@@ -224,7 +240,7 @@ def run(*args):
 
 
 def tune(work, name, folder, data, case, steps=STEPS, extra=None, threads=2):
-    keys = {"batch": len(ROWS), "micro_rows": 180, "steps": steps, "warmup": 0.1,
+    keys = {"batch": len(ROWS), "template": "v1", "micro_rows": 180, "steps": steps, "warmup": 0.1,
             "max_length": 500, "checkpoint_every": 7, **case, **(extra or {})}
     lora = {k[5:]: keys.pop(k) for k in list(keys) if k.startswith("lora_")}
     if lora:
@@ -270,9 +286,12 @@ def moved(start, want, names):
 def compare(what, ours, want, single, start, names):
     off, where = worst(ours, want, names)
     torch_off, _ = worst(single, want, names)
+    # AdamW makes steps of full length out of a gradient that is nothing but rounding, as a key
+    # bias has it: no float32 program comes closer there than torch's.
+    bound = max(1e-4, 1.5 * torch_off)
     print(f"     {what}: {len(names)} tensors, least moved by {moved(start, want, names):.2g}, "
           f"torch float32 is off by {torch_off:.2g}")
-    report(f"{what}, parameters after {STEPS} steps (worst {where})", off, 1e-4)
+    report(f"{what}, parameters after {STEPS} steps (worst {where})", off, bound)
 
 
 def check_logits(what, work, model_dir, model, rows, word, data, bound=1e-5):
@@ -392,8 +411,11 @@ def main():
     torch.set_num_threads(2)
     with tempfile.TemporaryDirectory() as work:
         make_data(f"{work}/data")
-        for family in ("llama", "qwen2"):
+        for family in ("llama", "qwen2", *(f for f in lm_families.FAMILIES
+                                           if f not in ("llama", "qwen2"))):
             for name in CASES:
+                if family not in ("llama", "qwen2") and name not in ("full", "lora"):
+                    continue
                 if not WANTED or name in WANTED or f"{family}-{name}" in WANTED:
                     check(work, family, name)
         if not WANTED or "foreign" in WANTED:
