@@ -15,21 +15,26 @@ comma    := ,
 say      = $(if $(filter 1,$(V)),@:,@printf '  %-5s %s\n' '$1' '$2')
 
 PACKAGES := gcc g++ make pkg-config libpq-dev libcurl4-openssl-dev libyaml-dev libcunit1-dev \
-            libjansson-dev libturbojpeg0-dev libpng-dev libwebp-dev libfreetype-dev \
-            libssl-dev libpcre2-dev libutf8proc-dev libmicrohttpd-dev postgresql \
+            libjansson-dev libturbojpeg0-dev libpng-dev zlib1g-dev libwebp-dev libfreetype-dev \
+            libssl-dev libpcre2-dev libutf8proc-dev libmicrohttpd-dev libsnappy-dev libzstd-dev \
+            postgresql \
             libc6-dev fonts-noto-color-emoji unicode-cldr-core wordnet-base
 LINT_PACKAGES := clang clang-tidy clang-format cppcheck
 
 WARN    := -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla \
            -Wformat=2 -Wundef -fno-common
-DEFINES := -D_POSIX_C_SOURCE=200809L -D_XOPEN_SOURCE=700 -D_DEFAULT_SOURCE
+# Codecs of Parquet files: without these libraries such files are refused by name.
+CODECS  := $(shell for lib in snappy libzstd; do pkg-config --exists $$lib && echo $$lib; done)
+DEFINES := -D_POSIX_C_SOURCE=200809L -D_XOPEN_SOURCE=700 -D_DEFAULT_SOURCE \
+           $(if $(filter snappy,$(CODECS)),-DSEA_HAVE_SNAPPY) \
+           $(if $(filter libzstd,$(CODECS)),-DSEA_HAVE_ZSTD)
 # Contraction of a*b+c into one rounding is written out where it is wanted, so that two
 # compilers, and two builds, give the same bits.
 CFLAGS_ALL = -std=c17 $(OPT) -g $(WARN) $(if $(DEVELOPER),-Werror) $(DEFINES) -I. -I$(BUILD)/gen \
              -ffp-contract=off -fno-math-errno -pthread $(SANITIZE) $(CFLAGS)
 
 pkg      = $(shell pkg-config --$1 libpq libcurl yaml-0.1 jansson libturbojpeg libpng libwebp \
-             freetype2 libcrypto libpcre2-8 libutf8proc libmicrohttpd 2>/dev/null)
+             freetype2 zlib libcrypto libpcre2-8 libutf8proc libmicrohttpd $(CODECS) 2>/dev/null)
 PKG_CFLAGS := $(call pkg,cflags)
 PKG_LIBS    = $(call pkg,libs)
 LIBS        = $(PKG_LIBS) -ldl -lm -pthread
@@ -95,7 +100,7 @@ $(LIB_TEST):      $(BUILD)/tests/sea_test.o
 	$(Q)rm -f $@; ar rcs $@ $^
 
 # SQL text is embedded: every migration and every named query becomes a C string.
-SQL_SRC := $(sort $(wildcard sql/migrations/*.sql sql/queries/*.sql))
+SQL_SRC := $(sort $(wildcard sql/migrations/*.sql sql/migrations/down/*.sql sql/queries/*.sql))
 $(BUILD)/gen/sea_sql_text.inc: tests/check/embed_sql.awk $(SQL_SRC)
 	$(call say,SQL,$@)
 	@mkdir -p $(@D)
@@ -115,7 +120,8 @@ $(SEA): $(BUILD)/scheduler/main.o $(LIB_SCHEDULER) $(LIB_PIPELINE) $(LIB_ENGINE)
 
 CUDA_FLAGS := -std=c++20 -O3 -I. -Xcompiler \
     -fPIC,-fvisibility=hidden,-Wall,-Wextra$(if $(DEVELOPER),$(comma)-Werror)
-$(BUILD)/kernels/cuda/%.o: kernels/cuda/%.cu kernels/cuda/cuda_int.h kernels/sea_ops.h
+CUDA_H := $(wildcard kernels/cuda/*.h) kernels/sea_ops.h
+$(BUILD)/kernels/cuda/%.o: kernels/cuda/%.cu $(CUDA_H)
 	$(call say,NVCC,$<)
 	@mkdir -p $(@D)
 	$(Q)$(NVCC) $(CUDA_FLAGS) $(CUDA_ARCH) --threads 0 -c -o $@ $<
@@ -126,7 +132,7 @@ EMU_FLAGS := -std=c++20 -O2 -g -Wall -Wextra $(if $(DEVELOPER),-Werror) -DSEA_CU
     -Itests/gpu/emu -fPIC -fvisibility=hidden -ffp-contract=off
 EMU_OBJS  := $(patsubst %.cu,$(BUILD)/tests/gpu/emu/%.o,$(notdir $(CUDA_SRC))) \
     $(BUILD)/tests/gpu/emu/emu.o
-$(BUILD)/tests/gpu/emu/%.o: kernels/cuda/%.cu kernels/cuda/cuda_int.h kernels/sea_ops.h \
+$(BUILD)/tests/gpu/emu/%.o: kernels/cuda/%.cu $(CUDA_H) \
                             tests/gpu/emu/cuda_runtime.h
 	$(call say,EMU,$<)
 	@mkdir -p $(@D)
@@ -170,6 +176,12 @@ $(BUILD)/tests/fault/stage: $(BUILD)/tests/fault/stage.o $(LIB_PIPELINE) $(LIB_E
 $(BUILD)/tests/fault/fault: $(patsubst %,$(BUILD)/tests/fault/%.o,fault history kinds points proxy) $(LIB_TEST) $(LIB_SCHEDULER) $(LIB_PIPELINE) $(LIB_ENGINE) $(LIB_KERNELS)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(SANITIZE) $(LDFLAGS) -Wl,--as-needed -o $@ $^ -lcunit $(LIBS)
+# Weights of many gigabytes are drawn on the device: a function of the program takes the place of
+# the engine's.
+$(BUILD)/tests/bench/bench_gpu: $(patsubst %,$(BUILD)/tests/bench/%.o,bench_gpu gpu_models \
+        gpu_trace gpu_train gpu_answer gpu_limits) $(LIB_ENGINE) $(LIB_KERNELS)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(SANITIZE) $(LDFLAGS) -Wl,--wrap=sea_params_fill -o $@ $^ $(LIBS)
 $(BUILD)/tests/bench/bench_%: $(BUILD)/tests/bench/bench_%.o $(LIB_PIPELINE) $(LIB_ENGINE) $(LIB_KERNELS)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(SANITIZE) $(LDFLAGS) -o $@ $^ $(LIBS)
@@ -193,6 +205,14 @@ test: deps
 ## test-gpu   the CUDA back end on a card; EMU=1: on emulated threads, about 10 minutes
 test-gpu: all tests
 	$(Q)BUILD=$(BUILD) tests/gpu/run.sh
+
+## bench-gpu  what a card reaches beside its limits and beside PyTorch (about 10 min)
+## gpu-bundle build/gpu-bundle: both of these for a machine with a card and little else
+.PHONY: bench-gpu gpu-bundle
+bench-gpu: all $(BUILD)/tests/bench/bench_gpu
+	$(Q)BUILD=$(BUILD) tests/bench/gpu.sh
+gpu-bundle: all tests $(BUILD)/tests/bench/bench_gpu
+	$(Q)BUILD=$(BUILD) tests/gpu/bundle.sh
 
 ## asan       the C tests under AddressSanitizer and UndefinedBehaviorSanitizer
 asan: deps

@@ -10,10 +10,13 @@
 #include "engine/base/sea_file.h"
 #include "engine/base/sea_hash.h"
 #include "engine/checkpoint_int.h"
+#include "engine/sea_comm.h"
+#include "engine/sea_shard.h"
 
 #define NOTES_BYTES_MAX ((size_t)64 << 20)
 #define DONE_BYTES_MAX ((size_t)1 << 16)
 #define FOLDERS_MAX 4096
+#define NOTHING ((int64_t)-1)    /* no checkpoint */
 
 static const char *const files[] = { "state.safetensors", "state.json" };
 #define FILES (sizeof(files) / sizeof(files[0]))
@@ -174,7 +177,7 @@ write_done(const char *dir, struct sea_err *err)
 
 /* Step 1 of the header: a complete folder under its temporary name. */
 static enum sea_status
-write_folder(const char *temp, const struct sea_adamw *adamw, const struct sea_node *notes,
+write_folder(const char *temp, struct sea_adamw *adamw, const struct sea_node *notes,
              struct sea_err *err)
 {
     struct sea_err ignored = { 0 };
@@ -234,12 +237,14 @@ remove_others(const char *out_dir, const char *keep, struct sea_err *err)
 }
 
 enum sea_status
-sea_checkpoint_save(const char *out_dir, const struct sea_adamw *adamw,
-                    const struct sea_node *notes, struct sea_err *err)
+sea_checkpoint_save(const char *out_dir, struct sea_adamw *adamw, const struct sea_node *notes,
+                    struct sea_err *err)
 {
     char name[64], temp_name[80], final[SEA_PATH_MAX], temp[SEA_PATH_MAX];
     enum sea_status status;
 
+    if (sea_comm_rank(sea_adamw_comm(adamw)) != 0)
+        return sea_shard_serve(adamw, err);
     sea_checkpoint_name(sea_adamw_steps(adamw), name);
     snprintf(temp_name, sizeof(temp_name), "%s.tmp", name);
     status = sea_path_join(final, out_dir, name, err);
@@ -330,6 +335,29 @@ out:
     return err->status;
 }
 
+/* From rank 0, to those that wait in follow: the step whose state comes, or NOTHING. */
+static enum sea_status
+tell_others(struct sea_adamw *adamw, int64_t step, struct sea_err *err)
+{
+    return sea_comm_broadcast(sea_adamw_comm(adamw), 0, &step, sizeof(step), err);
+}
+
+/* What the ranks do that do not look at the folder. */
+static enum sea_status
+follow(struct sea_adamw *adamw, struct sea_err *err)
+{
+    int64_t step;
+    enum sea_status status = sea_comm_broadcast(sea_adamw_comm(adamw), 0, &step, sizeof(step),
+                                                err);
+
+    if (status || step == NOTHING)
+        return status;
+    status = sea_checkpoint_read_state(NULL, adamw, err);
+    if (!status)
+        sea_adamw_set_steps(adamw, step);
+    return status;
+}
+
 static enum sea_status
 load_folder(const struct folder *folder, struct sea_adamw *adamw, struct sea_arena *arena,
             struct sea_node **notes, struct sea_err *err)
@@ -350,6 +378,8 @@ load_folder(const struct folder *folder, struct sea_adamw *adamw, struct sea_are
     status = check_parts(state, adamw, err);
     if (!status)
         status = sea_path_join(path, folder->path, "state.safetensors", err);
+    if (!status)
+        status = tell_others(adamw, folder->step, err);
     if (!status)
         status = sea_checkpoint_read_state(path, adamw, err);
     if (status)
@@ -383,6 +413,8 @@ sea_checkpoint_load(const char *out_dir, struct sea_adamw *adamw, struct sea_are
     size_t count, i;
 
     *notes = NULL;
+    if (sea_comm_rank(sea_adamw_comm(adamw)) != 0)
+        return follow(adamw, err);
     status = list_folders(out_dir, &list, &count, err);
     for (i = 0; !status && i < count; i++) {
         struct sea_err why = { 0 };
@@ -398,6 +430,8 @@ sea_checkpoint_load(const char *out_dir, struct sea_adamw *adamw, struct sea_are
             status = load_folder(&list[i], adamw, arena, notes, err);
         break;
     }
+    if (!status && !*notes)
+        status = tell_others(adamw, NOTHING, err);
     sea_context(err, "while loading a checkpoint of \"%s\"", out_dir);
     free(list);
     return status;

@@ -9,6 +9,7 @@
 #include "engine/base/sea_arena.h"
 #include "engine/checkpoint_int.h"
 #include "engine/sea_safetensors.h"
+#include "engine/sea_shard.h"
 
 #define PIECES 3                /* data, m, v */
 #define PIECE_FLOATS ((int64_t)(SEA_TENSOR_PIECE / sizeof(float)))
@@ -40,32 +41,22 @@ sea_checkpoint_layout(const struct sea_params *params, char out[SEA_SHA256_TEXT]
 }
 
 struct piece {
-    const struct sea_device *device;
-    float *at;                  // device
+    struct sea_adamw *adamw;
+    int64_t part;
+    int which;                  /* of endings */
 };
-
-static struct piece
-piece_of(const struct sea_adamw *adamw, int64_t part, int which)
-{
-    const struct sea_params *params = sea_adamw_part(adamw, part)->params;
-    struct piece piece = { .device = params->device, .at = params->data };
-
-    if (which > 0)
-        piece.at = which == 1 ? sea_adamw_m(adamw, part) : sea_adamw_v(adamw, part);
-    return piece;
-}
 
 static enum sea_status
 fill(void *arg, size_t at, void *out, size_t n, struct sea_err *err)
 {
     const struct piece *piece = arg;
 
-    return sea_device_get(piece->device, out, (const char *)piece->at + at, n, err);
+    return sea_shard_read(piece->adamw, piece->part, piece->which,
+                          (int64_t)(at / sizeof(float)), (int64_t)(n / sizeof(float)), out, err);
 }
 
 enum sea_status
-sea_checkpoint_write_state(const char *path, const struct sea_adamw *adamw,
-                           struct sea_err *err)
+sea_checkpoint_write_state(const char *path, struct sea_adamw *adamw, struct sea_err *err)
 {
     size_t parts = (size_t)sea_adamw_count(adamw), count = parts * PIECES, i;
     struct sea_arena *arena = sea_arena_create(NULL, "checkpoint");
@@ -76,7 +67,7 @@ sea_checkpoint_write_state(const char *path, const struct sea_adamw *adamw,
     for (i = 0; i < count; i++) {
         const struct sea_adamw_part *part = sea_adamw_part(adamw, (int64_t)(i / PIECES));
 
-        pieces[i] = piece_of(adamw, (int64_t)(i / PIECES), (int)(i % PIECES));
+        pieces[i] = (struct piece){ adamw, (int64_t)(i / PIECES), (int)(i % PIECES) };
         items[i].name = sea_arena_printf(arena, "%s.%s", part->name, endings[i % PIECES]);
         items[i].dtype = SEA_F32;
         items[i].rank = 1;
@@ -89,19 +80,20 @@ sea_checkpoint_write_state(const char *path, const struct sea_adamw *adamw,
     return status;
 }
 
+/* tensor NULL: another rank reads the file. */
 static enum sea_status
-read_piece(const struct sea_tensor *tensor, const struct piece *piece, float *host,
-           struct sea_err *err)
+read_piece(struct sea_adamw *adamw, const struct sea_tensor *tensor, int64_t part, int which,
+           float *host, struct sea_err *err)
 {
+    int64_t floats = sea_adamw_part(adamw, part)->params->floats, from, n;
     enum sea_status status = SEA_OK;
-    int64_t from, n;
 
-    for (from = 0; !status && from < tensor->count; from += n) {
-        n = tensor->count - from < PIECE_FLOATS ? tensor->count - from : PIECE_FLOATS;
-        status = sea_tensor_read_f32(tensor, from, n, host, err);
+    for (from = 0; !status && from < floats; from += n) {
+        n = floats - from < PIECE_FLOATS ? floats - from : PIECE_FLOATS;
+        if (tensor)
+            status = sea_tensor_read_f32(tensor, from, n, host, err);
         if (!status)
-            status = sea_device_put(piece->device, piece->at + from, host,
-                                    (size_t)n * sizeof(*host), err);
+            status = sea_shard_write(adamw, part, which, from, n, host, err);
     }
     return status;
 }
@@ -112,19 +104,21 @@ sea_checkpoint_read_state(const char *path, struct sea_adamw *adamw, struct sea_
     size_t count = (size_t)sea_adamw_count(adamw) * PIECES, i;
     float *host = sea_xcalloc((size_t)PIECE_FLOATS, sizeof(*host));
     struct sea_tensors *tensors = NULL;
-    enum sea_status status;
+    enum sea_status status = SEA_OK;
     char name[256];
 
-    status = sea_tensors_open(&tensors, path, err);
+    if (path)
+        status = sea_tensors_open(&tensors, path, err);
     for (i = 0; !status && i < count; i++) {
         const struct sea_adamw_part *part = sea_adamw_part(adamw, (int64_t)(i / PIECES));
-        struct piece piece = piece_of(adamw, (int64_t)(i / PIECES), (int)(i % PIECES));
-        const struct sea_tensor *tensor;
+        const struct sea_tensor *tensor = NULL;
 
         snprintf(name, sizeof(name), "%s.%s", part->name, endings[i % PIECES]);
-        status = sea_tensors_need(tensors, name, 1, &part->params->floats, &tensor, err);
+        if (path)
+            status = sea_tensors_need(tensors, name, 1, &part->params->floats, &tensor, err);
         if (!status)
-            status = read_piece(tensor, &piece, host, err);
+            status = read_piece(adamw, tensor, (int64_t)(i / PIECES), (int)(i % PIECES), host,
+                                err);
         if (!status && i % PIECES == 0)
             status = sea_params_cast(part->params, err);
     }

@@ -137,6 +137,18 @@ sea_device_open(struct sea_device *device, const char *name, struct sea_err *err
     return err->status;
 }
 
+int
+sea_device_cuda_count(void)
+{
+    struct sea_err ignored = { 0 };
+    const struct sea_ops *ops;
+    int count = 0;
+
+    if (load_plugin(&ops, &ignored) || ops->dev_count(&count))
+        return 0;
+    return count;
+}
+
 void
 sea_device_close(struct sea_device *device)
 {
@@ -171,32 +183,55 @@ sea_device_status(const struct sea_device *device, int rc, const char *op, struc
     return err->status;
 }
 
+static enum sea_status
+fail_alloc(const struct sea_device *device, size_t bytes, int rc, struct sea_err *err)
+{
+    size_t room = 0;
+
+    if (rc != SEA_RC_MEMORY)
+        return sea_device_status(device, rc, "mem_alloc", err);
+    if (device->ops->mem_room && !device->ops->mem_room(device->dev, &room))
+        sea_fail(err, SEA_E_DEVMEM, "device \"%s\" could not give %.1f MiB, %.1f MiB are "
+                 "free", device->name, (double)bytes / 1048576, (double)room / 1048576);
+    else
+        sea_fail(err, SEA_E_DEVMEM, "device \"%s\" could not give %.1f MiB",
+                 device->name, (double)bytes / 1048576);
+    sea_hint(err, "Use smaller batches or a smaller model, or free the device's memory.");
+    return err->status;
+}
+
 enum sea_status
 sea_device_alloc(const struct sea_device *device, size_t bytes, void **mem, struct sea_err *err)
 {
-    size_t room = 0;
     int rc;
 
     *mem = NULL;
     rc = bytes == SIZE_MAX ? SEA_RC_MEMORY : device->ops->mem_alloc(device->dev, bytes, mem);
-    if (rc == SEA_RC_MEMORY) {
+    if (rc) {
         *mem = NULL;
-        if (device->ops->mem_room && !device->ops->mem_room(device->dev, &room))
-            sea_fail(err, SEA_E_DEVMEM, "device \"%s\" could not give %.1f MiB, %.1f MiB are "
-                     "free", device->name, (double)bytes / 1048576, (double)room / 1048576);
-        else
-            sea_fail(err, SEA_E_DEVMEM, "device \"%s\" could not give %.1f MiB",
-                     device->name, (double)bytes / 1048576);
-        sea_hint(err, "Use smaller batches or a smaller model, or free the device's memory.");
-        return err->status;
+        return fail_alloc(device, bytes, rc, err);
     }
-    if (rc)
-        return sea_device_status(device, rc, "mem_alloc", err);
     if (!sea_device_zero(device, *mem, bytes, err))
         return SEA_OK;
     sea_device_free(device, *mem);
     *mem = NULL;
     return err->status;
+}
+
+enum sea_status
+sea_device_reserve(const struct sea_device *device, size_t bytes, void **mem,
+                   struct sea_err *err)
+{
+    int rc;
+
+    if (!device->ops->mem_alloc_zeroed || bytes == SIZE_MAX)
+        return sea_device_alloc(device, bytes, mem, err);
+    *mem = NULL;
+    rc = device->ops->mem_alloc_zeroed(device->dev, bytes, mem);
+    if (!rc)
+        return SEA_OK;
+    *mem = NULL;
+    return fail_alloc(device, bytes, rc, err);
 }
 
 void

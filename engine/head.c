@@ -82,12 +82,12 @@ sea_head_release(struct sea_head *head)
 /* head->logits (R, V) = hidden matrix^T. */
 static enum sea_status
 project(struct sea_head *head, const float *hidden, const struct sea_head_words *words,
-        int64_t R, struct sea_err *err)
+        int64_t R, bool rounded, struct sea_err *err)
 {
     const struct sea_op_gemm gemm = {
         .a = hidden, .lda = head->D, .b = words->matrix.data, .b_type = words->matrix.type,
         .ldb = head->D, .trans_b = 1, .c = head->logits, .ldc = head->V, .bias = words->bias,
-        .M = R, .N = head->V, .K = head->D, .alpha = 1.0f,
+        .M = R, .N = head->V, .K = head->D, .alpha = 1.0f, .rounded = rounded,
     };
 
     return sea_run(head->device, err, gemm, &gemm);
@@ -120,12 +120,12 @@ chunk_loss(struct sea_head *head, const struct sea_head_rows *rows, int64_t from
         .a = head->logits, .lda = head->V, .b = rows->words.matrix.data,
         .b_type = rows->words.matrix.type, .ldb = head->D,
         .c = rows->dhidden ? rows->dhidden + from * head->D : NULL, .ldc = head->D,
-        .M = R, .N = head->D, .K = head->V, .alpha = 1.0f,
+        .M = R, .N = head->D, .K = head->V, .alpha = 1.0f, .rounded = rows->rounded,
     };
     const struct sea_op_gemm dmatrix = {
         .a = head->logits, .lda = head->V, .trans_a = 1, .b = hidden, .ldb = head->D,
         .c = rows->dmatrix, .ldc = head->D, .M = head->V, .N = head->D, .K = R,
-        .accumulate = 1, .alpha = 1.0f,
+        .accumulate = 1, .alpha = 1.0f, .rounded = rows->rounded,
     };
 
     const struct sea_op_colsum dbias = {
@@ -133,7 +133,7 @@ chunk_loss(struct sea_head *head, const struct sea_head_rows *rows, int64_t from
         .accumulate = 1,
     };
 
-    status = project(head, hidden, &rows->words, R, err);
+    status = project(head, hidden, &rows->words, R, rows->rounded, err);
     if (!status)
         status = sea_run(head->device, err, xent, &xent);
     if (!status && rows->dhidden)
@@ -183,7 +183,7 @@ sea_head_logits(struct sea_head *head, const float *hidden, const struct sea_hea
 
     for (int64_t r = 0; r < R && !status; r += head->chunk) {
         rows = chunk_at(head, r, R);
-        status = project(head, hidden + r * head->D, words, rows, err);
+        status = project(head, hidden + r * head->D, words, rows, false, err);
         if (!status)
             status = cap_logits(head, words, rows, err);
         if (!status)
@@ -208,7 +208,7 @@ sea_head_best(struct sea_head *head, const float *hidden, const struct sea_head_
     for (int64_t r = 0; r < R && !status; r += head->chunk) {
         topk.R = chunk_at(head, r, R);
         cells = (size_t)(topk.R * k);
-        status = project(head, hidden + r * head->D, words, topk.R, err);
+        status = project(head, hidden + r * head->D, words, topk.R, false, err);
         if (!status)
             status = cap_logits(head, words, topk.R, err);
         if (!status)

@@ -377,6 +377,7 @@ sea_lm_forward(const struct sea_lm *lm, struct sea_lm_work *work,
     rows = (struct sea_head_rows){
         .hidden = work->hidden, .words = sea_lm_words(lm), .target = work->dev.target,
         .weight = work->weight, .R = work->supervised,
+        .rounded = work->trained && sea_params_rounds(&lm->params),
         .dhidden = gradient ? work->dhidden : NULL,
         .dmatrix = trained ? lm->params.grad + lm->head : NULL,
         .dbias = trained && lm->head_bias >= 0 ? lm->params.grad + lm->head_bias : NULL,

@@ -7,25 +7,10 @@
 #include <string.h>
 
 #include "engine/base/sea_arena.h"
-#include "engine/sea_plan.h"
+#include "engine/optim_int.h"
+#include "engine/sea_comm.h"
 
 #define PI 3.14159265358979323846
-
-struct part {
-    struct sea_adamw_part given;        /* name is ours */
-    float *m, *v;               // (floats)
-};
-
-struct sea_adamw {
-    const struct sea_device *device;
-    struct sea_adamw_desc desc;
-    struct sea_arena *arena;
-    struct sea_plan plan;
-    struct part *parts;
-    int64_t count, steps;
-    double *sumsq;              // (1) device
-    float *gscale;              // (1) device
-};
 
 static const char *const schedule_names[] = { "cosine", "linear", "constant" };
 
@@ -142,7 +127,7 @@ reserve(struct sea_adamw *adamw, struct sea_err *err)
     int64_t i;
 
     for (i = 0; i < adamw->count; i++) {
-        size_t floats = (size_t)adamw->parts[i].given.params->floats;
+        size_t floats = (size_t)adamw->parts[i].n;
 
         at[2 * i] = sea_plan_add(&adamw->plan, floats, sizeof(float));
         at[2 * i + 1] = sea_plan_add(&adamw->plan, floats, sizeof(float));
@@ -187,7 +172,10 @@ sea_adamw_create(struct sea_adamw **out, const struct sea_device *device,
         adamw->parts[i].given.name = sea_arena_strdup(adamw->arena, parts[i].name);
     }
     sea_plan_init(&adamw->plan);
+    sea_shard_cut(adamw);
     status = reserve(adamw, err);
+    if (!status)
+        status = sea_shard_create(adamw, err);
     if (status)
         goto out;
     *out = adamw;
@@ -202,6 +190,7 @@ sea_adamw_destroy(struct sea_adamw *adamw)
 {
     if (!adamw)
         return;
+    sea_shard_destroy(adamw);
     sea_plan_release(&adamw->plan);
     sea_arena_destroy(adamw->arena);
     free(adamw);
@@ -213,7 +202,7 @@ sea_adamw_zero(struct sea_adamw *adamw, struct sea_err *err)
     enum sea_status status = SEA_OK;
     int64_t i;
 
-    for (i = 0; !status && i < adamw->count; i++)
+    for (i = 0; !status && i < adamw->count && !adamw->shard; i++)
         status = sea_params_zero_grad(adamw->parts[i].given.params, err);
     return status;
 }
@@ -230,7 +219,7 @@ measure(struct sea_adamw *adamw, double *norm, struct sea_err *err)
     double sumsq;
     int64_t i;
 
-    for (i = 0; !status && i < adamw->count; i++) {
+    for (i = 0; !status && i < adamw->count && sea_shard_holds(adamw); i++) {
         struct sea_op_sum sum = {
             .x = adamw->parts[i].given.params->grad, .out = adamw->sumsq,
             .n = adamw->parts[i].given.params->floats, .square = 1, .accumulate = i > 0,
@@ -238,6 +227,8 @@ measure(struct sea_adamw *adamw, double *norm, struct sea_err *err)
 
         status = sea_run(adamw->device, err, sum, &sum);
     }
+    if (!status && adamw->shard)
+        status = sea_shard_share_norm(adamw, &sumsq, err);
     if (!status)
         status = sea_run(adamw->device, err, clip, &clip);
     if (status || !norm)
@@ -254,11 +245,12 @@ measure(struct sea_adamw *adamw, double *norm, struct sea_err *err)
     return status;
 }
 
-/* One call per run of neighbouring tensors with the same weight decay. */
+/* One call per run of neighbouring tensors with the same weight decay, as far as the run lies
+ * in this rank's range. */
 static enum sea_status
 update_part(struct sea_adamw *adamw, int64_t i, struct sea_err *err)
 {
-    const struct part *part = &adamw->parts[i];
+    const struct sea_part_state *part = &adamw->parts[i];
     const struct sea_params *params = part->given.params;
     struct sea_op_adamw op = {
         .gscale = adamw->desc.clip_norm > 0 ? adamw->gscale : NULL,
@@ -267,7 +259,7 @@ update_part(struct sea_adamw *adamw, int64_t i, struct sea_err *err)
         .eps = (float)adamw->desc.eps,
     };
     enum sea_status status = SEA_OK;
-    int64_t from = 0, t = 0;
+    int64_t from = 0, t = 0, low, high;
 
     while (!status && from < params->floats) {
         bool decay = part->given.weight_decay > 0 && params->list[t].decay;
@@ -278,15 +270,21 @@ update_part(struct sea_adamw *adamw, int64_t i, struct sea_err *err)
             t++;
         t++;
         end = t < params->count ? params->list[t].offset : params->floats;
-        op.p = params->data + from;
-        op.m = part->m + from;
-        op.v = part->v + from;
-        op.g = params->grad + from;
-        op.n = end - from;
+        low = from > part->from ? from : part->from;
+        high = end < part->from + part->n ? end : part->from + part->n;
+        from = end;
+        if (low >= high)
+            continue;
+        op.p = params->data + low;
+        op.m = part->m + (low - part->from);
+        op.v = part->v + (low - part->from);
+        op.g = params->grad + low;
+        op.n = high - low;
         op.wd = decay ? (float)part->given.weight_decay : 0;
         status = sea_run(adamw->device, err, adamw, &op);
-        from = end;
     }
+    if (!status && adamw->shard)
+        status = sea_shard_spread(adamw, i, err);
     return status ? status : sea_params_cast(part->given.params, err);
 }
 
@@ -300,6 +298,8 @@ sea_adamw_step(struct sea_adamw *adamw, double *norm, struct sea_err *err)
         *norm = 0;
     if (norm || adamw->desc.clip_norm > 0)
         status = measure(adamw, norm, err);
+    if (!status && adamw->shard)
+        status = sea_shard_collect(adamw, err);
     for (i = 0; !status && i < adamw->count; i++)
         status = update_part(adamw, i, err);
     if (!status)
@@ -339,6 +339,20 @@ sea_adamw_v(const struct sea_adamw *adamw, int64_t part)
 {
     assert(part >= 0 && part < adamw->count);
     return adamw->parts[part].v;
+}
+
+void
+sea_adamw_range(const struct sea_adamw *adamw, int64_t part, int64_t *from, int64_t *n)
+{
+    assert(part >= 0 && part < adamw->count);
+    *from = adamw->parts[part].from;
+    *n = adamw->parts[part].n;
+}
+
+struct sea_comm *
+sea_adamw_comm(const struct sea_adamw *adamw)
+{
+    return adamw->desc.comm;
 }
 
 int64_t

@@ -157,19 +157,19 @@ sea_params_reserve(struct sea_params *params, const struct sea_device *device, b
     params->device = device;
     params->store = half ? SEA_STORE_BF16 : SEA_STORE_F32;
     if (!half || trained) {
-        status = sea_device_alloc(device, floats * sizeof(float), &mem, err);
+        status = sea_device_reserve(device, floats * sizeof(float), &mem, err);
         params->data = mem;
     }
     if (!status && half) {
-        status = sea_device_alloc(device, floats * sizeof(uint16_t), &mem, err);
+        status = sea_device_reserve(device, floats * sizeof(uint16_t), &mem, err);
         params->half = mem;
     }
     if (!status && half && !trained && exact) {
-        status = sea_device_alloc(device, exact * sizeof(float), &mem, err);
+        status = sea_device_reserve(device, exact * sizeof(float), &mem, err);
         params->vectors = mem;
     }
     if (!status && trained) {
-        status = sea_device_alloc(device, floats * sizeof(float), &mem, err);
+        status = sea_device_reserve(device, floats * sizeof(float), &mem, err);
         params->grad = mem;
     }
     if (status)
@@ -440,45 +440,91 @@ is_aligned(const void *at, size_t size)
     return (uintptr_t)at % size == 0;
 }
 
-/* One piece of a tensor. Numbers that lie in the file as they are stored here go straight
- * to the device. */
+/* n numbers at `at` (of the given type) from the host's, which are of another type: through
+ * scratch on the device, where the back end converts them. */
+static enum sea_status
+put_cast(struct sea_params *params, void *at, enum sea_store type, const void *raw,
+         enum sea_store raw_type, int64_t n, void *scratch, struct sea_err *err)
+{
+    const struct sea_op_cast cast = {
+        .inp = scratch, .inp_type = raw_type, .out = at, .out_type = type, .n = n,
+    };
+    size_t size = raw_type == SEA_STORE_BF16 ? sizeof(uint16_t) : sizeof(float);
+
+    if (sea_device_put(params->device, scratch, raw, (size_t)n * size, err))
+        return err->status;
+    return sea_run(params->device, err, cast, &cast);
+}
+
+/* Numbers as they lie in a file: float32 or bfloat16. A trained matrix has both forms. */
+static enum sea_status
+put_raw(struct sea_params *params, const struct sea_param *param, int64_t from, int64_t n,
+        const void *raw, enum sea_store type, void *scratch, struct sea_err *err)
+{
+    float *data = params->data ? params->data + param->offset + from : NULL;
+    uint16_t *half = params->half ? params->half + param->offset + from : NULL;
+    enum sea_status status = SEA_OK;
+
+    if (!data && param->exact) {
+        data = params->vectors + param->place + from;
+        half = NULL;
+    }
+    if (data && type == SEA_STORE_F32)
+        status = sea_device_put(params->device, data, raw, (size_t)n * sizeof(float), err);
+    else if (data)
+        status = put_cast(params, data, SEA_STORE_F32, raw, type, n, scratch, err);
+    if (!status && half && type == SEA_STORE_BF16)
+        status = sea_device_put(params->device, half, raw, (size_t)n * sizeof(*half), err);
+    else if (!status && half)
+        status = put_cast(params, half, SEA_STORE_BF16, raw, type, n, scratch, err);
+    return status;
+}
+
+/* What a load needs besides the file. */
+struct loading {
+    float *host;                // (PIECE)
+    void *scratch;              // (PIECE) floats, device
+};
+
+/* One piece of a tensor. Numbers of the usual types are taken as they lie in the file; they
+ * are put first and looked at afterwards, when they lie in a cache. */
 static enum sea_status
 load_piece(struct sea_params *params, const struct sea_param *param,
-           const struct sea_tensor *tensor, int64_t from, int64_t n, float *host,
-           int64_t *not_finite, struct sea_err *err)
+           const struct sea_tensor *tensor, int64_t from, int64_t n,
+           const struct loading *loading, int64_t *not_finite, struct sea_err *err)
 {
-    enum sea_store type;
-    void *at = address(params, param, from, &type);
-    const void *raw = sea_tensor_raw(tensor, type == SEA_STORE_BF16 ? SEA_BF16 : SEA_F32, from,
-                                     n);
+    const void *half = sea_tensor_raw(tensor, SEA_BF16, from, n);
+    const void *wide = sea_tensor_raw(tensor, SEA_F32, from, n);
     enum sea_status status;
 
-    if (raw && type == SEA_STORE_BF16 && is_aligned(raw, sizeof(uint16_t))) {
-        *not_finite += count_not_finite_half(raw, n);
-        return sea_device_put(params->device, at, raw, (size_t)n * sizeof(uint16_t), err);
+    if (half && is_aligned(half, sizeof(uint16_t))) {
+        status = put_raw(params, param, from, n, half, SEA_STORE_BF16, loading->scratch, err);
+        *not_finite += count_not_finite_half(half, n);
+        return status;
     }
-    if (raw && !params->half && is_aligned(raw, sizeof(float))) {
-        *not_finite += count_not_finite(raw, n);
-        return sea_device_put(params->device, at, raw, (size_t)n * sizeof(float), err);
+    if (wide && is_aligned(wide, sizeof(float))) {
+        status = put_raw(params, param, from, n, wide, SEA_STORE_F32, loading->scratch, err);
+        *not_finite += count_not_finite(wide, n);
+        return status;
     }
-    status = sea_tensor_read_f32(tensor, from, n, host, err);
+    status = sea_tensor_read_f32(tensor, from, n, loading->host, err);
     if (status)
         return status;
-    *not_finite += count_not_finite(host, n);
-    return sea_params_put(params, param, from, n, host, err);
+    *not_finite += count_not_finite(loading->host, n);
+    return sea_params_put(params, param, from, n, loading->host, err);
 }
 
 /* Reads one tensor a piece at a time; the file's pages leave memory behind it. */
 static enum sea_status
 load_one(struct sea_params *params, const struct sea_param *param,
-         const struct sea_tensor *tensor, float *host, struct sea_err *err)
+         const struct sea_tensor *tensor, const struct loading *loading, struct sea_err *err)
 {
     enum sea_status status = SEA_OK;
     int64_t n, not_finite = 0;
 
     for (int64_t i = 0; i < param->count && !status; i += n) {
         n = param->count - i < PIECE ? param->count - i : PIECE;
-        status = load_piece(params, param, tensor, i, n, host, &not_finite, err);
+        status = load_piece(params, param, tensor, i, n, loading, &not_finite, err);
         sea_tensor_forget(tensor, i, n);
     }
     if (not_finite && !params->not_finite)
@@ -492,20 +538,23 @@ sea_params_load(struct sea_params *params, const struct sea_tensors *tensors,
                 const char *prefix, struct sea_err *err)
 {
     struct sea_arena *arena = sea_arena_create(NULL, "names of tensors");
-    float *host = sea_xcalloc(PIECE, sizeof(*host));
+    struct loading loading = { .scratch = NULL };
     const struct sea_tensor *tensor;
     const struct sea_param *param;
-    enum sea_status status = SEA_OK;
+    enum sea_status status;
     const char *name;
 
+    status = sea_device_alloc(params->device, PIECE * sizeof(float), &loading.scratch, err);
+    loading.host = sea_xcalloc(PIECE, sizeof(*loading.host));
     for (int64_t t = 0; t < params->count && !status; t++) {
         param = &params->list[t];
         name = sea_arena_printf(arena, "%s%s", prefix, param->name);
         status = sea_tensors_need(tensors, name, param->rank, param->shape, &tensor, err);
         if (!status)
-            status = load_one(params, param, tensor, host, err);
+            status = load_one(params, param, tensor, &loading, err);
     }
-    free(host);
+    free(loading.host);
+    sea_device_free(params->device, loading.scratch);
     sea_arena_destroy(arena);
     return status;
 }

@@ -18,7 +18,9 @@
  *
  * Invariants: (1) nothing is loaded whose sizes and SHA-256 differ from DONE's;
  *             (2) save, load in fresh objects, and go on: the same bits as never stopped;
- *             (3) after a failed load the parts hold no defined values: start afresh or end.
+ *             (3) after a failed load the parts hold no defined values: start afresh or end;
+ *             (4) with ranks all call save and load together; rank 0 alone sees the folder,
+ *                 which is the same for any number of ranks: any number may go on from it.
  */
 #ifndef SEA_CHECKPOINT_H
 #define SEA_CHECKPOINT_H
@@ -31,11 +33,12 @@
  * and finite reals come back exactly; NaN and infinities come back as null.
  * The parts are the optimiser's. Frozen parts are not written. */
 SEA_MUST_CHECK enum sea_status
-sea_checkpoint_save(const char *out_dir, const struct sea_adamw *adamw,
-                    const struct sea_node *notes, struct sea_err *err);
+sea_checkpoint_save(const char *out_dir, struct sea_adamw *adamw, const struct sea_node *notes,
+                    struct sea_err *err);
 
 /* Loads the newest complete checkpoint into the optimiser and its parts. notes: what was
- * saved, in the arena; NULL when there is no checkpoint to load (that is SEA_OK).
+ * saved, in the arena; NULL when there is no checkpoint to load (that is SEA_OK), and on ranks
+ * other than 0.
  * skipped: one line per folder that was passed over and why. A complete checkpoint of
  * another model (parts, tensors, sizes) is SEA_E_CONFIG. */
 SEA_MUST_CHECK enum sea_status

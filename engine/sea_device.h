@@ -30,6 +30,9 @@ struct sea_device {
 SEA_MUST_CHECK enum sea_status
 sea_device_open(struct sea_device *device, const char *name, struct sea_err *err);
 void sea_device_close(struct sea_device *device);       /* accepts all-zero */
+/* CUDA devices of this machine; 0 without the plugin or a driver. Wakes the driver: a process
+ * that forks afterwards cannot use it in its children. */
+int sea_device_cuda_count(void);
 /* Model, threads, kernel path; valid until close. */
 const char *sea_device_text(const struct sea_device *device);
 
@@ -44,6 +47,11 @@ sea_device_status(const struct sea_device *device, int rc, const char *op, struc
 /* Device memory, 64-byte aligned, zeroed. SEA_E_DEVMEM with a hint when it is gone. */
 SEA_MUST_CHECK enum sea_status
 sea_device_alloc(const struct sea_device *device, size_t bytes, void **mem, struct sea_err *err);
+/* The same, but pages may come only when they are written: for weights, which are filled
+ * right away, so that nobody clears them twice. */
+SEA_MUST_CHECK enum sea_status
+sea_device_reserve(const struct sea_device *device, size_t bytes, void **mem,
+                   struct sea_err *err);
 void sea_device_free(const struct sea_device *device, void *mem);      /* accepts NULL */
 /* Fills with 0; copies from the host, which may reuse its memory at once; copies to the host
  * and waits for it. 0 bytes are no work. */

@@ -52,6 +52,7 @@ struct sea_head_rows {          /* all device memory */
     float *dmatrix;             // (V, D), added to; NULL: frozen
     float *dbias;               // (V), added to; NULL: frozen or none
     int64_t R;
+    bool rounded;               /* products may be: sea_params_rounds */
 };
 /* Cross-entropy and, when wanted, its gradients. */
 SEA_MUST_CHECK enum sea_status

@@ -22,6 +22,8 @@
 
 #include "engine/sea_params.h"
 
+struct sea_comm;                /* engine/sea_comm.h */
+
 enum sea_schedule_kind { SEA_SCHEDULE_COSINE, SEA_SCHEDULE_LINEAR, SEA_SCHEDULE_CONSTANT };
 
 struct sea_schedule {
@@ -46,6 +48,7 @@ struct sea_adamw_desc {
     double beta1, beta2, eps;
     double clip_norm;           /* 0: gradients are not clipped */
     struct sea_schedule schedule;
+    struct sea_comm *comm;      /* ranks that train together (sea_shard.h); borrowed; NULL: one */
 };
 /* 0.9, 0.999, 1e-8, clip 1, and the given schedule. */
 struct sea_adamw_desc sea_adamw_defaults(struct sea_schedule schedule);
@@ -58,7 +61,7 @@ sea_adamw_create(struct sea_adamw **out, const struct sea_device *device,
                  int64_t count, struct sea_err *err);
 void sea_adamw_destroy(struct sea_adamw *adamw);        /* accepts NULL */
 
-/* Sets the gradients of all parts to 0. */
+/* Sets the gradients of all parts to 0. With ranks the first turn does. */
 SEA_MUST_CHECK enum sea_status sea_adamw_zero(struct sea_adamw *adamw, struct sea_err *err);
 /* One update of every part. norm: of the gradients before clipping; NULL: not wanted, and
  * the device is not waited for. A norm that is not finite is SEA_E_INTERNAL when it is
@@ -73,6 +76,9 @@ int64_t sea_adamw_count(const struct sea_adamw *adamw);         /* parts */
 const struct sea_adamw_part *sea_adamw_part(const struct sea_adamw *adamw, int64_t part);
 float *sea_adamw_m(const struct sea_adamw *adamw, int64_t part);        // (floats) device
 float *sea_adamw_v(const struct sea_adamw *adamw, int64_t part);        // (floats) device
+/* With ranks m and v are those of n floats from `from` on; without, all of them. */
+void sea_adamw_range(const struct sea_adamw *adamw, int64_t part, int64_t *from, int64_t *n);
+struct sea_comm *sea_adamw_comm(const struct sea_adamw *adamw);         /* NULL: one rank */
 int64_t sea_adamw_steps(const struct sea_adamw *adamw);         /* finished */
 void sea_adamw_set_steps(struct sea_adamw *adamw, int64_t steps);
 

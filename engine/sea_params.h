@@ -28,6 +28,7 @@
 #include "engine/sea_device.h"
 
 struct sea_tensors;             /* engine/sea_safetensors.h: the tensors of a folder */
+struct sea_shard;               /* engine/sea_shard.h: gradients that pass through ranks */
 
 enum sea_init { SEA_INIT_ZERO, SEA_INIT_ONE, SEA_INIT_NORMAL, SEA_INIT_UNIFORM };
 
@@ -57,6 +58,7 @@ struct sea_params {             /* read freely */
     float *vectors;             /* device: exact tensors of a frozen part of bfloat16 */
     const char *not_finite;     /* first tensor that load found NaN or infinity in, or NULL */
     int64_t not_finite_count;   /* such numbers in all */
+    struct sea_shard *shard;    /* set while an optimiser of several ranks has it, else NULL */
     const struct sea_device *device;
     struct sea_arena *arena;    /* holds list and names */
 };
@@ -109,6 +111,16 @@ sea_params_matrix(const struct sea_params *params, int64_t offset)
     if (params->half)
         return (struct sea_weight){ params->half + offset, SEA_STORE_BF16 };
     return (struct sea_weight){ params->data + offset, SEA_STORE_F32 };
+}
+
+/* Whether training may round what it multiplies to bfloat16 (struct sea_op_gemm): where the
+ * matrices are bfloat16 anyway. Masters, gradients, moments, norms, softmax and all sums stay
+ * float32. Logits and answers do without: a row's digits there must not depend on how many
+ * rows are computed, and few rows gain nothing. */
+static inline bool
+sea_params_rounds(const struct sea_params *params)
+{
+    return params->half != NULL;
 }
 
 /* Vectors (norms, biases, gains) are float32 whatever the matrices are. */

@@ -387,6 +387,7 @@ sea_stack_work_create(struct sea_stack_work **out, const struct sea_stack *stack
     work->stack = stack;
     work->max_rows = max_rows;
     work->trained = keep != SEA_KEEP_NONE;
+    work->rounded = work->trained && sea_params_rounds(stack->params);
     work->plan.bytes = sea_stack_work_bytes(stack, max_rows, keep);
     if (sea_plan_reserve(&work->plan, stack->params->device, err)) {
         sea_context(err, "while reserving activations of %lld rows", (long long)max_rows);

@@ -4,27 +4,30 @@
 #include "engine/sea_lora.h"
 
 static enum sea_status
-linear_dx(const struct sea_stack *stack, int64_t weight, const float *dy, float *dx,
+linear_dx(const struct sea_stack_work *work, int64_t weight, const float *dy, float *dx,
           int64_t R, int64_t in, int64_t out, bool add, struct sea_err *err)
 {
+    const struct sea_stack *stack = work->stack;
     const struct sea_weight matrix = sea_params_matrix(stack->params, weight);
     const struct sea_op_gemm gemm = {
         .a = dy, .lda = out, .b = matrix.data, .b_type = matrix.type, .ldb = in,
         .c = dx, .ldc = in, .M = R, .N = in, .K = out, .accumulate = add, .alpha = 1.0f,
+        .rounded = work->rounded,
     };
 
     return sea_run(stack->params->device, err, gemm, &gemm);
 }
 
 static enum sea_status
-linear_dw(const struct sea_stack *stack, int64_t weight, int64_t bias, const float *x,
+linear_dw(const struct sea_stack_work *work, int64_t weight, int64_t bias, const float *x,
           const float *dy, int64_t R, int64_t in, int64_t out, struct sea_err *err)
 {
+    const struct sea_stack *stack = work->stack;
     float *grad = stack->params->grad;
     enum sea_status status;
     const struct sea_op_gemm gemm = {
         .a = dy, .lda = out, .trans_a = 1, .b = x, .ldb = in, .c = grad + weight, .ldc = in,
-        .M = out, .N = in, .K = R, .accumulate = 1, .alpha = 1.0f,
+        .M = out, .N = in, .K = R, .accumulate = 1, .alpha = 1.0f, .rounded = work->rounded,
     };
     const struct sea_op_colsum colsum = {
         .x = dy, .out = bias < 0 ? NULL : grad + bias, .R = R, .C = out, .ld = out,
@@ -57,14 +60,15 @@ needs_inputs(const struct sea_stack *stack)
 /* Gradients of y = x W^T + bias: dx [+]= dy W; dW and dbias are added to when the parameters
  * are trained, adapters' gradients when there are adapters. */
 static enum sea_status
-linear_bwd(const struct sea_stack *stack, const struct linear_bwd *l, struct sea_err *err)
+linear_bwd(const struct sea_stack_work *work, const struct linear_bwd *l, struct sea_err *err)
 {
+    const struct sea_stack *stack = work->stack;
     enum sea_status status = SEA_OK;
 
     if (stack->params->grad)
-        status = linear_dw(stack, l->weight, l->bias, l->x, l->dy, l->R, l->in, l->out, err);
+        status = linear_dw(work, l->weight, l->bias, l->x, l->dy, l->R, l->in, l->out, err);
     if (!status)
-        status = linear_dx(stack, l->weight, l->dy, l->dx, l->R, l->in, l->out, l->add, err);
+        status = linear_dx(work, l->weight, l->dy, l->dx, l->R, l->in, l->out, l->add, err);
     if (!status && stack->lora)
         status = sea_lora_backward(stack->lora, l->weight, l->x, l->dy, l->dx, l->R, l->in,
                                    l->out, err);
@@ -212,7 +216,7 @@ feed_forward_bwd(const struct sea_stack *stack, struct sea_stack_work *work, int
     if (!status && inputs)
         status = sea_run(device, err, act, &act);
     if (!status)
-        status = linear_bwd(stack, &(struct linear_bwd){
+        status = linear_bwd(work, &(struct linear_bwd){
                                 .weight = at->down, .bias = at->down_bias, .x = work->act,
                                 .dy = dy, .dx = work->mid, .R = R, .in = F, .out = D }, err);
     if (!status)
@@ -220,7 +224,7 @@ feed_forward_bwd(const struct sea_stack *stack, struct sea_stack_work *work, int
     if (!status && inputs)
         status = feed_forward_input(stack, work, layer, segments, pack, &input, err);
     if (!status)
-        status = linear_bwd(stack, &(struct linear_bwd){
+        status = linear_bwd(work, &(struct linear_bwd){
                                 .weight = at->up, .bias = at->up_bias, .x = input,
                                 .dy = work->wide, .R = R, .in = D, .out = up,
                                 .dx = desc->parallel ? work->dshared : work->dnorm }, err);
@@ -251,7 +255,7 @@ attention_out_bwd(const struct sea_stack *stack, struct sea_stack_work *work, in
     };
 
     if (!status)
-        status = linear_bwd(stack, &(struct linear_bwd){
+        status = linear_bwd(work, &(struct linear_bwd){
                                 .weight = at->o, .bias = at->o_bias, .dy = dy,
                                 .x = pack ? work->att_live : work->kept[layer].att,
                                 .dx = pack ? work->act : work->mid,
@@ -349,7 +353,7 @@ attention_bwd(const struct sea_stack *stack, struct sea_stack_work *work, int64_
     if (!status && needs_inputs(stack))
         status = sea_block_norm(stack, layer, SEA_NORM1, kept->x, work->norm, NULL, N, err);
     if (!status)
-        status = linear_bwd(stack, &(struct linear_bwd){
+        status = linear_bwd(work, &(struct linear_bwd){
                                 .weight = at->qkv, .bias = at->qkv_bias, .x = work->norm,
                                 .dy = work->wide, .dx = dnorm, .R = N, .in = D, .out = qkv,
                                 .add = desc->parallel }, err);

@@ -7,14 +7,16 @@
 
 /* y (R, out) [+]= x (R, in) W^T + bias. */
 static enum sea_status
-linear(const struct sea_stack *stack, int64_t weight, int64_t bias, const float *x,
+linear(const struct sea_stack_work *work, int64_t weight, int64_t bias, const float *x,
        float *y, int64_t R, int64_t in, int64_t out, bool add, struct sea_err *err)
 {
+    const struct sea_stack *stack = work->stack;
     const struct sea_weight matrix = sea_params_matrix(stack->params, weight);
     const struct sea_op_gemm gemm = {
         .a = x, .lda = in, .b = matrix.data, .b_type = matrix.type, .ldb = in, .trans_b = 1,
         .c = y, .ldc = out, .bias = sea_params_vector(stack->params, bias),
         .M = R, .N = out, .K = in, .accumulate = add, .alpha = 1.0f,
+        .rounded = work->rounded,
     };
     enum sea_status status = sea_run(stack->params->device, err, gemm, &gemm);
 
@@ -68,7 +70,7 @@ sea_block_attention(const struct sea_stack *stack, int64_t layer)
         .ld_kv = sea_block_qkv(desc), .ld_out = sea_block_heads(desc),
         .scale = desc->score_scale > 0 ? desc->score_scale : 1.0f / sqrtf((float)desc->E),
         .causal = desc->causal, .window = sea_windows_at(&desc->windows, layer),
-        .softcap = desc->score_cap,
+        .softcap = desc->score_cap, .rounded = sea_params_rounds(stack->params),
     };
 }
 
@@ -119,7 +121,7 @@ sea_block_start(const struct sea_stack *stack, struct sea_stack_work *work, int6
 
     status = sea_block_norm(stack, layer, SEA_NORM1, x, work->norm, kept, R, err);
     if (!status)
-        status = linear(stack, at->qkv, at->qkv_bias, work->norm, kept->qkv, R, desc->D,
+        status = linear(work, at->qkv, at->qkv_bias, work->norm, kept->qkv, R, desc->D,
                         sea_block_qkv(desc), false, err);
     if (!status && desc->head_norms)
         status = norm_heads(stack, at, kept, R, err);
@@ -172,7 +174,7 @@ finish_first(const struct sea_stack *stack, struct sea_stack_work *work, int64_t
     if (desc->parallel && att == work->att_live)
         status = sea_block_norm(stack, layer, SEA_NORM1, x, work->norm, NULL, R, err);
     if (!status)
-        status = linear(stack, at->o, at->o_bias, att, parts ? kept->part1 : x, R,
+        status = linear(work, at->o, at->o_bias, att, parts ? kept->part1 : x, R,
                         sea_block_heads(desc), desc->D, !parts, err);
     if (!status && parts)
         status = add_part(stack, work, layer, SEA_POST1, x, R, err);
@@ -182,7 +184,7 @@ finish_first(const struct sea_stack *stack, struct sea_stack_work *work, int64_t
     if (!status && !desc->parallel)
         status = sea_block_norm(stack, layer, SEA_NORM2, x, work->norm, kept, R, err);
     if (!status)
-        status = linear(stack, at->up, at->up_bias, work->norm, kept->pre, R, desc->D,
+        status = linear(work, at->up, at->up_bias, work->norm, kept->pre, R, desc->D,
                         sea_block_up(desc), false, err);
     if (!status)
         status = sea_run(device, err, act, &act);
@@ -199,7 +201,7 @@ finish_last(const struct sea_stack *stack, struct sea_stack_work *work, int64_t 
     bool parts = desc->post_norms || desc->gains;
     enum sea_status status;
 
-    status = linear(stack, at->down, at->down_bias, work->act,
+    status = linear(work, at->down, at->down_bias, work->act,
                     parts ? work->kept[layer].part2 : x, R, desc->F, desc->D, !parts, err);
     if (!status && parts)
         status = add_part(stack, work, layer, SEA_POST2, x, R, err);

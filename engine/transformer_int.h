@@ -28,6 +28,7 @@ struct sea_stack_work {
     struct sea_plan plan;
     int64_t max_rows;
     bool trained;
+    bool rounded;               /* products, when trained: sea_params_rounds */
     struct sea_kept *kept;      // (layers) host
     float *redo;                // (N, D) rows of a block that is computed again; or NULL
     float *norm;                // (N, D) result of a norm

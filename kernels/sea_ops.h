@@ -32,7 +32,7 @@
 extern "C" {
 #endif
 
-#define SEA_OPS_ABI 2u          /* raised by every change to a struct in this header */
+#define SEA_OPS_ABI 4u          /* raised by every change to a struct in this header */
 
 /* Codes every back end shares; others are the back end's own. */
 enum sea_rc { SEA_RC_OK = 0, SEA_RC_ARGUMENT = 1, SEA_RC_MEMORY = 2, SEA_RC_UNSUPPORTED = 3 };
@@ -52,6 +52,8 @@ struct sea_op_gemm {
     int trans_a, trans_b;
     int accumulate;             /* 1: add to C, 0: overwrite (C may hold anything) */
     float alpha;                /* scales op(A) op(B), not the bias */
+    int rounded;                /* 1: both matrices may be rounded to bfloat16 before they are
+                                   multiplied, where the device gains by it */
 };
 
 /* out[r,:] = inp[idx[r],:], zero where idx[r] < 0; add = 1 adds instead. */
@@ -167,6 +169,9 @@ struct sea_op_attention {
     int64_t window;             /* causal: a query sees its last `window` keys, its own among
                                    them (Mistral, Phi-3, Gemma 2's odd layers); 0: all */
     float softcap;              /* > 0: score = cap * tanh(score / cap), Gemma 2; 0: none */
+    int rounded;                /* 1: what is multiplied (q, k, v, the weights; backward: their
+                                   gradients, too) may be rounded to bfloat16, where the device
+                                   gains by it */
 };
 struct sea_op_attention_bwd {   /* keys and queries of a segment are the same rows here */
     struct sea_op_attention fwd;        /* as given to the forward, lse kept */
@@ -329,6 +334,9 @@ struct sea_ops {                /* every int is 0 or a code for rc_text */
     const char *(*dev_text)(void *dev);
     int (*mem_room)(void *dev, size_t *bytes);  /* optional: NULL means nobody knows */
     int (*mem_alloc)(void *dev, size_t bytes, void **mem);      /* 64-byte aligned */
+    /* optional: the same, zeros, pages of which may cost nothing before they are written;
+     * NULL: mem_alloc and mem_zero do it */
+    int (*mem_alloc_zeroed)(void *dev, size_t bytes, void **mem);
     void (*mem_free)(void *dev, void *mem);     /* accepts NULL */
     int (*mem_zero)(void *dev, void *mem, size_t bytes);
     /* from_host may be reused when the call returns. */

@@ -217,6 +217,40 @@ check_pairs(struct resolving *r, const struct sea_node *config)
     return SEA_OK;
 }
 
+/* Early stopping needs a metric of a stage that runs and trains, and a first step. */
+static enum sea_status
+check_halving(struct resolving *r, const struct sea_node *config)
+{
+    const struct sea_node *halving = sea_node_get(config, "halving");
+    const char *metric = sea_node_text(sea_node_get(halving, "metric"), "");
+    static const char *const trained[] = { "stages.foundation", "stages.align", "stages.tune" };
+    bool runs = false;
+    size_t i;
+
+    if (!halving)
+        return SEA_OK;
+    for (i = 0; i < sizeof(trained) / sizeof(trained[0]); i++) {
+        const char *stage = trained[i] + strlen("stages.");
+        size_t n = strlen(stage);
+
+        runs = runs || (sea_node_path(config, trained[i]) && !strncmp(metric, stage, n) &&
+                        metric[n] == '.' && metric[n + 1]);
+    }
+    if (!runs) {
+        sea_fail(r->err, SEA_E_CONFIG, "%s: halving.metric \"%.80s\" is no metric of a stage "
+                 "that runs and trains", r->source, metric);
+        sea_hint(r->err, "Name the stage before the dot, as tune.loss or align.loss_text.");
+        return SEA_E_CONFIG;
+    }
+    if (!sea_node_get(halving, "first")) {
+        sea_fail(r->err, SEA_E_CONFIG, "%s: key \"halving.metric\" needs key \"halving.first\"",
+                 r->source);
+        sea_hint(r->err, "It is the step of the first comparison, as 100.");
+        return SEA_E_CONFIG;
+    }
+    return SEA_OK;
+}
+
 static enum sea_status
 resolve_one(struct resolving *r, const struct sea_node *raw, struct sea_node **out)
 {
@@ -252,6 +286,8 @@ resolve_one(struct resolving *r, const struct sea_node *raw, struct sea_node **o
         status = check_together(r, config);
     if (!status)
         status = check_pairs(r, config);
+    if (!status)
+        status = check_halving(r, config);
     *out = config;
     return status;
 }
@@ -361,6 +397,8 @@ expand(struct resolving *r, struct sea_experiments *out)
         size_t rest = i, step = combinations;
 
         sea_node_remove(raw, "sweep");
+        if (sea_node_path(raw, "halving.metric") && !sea_node_path(raw, "halving.study"))
+            sea_node_put_text(r->arena, sea_node_get(raw, "halving"), "study", base);
         for (a = 0; a < axes_count; a++) {
             const struct sea_node *value;
             struct sea_node *parent, *put;

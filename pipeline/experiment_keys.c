@@ -134,12 +134,27 @@ static const struct sea_config_key keys[] = {
     { "stages.eval.template", SEA_KEY_TEXT, "auto", 0, 0, "auto|v1|tiny-llama|tiny-gemma|tiny-phi|tiny-qwen2|"
       "tiny-qwen2-instruct|llama-3|phi-3|gemma|qwen2", E, 0, "conversation template; \"auto\" is the one that the model was tuned with" },
     { "stages.eval.batch", SEA_KEY_INT, "16", 1, 4096, NULL, 0, 0, "answers decoded together; changes speed, not results" },
+    { "stages.eval.repeat", SEA_KEY_INT, NULL, 1, BIG, NULL, E, 0, "which repetition of an evaluation this is: one with another number is computed anew, not found in the cache" },
 
     { "resources.device", SEA_KEY_TEXT, "auto", 0, 0, NULL, 0, 0, "auto, cpu, cpu:THREADS or cuda:NUMBER" },
     { "resources.gpus", SEA_KEY_INT, "1", 0, 1024, NULL, 0, 0, "GPUs of a stage" },
+    { "resources.backend", SEA_KEY_TEXT, "local", 0, 0, "local|slurm", 0, 0, "who runs the stages: workers, or jobs of the cluster that a scheduler submits (docs/slurm.md)" },
+    { "resources.partition", SEA_KEY_TEXT, NULL, 0, 0, NULL, 0, 0, "backend slurm: partition of the jobs; without it what sea.yaml says, or the cluster's default" },
+    { "resources.account", SEA_KEY_TEXT, NULL, 0, 0, NULL, 0, 0, "backend slurm: account that is charged" },
+    { "resources.qos", SEA_KEY_TEXT, NULL, 0, 0, NULL, 0, 0, "backend slurm: quality of service" },
+    { "resources.constraint", SEA_KEY_TEXT, NULL, 0, 0, NULL, 0, 0, "backend slurm: features that the node must have" },
+    { "resources.memory", SEA_KEY_TEXT, NULL, 0, 0, NULL, 0, 0, "backend slurm: memory of a job, as 64G" },
+    { "resources.cpus", SEA_KEY_INT, "0", 0, 4096, NULL, 0, 0, "backend slurm: cores of a job; 0: the cluster's default" },
+    { "resources.time", SEA_KEY_INT, "0", 0, 5256000, NULL, 0, 0, "backend slurm: minutes that a job may take; then the stage writes a checkpoint and goes on in another job; 0: by hours, by sea.yaml, or the partition's limit" },
     { "resources.queue", SEA_KEY_TEXT, "default", 0, 0, NULL, 0, 0, "which workers may run it: those of `sea worker --queue NAME`" },
     { "resources.priority", SEA_KEY_INT, "0", -1000, 1000, NULL, 0, 0, "higher ones start first; waiting adds one per ten minutes" },
     { "resources.hours", SEA_KEY_REAL, "0", 0, 100000, NULL, 0, 0, "longest life of one attempt of a stage; then it writes a checkpoint, ends, and is tried again; 0: no limit" },
+
+    { "halving.metric", SEA_KEY_TEXT, NULL, 0, 0, NULL, 0, 0, "early stopping: what the experiments of a sweep are compared by while they run, as tune.loss; the word before the dot is the stage (docs/service.md)" },
+    { "halving.mode", SEA_KEY_TEXT, NULL, 0, 0, "min|max", 0, 0, "which is better; without it min" },
+    { "halving.first", SEA_KEY_INT, NULL, 1, BIG, NULL, 0, 0, "step of the first comparison; later ones at this times eta, eta squared, ..." },
+    { "halving.eta", SEA_KEY_INT, NULL, 2, 100, NULL, 0, 0, "one of so many goes on behind each comparison; without it 3" },
+    { "halving.study", SEA_KEY_TEXT, NULL, 0, 0, NULL, 0, 0, "experiments of one study are compared, whenever they were submitted; without it the name of the file's experiment" },
 };
 /* clang-format on */
 #undef F

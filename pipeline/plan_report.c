@@ -298,13 +298,13 @@ kept_bytes(double layers, double D, double HE, double KE, double F, bool gated)
     return 4 * layers * (2 * D + 2 * HE + 2 * KE + (gated ? 2 : 1) * F);
 }
 
+/* What the work of a language model takes that has a backward, by the plan it is made with. */
 static double
-lm_kept_bytes(const struct planning *p, double rows)
+lm_work_bytes(const struct planning *p, double rows)
 {
-    return rows * kept_bytes((double)p->lm.layers, (double)p->lm.D,
-                             (double)(p->lm.H * p->lm.E), (double)(p->lm.K * p->lm.E),
-                             (double)p->lm.F, true) +
-           4.0 * 256 * (double)p->lm.vocab;
+    const struct sea_lm_limits limits = { .rows = (int64_t)ceil(rows), .trained = true };
+
+    return limits.rows > 0 ? (double)sea_lm_desc_work_bytes(&p->lm, &limits) : 0;
 }
 
 /* ---- stages ---- */
@@ -341,7 +341,7 @@ plan_foundation(struct planning *p)
                                (double)p->clip.vision.D, (double)p->clip.vision.D,
                                (double)p->clip.vision.F, false);
     language = 16.0 * (double)sea_lm_desc_floats(&p->lm) +
-               lm_kept_bytes(p, ids * (double)whole(p, "stages.foundation.language.batch"));
+               lm_work_bytes(p, ids * (double)whole(p, "stages.foundation.language.batch"));
     stage->device_bytes = vision > language ? vision : language;
 }
 
@@ -401,7 +401,7 @@ plan_align(struct planning *p)
     stage->device_bytes = frozen_bytes(p) * ((double)sea_lm_desc_floats(&p->lm) +
                                              clip_floats(p)) +
                           trained_bytes(p) * adapter_floats(p) +
-                          lm_kept_bytes(p, group * (m + p->caption_ids)) +
+                          lm_work_bytes(p, group * (m + p->caption_ids)) +
                           group * m * 4 * (2 * (double)p->clip.vision.D + 5 * (double)p->lm.D);
 }
 

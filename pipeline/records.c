@@ -6,6 +6,7 @@
 #include <string.h>
 
 #define ID_SHOWN 80             /* bytes of an id in a message */
+#define ROW_BYTES_MAX ((size_t)1 << 30)
 
 enum sea_status
 sea_records_fail(const struct sea_records *rows, const char *id, struct sea_err *err,
@@ -19,6 +20,10 @@ sea_records_fail(const struct sea_records *rows, const char *id, struct sea_err 
     va_end(args);
     if (id)
         snprintf(who, sizeof(who), " (id \"%.*s\")", ID_SHOWN, id);
+    if (rows->parquet)
+        return sea_fail(err, status, "file \"%s\", row %lld%s: %s",
+                        sea_parquet_file(rows->parquet, rows->index), (long long)rows->index, who,
+                        text);
     return sea_fail(err, status, "file \"%s\", row %lld%s, line %lld: %s", rows->path,
                     (long long)rows->index, who, (long long)rows->line, text);
 }
@@ -99,6 +104,11 @@ open_file(struct sea_records *rows, const char *path, struct sea_err *err)
 
     *rows = (struct sea_records){ .index = -1, .line = 1 };
     snprintf(rows->path, sizeof(rows->path), "%s", path);
+    sea_buf_init(&rows->made, ROW_BYTES_MAX);
+    if (sea_parquet_is(path)) {
+        rows->at = rows->end = rows->counted = "";
+        return sea_parquet_open(&rows->parquet, path, err);
+    }
     status = sea_file_map_open(&rows->map, path, err);
     if (status)
         return status;
@@ -162,7 +172,7 @@ sea_records_open_member(struct sea_records *rows, const char *path, const char *
     enum sea_status status = open_file(rows, path, err);
     const char *value;
 
-    if (status)
+    if (status || rows->parquet)
         return status;
     value = find_member(rows->at, rows->end, key);
     if (!value || value >= rows->end || *value != '[') {
@@ -183,6 +193,9 @@ sea_records_close(struct sea_records *rows)
     if (!rows)
         return;
     sea_file_map_close(&rows->map);
+    sea_parquet_close(rows->parquet);
+    sea_buf_release(&rows->made);
+    rows->parquet = NULL;
     rows->at = rows->end = rows->counted = NULL;
 }
 
@@ -218,6 +231,35 @@ next_element(struct sea_records *rows, const char **text, size_t *len, struct se
     return SEA_OK;
 }
 
+/* The next row of Parquet. */
+static enum sea_status
+next_stored(struct sea_records *rows, struct sea_arena *arena, struct sea_node **row,
+            struct sea_err *err)
+{
+    enum sea_status status = sea_parquet_next(rows->parquet, arena, row, err);
+
+    rows->index = sea_parquet_index(rows->parquet);
+    return status;
+}
+
+static enum sea_status
+make_text(struct sea_records *rows, const char **text, size_t *len, struct sea_err *err)
+{
+    struct sea_arena *arena = sea_arena_create(NULL, "row");
+    struct sea_node *row;
+    enum sea_status status = next_stored(rows, arena, &row, err);
+
+    sea_buf_clear(&rows->made);
+    if (!status && row)
+        status = sea_json_write(row, SEA_JSON_COMPACT, &rows->made, err);
+    if (!status && row) {
+        *text = rows->made.data;
+        *len = rows->made.len;
+    }
+    sea_arena_destroy(arena);
+    return status;
+}
+
 enum sea_status
 sea_records_next_text(struct sea_records *rows, const char **text, size_t *len, struct sea_err *err)
 {
@@ -225,6 +267,8 @@ sea_records_next_text(struct sea_records *rows, const char **text, size_t *len, 
 
     *text = NULL;
     *len = 0;
+    if (rows->parquet)
+        return make_text(rows, text, len, err);
     if (rows->is_list)
         return rows->is_done ? SEA_OK : next_element(rows, text, len, err);
     at = skip_blank(rows->at, rows->end);
@@ -253,6 +297,8 @@ sea_records_next(struct sea_records *rows, struct sea_arena *arena, struct sea_n
     size_t len;
 
     *row = NULL;
+    if (rows->parquet)
+        return next_stored(rows, arena, row, err);
     status = sea_records_next_text(rows, &text, &len, err);
     if (status || len == 0)
         return status;

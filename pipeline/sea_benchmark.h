@@ -35,6 +35,7 @@
 struct sea_bench_questions;
 struct sea_bench_scoring;
 struct sea_judge;
+struct sea_parquet;
 
 struct sea_bench {              /* a benchmark; see benchmarks/benchmarks_int.h for the rest */
     const char *name;           /* "pope" */
@@ -52,12 +53,16 @@ struct sea_bench {              /* a benchmark; see benchmarks/benchmarks_int.h 
     bool needs_judge;           /* a model grades the answers */
     /* Paths below the benchmark's published folder; annotations may be NULL. */
     const char *questions_path, *annotations_path, *images_path;
-    const char *export_name;    /* file of sea_bench_export, NULL: none */
+    const char *export_name;    /* file (or folder) of sea_bench_export, NULL: none */
     enum sea_status (*load)(struct sea_bench_questions *questions, int64_t limit,
                             struct sea_err *err);
     enum sea_status (*score)(struct sea_bench_scoring *scoring, struct sea_err *err);
     enum sea_status (*dump)(struct sea_bench_scoring *scoring, struct sea_buf *out,
                             struct sea_err *err);
+    /* Instead of dump where an export is a folder: its file number k; *name is NULL behind the
+     * last one. */
+    enum sea_status (*dump_file)(struct sea_bench_scoring *scoring, size_t k, const char **name,
+                                 struct sea_buf *out, struct sea_err *err);
     /* The key of an answer with this id and prompt (which can be NULL); NULL: none can be
      * made. NULL instead of a function: the id. */
     const char *(*answer_key)(const char *id, const char *prompt, struct sea_arena *arena);
@@ -78,6 +83,10 @@ sea_bench_find(const char *name, const struct sea_bench **out, struct sea_err *e
 
 /* ---- questions ---- */
 
+struct sea_bench_stored {       /* a picture that lies in a Parquet file */
+    struct sea_parquet *parquet;        /* as long as the questions */
+    int64_t row, cell;
+};
 struct sea_bench_question {
     const char *id;             /* as text */
     const char *key;            /* what answers are joined by; NULL: the id */
@@ -88,6 +97,9 @@ struct sea_bench_question {
     bool has_image;             /* image NULL and this true: the picture is in the file */
     const char *inline_image;   /* its base64 text, borrowed from the file */
     size_t inline_len;
+    const struct sea_bench_stored *stored;      /* NULL: it does not */
+    const char *picture;        /* its name where image is NULL: equal names, one picture; NULL: it
+                                   is this question's own */
     const char *cluster;        /* group for clustered errors: picture, or question group */
     const char *category;       /* "" when the file has none */
     const char *gold;           /* NULL when gold answers come with the annotations */
@@ -209,6 +221,14 @@ sea_bench_export(const char *name, const char *questions, const char *answers,
                  const char *const *annotations, size_t annotations_count,
                  const struct sea_bench_options *options, struct sea_buf *out,
                  struct sea_err *err);
+
+/* The same, written to a file; where an export is many files (MME), to a folder, which is made
+ * when it is missing. SEA_E_IO and the like: it could not be written. */
+SEA_MUST_CHECK enum sea_status
+sea_bench_export_to(const char *name, const char *questions, const char *answers,
+                    const char *const *annotations, size_t annotations_count,
+                    const struct sea_bench_options *options, const char *path,
+                    struct sea_err *err);
 
 /* {"benchmark", "scorer", "variant", "prompt", "complete", "n", "missing", "failed",
  * "questions_sha256", "annotations_sha256", "metrics": [{"name", "value", "scale", "n",

@@ -7,7 +7,8 @@
  * (sea_json_load), nor for rows of a query (scheduler/sea_db.h).
  *
  * A file that begins with '[' is a list; else every line that is not blank is a row. A byte
- * order mark, CRLF and blank lines are fine.
+ * order mark, CRLF and blank lines are fine. Parquet (sea_parquet.h) gives its rows, too, as a
+ * file, a folder or a pattern; their texts are made, and last until the next one.
  *
  * Invariants: (1) index counts rows from 0; line is the 1-based line where the row begins;
  *             (2) after an error, next must not be called again.
@@ -18,6 +19,7 @@
 #include "engine/base/sea_arena.h"
 #include "engine/base/sea_file.h"
 #include "engine/base/sea_node.h"
+#include "pipeline/sea_parquet.h"
 
 struct sea_records {            /* all zero is closed; fields may be read */
     char path[SEA_PATH_MAX];
@@ -28,11 +30,14 @@ struct sea_records {            /* all zero is closed; fields may be read */
     bool is_done;
     int64_t index;              /* of the row that next gave last; -1 before the first */
     int64_t line;
+    struct sea_parquet *parquet;        /* NULL: JSON */
+    struct sea_buf made;        /* text of the row at hand, of Parquet */
 };
 
 SEA_MUST_CHECK enum sea_status
 sea_records_open(struct sea_records *rows, const char *path, struct sea_err *err);
-/* The list under a top-level key of the file's object. SEA_E_FORMAT when there is none. */
+/* The list under a top-level key of the file's object; all rows of Parquet. SEA_E_FORMAT when
+ * there is none. */
 SEA_MUST_CHECK enum sea_status
 sea_records_open_member(struct sea_records *rows, const char *path, const char *key,
                         struct sea_err *err);

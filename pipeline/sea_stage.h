@@ -66,6 +66,8 @@ struct sea_stage_options {
     const char *out_dir;
     const char *events;         /* descriptor or file; NULL: people on stderr */
     const char *device;         /* NULL: the config's */
+    int ranks;                  /* processes that train together, on this machine; 0: as many
+                                   as the environment or the experiment says (sea_ranks.h) */
 };
 /* Runs a stage to its end, or to a stop. The error is also sent as an event; the caller
  * shows it to people and exits with sea_status_exit. */

@@ -9,6 +9,7 @@
 #define SEA_STAGE_BODY_H
 
 #include "engine/base/sea_file.h"
+#include "engine/sea_comm.h"
 #include "engine/sea_device.h"
 #include "engine/sea_optim.h"
 #include "pipeline/sea_events.h"
@@ -19,8 +20,9 @@ struct sea_stage {
     const struct sea_stage_def *def;
     const struct sea_node *config;      /* resolved */
     struct sea_arena *arena;
-    struct sea_events *events;
+    struct sea_events *events;  /* NULL on ranks other than 0 */
     struct sea_device device;
+    struct sea_comm *comm;      /* ranks that work on this stage together; NULL: one */
     const char *out;
     char key[SEA_SHA256_TEXT];
     struct sea_stage_input *inputs;     /* key, digest, dir: all filled */
@@ -56,6 +58,12 @@ sea_stage_write_json(const struct sea_stage *stage, const char *name,
 
 /* True once SIGTERM or SIGINT has come. */
 bool sea_stage_is_stopped(void);
+/* Rank 0 writes files and events, and goes on alone behind the training. */
+static inline bool
+sea_stage_is_first(const struct sea_stage *stage)
+{
+    return sea_comm_rank(stage->comm) == 0;
+}
 /* SEA_E_STOPPED with its message. */
 enum sea_status sea_stage_stop(const struct sea_stage *stage, struct sea_err *err);
 

@@ -14,6 +14,7 @@
 #include "engine/sea_checkpoint.h"
 #include "engine/base/sea_version.h"
 #include "pipeline/sea_manifest.h"
+#include "pipeline/sea_ranks.h"
 #include "pipeline/sea_stage_body.h"
 
 #define MARK_BYTES_MAX ((size_t)1 << 16)
@@ -468,30 +469,52 @@ prepare(struct sea_stage *stage, const struct sea_stage_options *options, struct
     return status;
 }
 
+/* On rank 0: the folder is ours. All ranks learn whether there is anything to do. */
+static enum sea_status
+claim(struct sea_stage *stage, int *lock, bool *done, struct sea_err *err)
+{
+    enum sea_status status = SEA_OK;
+
+    if (sea_stage_is_first(stage)) {
+        status = sea_dir_create(stage->out, err);
+        if (!status)
+            status = lock_folder(stage, lock, err);
+        if (!status)
+            status = claim_folder(stage, done, err);
+    }
+    return status ? status : sea_comm_broadcast(stage->comm, 0, done, sizeof(*done), err);
+}
+
+static void
+say_where(const struct sea_stage *stage, const char *device)
+{
+    char ranks[32] = "";
+
+    if (stage->comm)
+        snprintf(ranks, sizeof(ranks), ", %d ranks", sea_comm_size(stage->comm));
+    sea_events_log(stage->events, "info", "stage %s, key %.12s, on %s%s", stage->def->name,
+                   stage->key, sea_device_text(&stage->device), ranks);
+    if (strcmp(device, "auto") == 0 &&
+        strcmp(stage->device.ops->name, "cpu") == 0)
+        sea_events_log(stage->events, "info", "device auto: no GPU is there, using the CPU");
+}
+
 static enum sea_status
 work(struct sea_stage *stage, const struct body *body, const char *device, struct sea_err *err)
 {
-    bool done;
+    bool done = false;
     int lock = -1;
-    enum sea_status status = sea_dir_create(stage->out, err);
+    enum sea_status status = claim(stage, &lock, &done, err);
 
-    if (!status)
-        status = lock_folder(stage, &lock, err);
-    if (!status)
-        status = claim_folder(stage, &done, err);
     if (status)
         goto out;
     if (done) {
         sea_events_log(stage->events, "info", "\"%s\" is finished already", stage->out);
         goto out;
     }
-    sea_events_log(stage->events, "info", "stage %s, key %.12s, on %s", stage->def->name,
-                   stage->key, sea_device_text(&stage->device));
-    if (strcmp(device, "auto") == 0 &&
-        strcmp(stage->device.ops->name, "cpu") == 0)
-        sea_events_log(stage->events, "info", "device auto: no GPU is there, using the CPU");
+    say_where(stage, device);
     status = body->run(stage, err);
-    if (!status)
+    if (!status && sea_stage_is_first(stage))
         status = finish(stage, err);
 out:
     if (lock >= 0)
@@ -499,13 +522,27 @@ out:
     return status;
 }
 
+/* Joins the other ranks, which must be at the same work. */
+static enum sea_status
+join(struct sea_stage *stage, const struct sea_rank *rank, struct sea_err *err)
+{
+    const struct sea_comm_options options = {
+        .rank = rank->rank, .size = rank->size, .timeout_ms = rank->timeout_ms,
+        .links = rank->links, .rendezvous = rank->rendezvous, .word = stage->key };
+
+    return rank->size > 1 ? sea_comm_open(&stage->comm, &options, err) : SEA_OK;
+}
+
 enum sea_status
-sea_stage_run(const struct sea_stage_options *options, struct sea_err *err)
+sea_stage_run_rank(const struct sea_stage_options *options, const struct sea_rank *rank,
+                   struct sea_err *err)
 {
     const struct body *body = find_body(options->name);
-    struct sea_stage stage = { .out = options->out_dir };
-    enum sea_status status = sea_events_open(&stage.events, options->events, err);
+    struct sea_stage stage = { .out = options->out_dir, .events = rank->events };
+    enum sea_status status = SEA_OK;
 
+    if (!rank->events && rank->rank == 0)
+        status = sea_events_open(&stage.events, options->events, err);
     if (status)
         return status;
     if (!body) {
@@ -518,12 +555,49 @@ sea_stage_run(const struct sea_stage_options *options, struct sea_err *err)
     stage.arena = sea_arena_create(NULL, body->def.name);
     status = prepare(&stage, options, err);
     if (!status)
+        status = join(&stage, rank, err);
+    if (!status)
         status = work(&stage, body, choose_device(&stage, options), err);
 out:
-    if (status)
+    if (status && !rank->quiet)
         sea_events_error(stage.events, err);
+    sea_comm_close(stage.comm);
     sea_device_close(&stage.device);
-    sea_events_close(stage.events);
+    if (!rank->events)
+        sea_events_close(stage.events);
     sea_arena_destroy(stage.arena);
     return status;
+}
+
+enum sea_status
+sea_stage_run(const struct sea_stage_options *options, struct sea_err *err)
+{
+    const struct sea_stage_def *def = sea_stage_find(options->name);
+    bool trains = def && (def->bit & (SEA_BIT_ALIGN | SEA_BIT_TUNE));
+    struct sea_rank rank = { 0 };
+    struct sea_comm_place place;
+    enum sea_status status = sea_comm_place_read(&place, err);
+    int ranks = options->ranks;
+
+    if (!status && place.size > 1 && ranks > 1) {
+        status = sea_fail(err, SEA_E_CONFIG, "%d ranks are to be started by rank %d of %d",
+                          ranks, place.rank, place.size);
+        sea_hint(err, "Give --ranks, or start every rank yourself with SEA_RENDEZVOUS.");
+    }
+    if (status)
+        return status;
+    if (place.size > 1 && !trains)      /* one process is enough, and there must be one */
+        return place.rank ? SEA_OK : sea_stage_run_rank(options, &rank, err);
+    if (place.size > 1) {
+        rank = (struct sea_rank){ .rank = place.rank, .size = place.size,
+                                  .rendezvous = place.rendezvous,
+                                  .timeout_ms = place.timeout_ms };
+        return sea_stage_run_rank(options, &rank, err);
+    }
+    if (trains && !ranks)
+        status = sea_ranks_wanted(options, &ranks, err);
+    if (status)
+        return status;
+    return trains && ranks > 1 ? sea_ranks_run(options, ranks, err)
+                               : sea_stage_run_rank(options, &rank, err);
 }

@@ -36,11 +36,22 @@ save(struct sea_stage *stage, const struct sea_train *train, struct sea_err *err
     sea_node_put_text(stage->arena, notes, "key", stage->key);
     sea_node_put_int(stage->arena, notes, "phase", stage->phase);
     status = sea_checkpoint_save(stage->out, train->adamw, notes, err);
-    if (status)
+    if (status || !sea_stage_is_first(stage))
         return status;
     sea_checkpoint_name(step, name);
     sea_events_checkpoint(stage->events, name, step);
     return SEA_OK;
+}
+
+/* Whether any rank was told to stop; all learn it behind the same step. */
+static enum sea_status
+look_for_stop(struct sea_stage *stage, bool *stopped, struct sea_err *err)
+{
+    int64_t stop = sea_stage_is_stopped();
+    enum sea_status status = sea_comm_max(stage->comm, &stop, 1, err);
+
+    *stopped = stop != 0;
+    return status;
 }
 
 enum sea_status
@@ -56,9 +67,10 @@ sea_stage_train(struct sea_stage *stage, const struct sea_train *train, struct s
         status = train->step(train->arg, t, err);
         if (!status)
             status = sea_events_check(stage->events, err);
+        if (!status)
+            status = look_for_stop(stage, &stopped, err);
         if (status)
             break;
-        stopped = sea_stage_is_stopped();
         if (stopped || (t + 1 - saved >= train->every && t + 1 < train->steps)) {
             status = save(stage, train, err);
             saved = t + 1;

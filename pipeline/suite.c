@@ -4,6 +4,7 @@
 #include <ctype.h>
 #include <string.h>
 
+#include "pipeline/sea_parquet.h"
 #include "pipeline/sea_stage_body.h"
 
 #define SUITE_BYTES_MAX ((size_t)1 << 20)
@@ -145,6 +146,7 @@ read_item(const struct reading *r, const struct sea_node *map, struct sea_suite_
     const char *name = sea_node_text(sea_node_get(map, "name"), ""), *folder, *text;
     const struct sea_node *max_new = sea_node_get(map, "max_new");
     enum sea_status status = check_keys(r, map, item_keys);
+    bool is_whole;
 
     if (!status)
         status = sea_bench_find(name, &item->bench, r->err);
@@ -166,9 +168,16 @@ read_item(const struct reading *r, const struct sea_node *map, struct sea_suite_
         return status;
     text = sea_node_text(sea_node_get(map, "questions"), item->bench->questions_path);
     status = below(r, folder, text, &item->questions);
-    text = sea_node_text(sea_node_get(map, "images"), item->bench->images_path);
+    if (!status && !sea_node_get(map, "questions") && !sea_file_exists(item->questions) &&
+        !sea_dir_exists(item->questions) && sea_parquet_is(folder))
+        item->questions = folder;
+    /* Parquet holds questions, answers and pictures. */
+    is_whole = !status && sea_parquet_is(item->questions);
+    text = sea_node_text(sea_node_get(map, "images"), is_whole ? NULL : item->bench->images_path);
     if (!status && text)
         status = below(r, folder, text, &item->images);
+    if (is_whole && !sea_node_get(map, "annotations"))
+        return SEA_OK;
     return status ? status
                   : read_annotations(r, sea_node_get(map, "annotations"), folder, item);
 }
@@ -408,7 +417,9 @@ add_path(struct sea_hash *hash, const char *path, struct sea_err *err)
     char digest[SEA_SHA256_TEXT];
     enum sea_status status;
 
-    if (sea_dir_exists(path))
+    if (sea_parquet_is(path) && !sea_dir_exists(path))
+        status = sea_parquet_digest(path, digest, err);
+    else if (sea_dir_exists(path))
         status = sea_digest_folder(path, digest, err);
     else
         status = sea_digest_file(path, digest, err);

@@ -14,6 +14,7 @@
 #include "engine/base/sea_clock.h"
 #include "engine/base/sea_log.h"
 #include "scheduler/sea_sql_text.h"
+#include "scheduler/sea_sqlstate.h"
 
 #define PARAMS_MAX 16
 #define TRIES_MAX 6             /* of a transaction that met 40001 or 40P01 */
@@ -57,7 +58,7 @@ one_line(char *out, size_t room, const char *text)
     size_t len;
     char *at;
 
-    snprintf(out, room, "%s", text ? text : "");
+    snprintf(out, room, "%.*s", (int)room - 1, text ? text : "");
     for (at = out; *at; at++)
         if (*at == '\n' || *at == '\t')
             *at = ' ';
@@ -67,18 +68,72 @@ one_line(char *out, size_t room, const char *text)
     sea_log_redact(out);
 }
 
+/* libpq tells the SQLSTATE of a refused connection in its verbose text alone: "...: FATAL:
+ * 28P01: ...", and after it lines about the server's source. Takes both out of the text. */
+static void
+take_state(char *text, char state[6])
+{
+    char *at, *end = strstr(text, "\nLOCATION:");
+
+    state[0] = 0;
+    if (end)
+        *end = 0;
+    for (at = strstr(text, ":  "); at; at = strstr(at + 1, ":  "))
+        if (strspn(at + 3, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ") == 5 &&
+            strncmp(at + 8, ": ", 2) == 0) {
+            memcpy(state, at + 3, 5);
+            state[5] = 0;
+            memmove(at + 2, at + 10, strlen(at + 10) + 1);
+            at[1] = ' ';
+            return;
+        }
+}
+
 static enum sea_status
 fail_connect(struct sea_db *db, const char *why, struct sea_err *err)
 {
-    char text[400];
+    char raw[1024], text[400], state[6] = "";
+    const struct sea_sqlstate *known;
 
-    one_line(text, sizeof(text), why ? why : db->conn ? PQerrorMessage(db->conn) : "no memory");
-    sea_fail(err, SEA_E_SERVICE, "could not connect to PostgreSQL: %s", text);
-    sea_cause(err, "sqlstate 08001");
-    /* No hint: whose server it is, and how to start it, the caller knows. */
+    snprintf(raw, sizeof(raw), "%s",
+             why ? why : db->conn ? PQerrorMessage(db->conn) : "no memory");
+    take_state(raw, state);
+    one_line(text, sizeof(text), raw);
+    if (!state[0] && db->conn && PQconnectionNeedsPassword(db->conn))
+        memcpy(state, "28P01", 6);
+    known = sea_sqlstate_find(state[0] ? state : "08001");
+    if (known->status == SEA_E_INTERNAL)
+        known = sea_sqlstate_find("08001");
+    sea_fail(err, known->status, "could not connect to PostgreSQL: %s", text);
+    sea_cause(err, "sqlstate %s", state[0] ? state : "08001");
+    /* Without an answer no hint: whose server it is, and how to start it, the caller knows. */
+    if (state[0] && known->hint)
+        sea_hint(err, "%s", known->hint);
     if (db->conn)
         lose(db);
-    return SEA_E_SERVICE;
+    return err->status;
+}
+
+/* An address with a typing error is no service that is away. */
+static enum sea_status
+check_url(const char *url, struct sea_err *err)
+{
+    PQconninfoOption *options;
+    char *why = NULL, text[300];
+
+    if (!url || (!strchr(url, '=') && !strstr(url, "://")))
+        return SEA_OK;          /* the name of a database, or libpq's environment */
+    options = PQconninfoParse(url, &why);
+    if (options) {
+        PQconninfoFree(options);
+        return SEA_OK;
+    }
+    one_line(text, sizeof(text), why);
+    PQfreemem(why);
+    sea_fail(err, SEA_E_CONFIG, "the address of the database cannot be read: %s", text);
+    sea_hint(err, "SEA_DATABASE_URL is postgresql://USER@HOST:PORT/DATABASE, or host=... "
+                  "port=... user=... dbname=...");
+    return SEA_E_CONFIG;
 }
 
 /* Waits for the socket; false when the deadline passed. */
@@ -108,7 +163,11 @@ connect_now(struct sea_db *db, struct sea_err *err)
     int64_t deadline = sea_clock_ms() + db->connect_ms;
     PostgresPollingStatusType next = PGRES_POLLING_WRITING;
 
+    if (check_url(db->url, err))
+        return err->status;
     db->conn = PQconnectStartParams(keys, values, 1);
+    if (db->conn)
+        PQsetErrorVerbosity(db->conn, PQERRORS_VERBOSE);    /* for take_state */
     if (!db->conn || PQstatus(db->conn) == CONNECTION_BAD)
         return fail_connect(db, NULL, err);
     while (next != PGRES_POLLING_OK) {
@@ -118,6 +177,7 @@ connect_now(struct sea_db *db, struct sea_err *err)
         if (next == PGRES_POLLING_FAILED)
             return fail_connect(db, NULL, err);
     }
+    PQsetErrorVerbosity(db->conn, PQERRORS_DEFAULT);
     PQsetNoticeReceiver(db->conn, quiet, NULL);
     /* The stage's process must not inherit the session. */
     (void)fcntl(PQsocket(db->conn), F_SETFD, FD_CLOEXEC);
@@ -167,26 +227,12 @@ sea_db_set_statement_ms(struct sea_db *db, int64_t ms)
 /* ---- calls ---- */
 
 static enum sea_status
-status_of(const char *state)
-{
-    if (strcmp(state, "LF001") == 0)
-        return SEA_E_LEASE;
-    if (strncmp(state, "LF01", 4) == 0)
-        return SEA_E_CONFIG;
-    /* connection, resources, operator intervention (shut down, cancelled), busy object */
-    if (strncmp(state, "08", 2) == 0 || strncmp(state, "53", 2) == 0 ||
-        strncmp(state, "57", 2) == 0 || strncmp(state, "55P03", 5) == 0 ||
-        strncmp(state, "40", 2) == 0)
-        return SEA_E_SERVICE;
-    return SEA_E_INTERNAL;
-}
-
-static enum sea_status
 fail_result(struct sea_db *db, const char *name, const PGresult *result, struct sea_err *err)
 {
     const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
     const char *hint = PQresultErrorField(result, PG_DIAG_MESSAGE_HINT);
     const char *message = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
+    const struct sea_sqlstate *known;
     enum sea_status status;
     char text[400];
 
@@ -199,19 +245,18 @@ fail_result(struct sea_db *db, const char *name, const PGresult *result, struct 
         return status;
     }
     one_line(text, sizeof(text), message);
-    status = status_of(state);
-    if (status == SEA_E_INTERNAL || status == SEA_E_SERVICE)
+    known = sea_sqlstate_find(state);
+    status = known->status;
+    if (strncmp(state, "LF", 2) != 0 || status == SEA_E_INTERNAL)
         sea_fail(err, status, "PostgreSQL refused \"%s\": %s", name, text);
     else
         sea_fail(err, status, "%s", text);
     sea_cause(err, "sqlstate %s", state);
+    /* The server guesses at types where we know of schemas; our own functions know best. */
+    if (known->hint)
+        sea_hint(err, "%s", known->hint);
     if (hint)
         sea_hint(err, "%s", hint);
-    if (strcmp(state, "42P01") == 0 || strcmp(state, "42883") == 0 || strcmp(state, "3F000") == 0)
-        sea_hint(err, "The schema may be behind the program; run `sea migrate`.");
-    if (strcmp(state, "42501") == 0)
-        sea_hint(err, "This database user needs a role that may do that: docs/service.md, Users "
-                      "and rights.");
     return status;
 }
 
@@ -542,11 +587,31 @@ sea_rows_column_kind(const struct sea_rows *rows, size_t column)
 
 /* ---- notifications ---- */
 
+/* A pooler such as PgBouncer makes up the process id that a client is told. Behind one, in
+ * transaction mode, LISTEN would stay with a server process that serves somebody else next. */
+static bool
+is_pooled(struct sea_db *db, struct sea_err *err)
+{
+    struct sea_rows *rows = NULL;
+    bool pooled = false;
+
+    if (!sea_db_query_one(db, "backend_pid", SEA_NO_PARAMS, &rows, err))
+        pooled = sea_rows_int(rows, 0, "pid", err) != PQbackendPID(db->conn);
+    sea_rows_close(rows);
+    return pooled && !err->status;
+}
+
 static enum sea_status
 listen_now(struct sea_db *db, const char *channel, struct sea_err *err)
 {
     char sql[48];
 
+    if (is_pooled(db, err)) {
+        sea_log(SEA_LOG_INFO, "a pooler is between: looking at intervals channel=%s", channel);
+        return SEA_OK;
+    }
+    if (err->status)
+        return err->status;
     /* A channel is a name, not a value: it cannot be a parameter. */
     snprintf(sql, sizeof(sql), "LISTEN %s", channel);
     return sea_db_query_text(db, sql, NULL, err);

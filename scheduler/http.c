@@ -13,15 +13,22 @@
 #include "engine/base/sea_node.h"
 #include "scheduler/sea_args.h"
 #include "scheduler/sea_headlines.h"
+#include "scheduler/sea_metrics.h"
 #include "scheduler/sea_table.h"
 
 #define LIST_BYTES_MAX ((size_t)65536)
 #define EXPERIMENTS_MAX 100     /* on the page; /api/experiments has all */
+#define RANKS_MAX 20            /* of each board on the page; /api/leaderboard has all */
 
 struct page {                   /* one answer under construction */
     char *text;
     size_t len;
     FILE *to;
+};
+
+struct server {
+    struct sea_db *db;
+    struct sea_metrics *metrics;        /* NULL: not asked for */
 };
 
 static const char page_head[] =
@@ -109,7 +116,8 @@ write_dashboard(struct sea_db *db, FILE *to, struct sea_err *err)
     sea_headlines(&metrics);
     if (!status)
         status = query(db, "cli_leaderboard",
-                       SEA_PARAMS(SEA_P_NULL, SEA_P_NULL, SEA_P_TEXT(metrics.data), SEA_P_NULL),
+                       SEA_PARAMS(SEA_P_NULL, SEA_P_NULL, SEA_P_TEXT(metrics.data), SEA_P_NULL,
+                                  SEA_P_INT(RANKS_MAX)),
                        &board, err);
     sea_buf_release(&metrics);
     if (!status) {
@@ -118,7 +126,7 @@ write_dashboard(struct sea_db *db, FILE *to, struct sea_err *err)
         if (hidden > 0)
             fprintf(to, "<p>and %lld older ones: <a href=/api/experiments>all as JSON</a></p>",
                     (long long)hidden);
-        html_table("Leaderboard", board, to);
+        html_table("Leaderboard, the first 20 of each board", board, to);
     }
     sea_rows_close(experiments);
     sea_rows_close(count);
@@ -165,10 +173,17 @@ write_health(struct sea_db *db, FILE *to, struct sea_err *err)
 
 /* Writes the page of url; *type is its kind. */
 static enum sea_status
-write_page(struct sea_db *db, const char *url, const char *id, FILE *to, const char **type,
-           struct sea_err *err)
+write_page(const struct server *server, const char *url, const char *id, FILE *to,
+           const char **type, struct sea_err *err)
 {
+    struct sea_db *db = server->db;
+
     *type = "application/json";
+    if (strcmp(url, "/metrics") == 0 && server->metrics) {
+        *type = SEA_METRICS_TYPE;
+        sea_metrics_write(server->metrics, db, to);
+        return SEA_OK;
+    }
     if (strcmp(url, "/api/experiments") == 0)
         return write_json(db, "cli_experiments_all", SEA_PARAMS(SEA_P_NULL), to, err);
     if (strcmp(url, "/api/stages") == 0)
@@ -184,7 +199,8 @@ write_page(struct sea_db *db, const char *url, const char *id, FILE *to, const c
         return write_health(db, to, err);
     }
     (void)sea_fail(err, SEA_E_MISSING, "there is no page %s", url);
-    sea_hint(err, "Pages: /, /health, /api/experiments, /api/stages?id=ID, /api/leaderboard.");
+    sea_hint(err, "Pages: /, /health, /api/experiments, /api/stages?id=ID, /api/leaderboard; "
+                  "/metrics with `sea serve --metrics`.");
     return err->status;
 }
 
@@ -225,7 +241,7 @@ static enum MHD_Result
 handle(void *arg, struct MHD_Connection *connection, const char *url, const char *method,
        const char *version, const char *upload, size_t *upload_size, void **state)
 {
-    struct sea_db *db = arg;
+    const struct server *server = arg;
     struct sea_err err = { 0 };
     struct page page = { 0 };
     struct MHD_Response *response;
@@ -239,7 +255,7 @@ handle(void *arg, struct MHD_Connection *connection, const char *url, const char
     if (!page.to)
         return MHD_NO;
     id = MHD_lookup_connection_value(connection, MHD_GET_ARGUMENT_KIND, "id");
-    (void)write_page(db, url, id, page.to, &type, &err);
+    (void)write_page(server, url, id, page.to, &type, &err);
     fclose(page.to);
     if (err.status)
         write_error(&page, &err, &type);
@@ -257,25 +273,29 @@ handle(void *arg, struct MHD_Connection *connection, const char *url, const char
 }
 
 enum sea_status
-sea_http_serve(struct sea_db *db, int64_t port, const volatile sig_atomic_t *stop,
-               struct sea_err *err)
+sea_http_serve(struct sea_db *db, const struct sea_http_options *options, struct sea_err *err)
 {
+    struct server server = { .db = db };
     struct sockaddr_in address = { .sin_family = AF_INET };
     struct MHD_Daemon *daemon;
 
-    address.sin_port = htons((uint16_t)port);
+    address.sin_port = htons((uint16_t)options->port);
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    daemon = MHD_start_daemon(MHD_USE_INTERNAL_POLLING_THREAD, (uint16_t)port, NULL, NULL, handle,
-                              db, MHD_OPTION_SOCK_ADDR, &address, MHD_OPTION_CONNECTION_TIMEOUT,
+    if (options->metrics)
+        server.metrics = sea_metrics_create(options->data);
+    daemon = MHD_start_daemon(MHD_USE_INTERNAL_POLLING_THREAD, (uint16_t)options->port, NULL, NULL, handle,
+                              &server, MHD_OPTION_SOCK_ADDR, &address, MHD_OPTION_CONNECTION_TIMEOUT,
                               30u, MHD_OPTION_END);
     if (!daemon) {
-        sea_fail(err, SEA_E_SERVICE, "could not listen on port %lld: %s", (long long)port,
+        sea_fail(err, SEA_E_SERVICE, "could not listen on port %lld: %s", (long long)options->port,
                  strerror(errno));
+        sea_metrics_destroy(server.metrics);
         sea_hint(err, "Choose another port with --port.");
         return err->status;
     }
-    while (!*stop)
+    while (!*options->stop)
         sea_clock_sleep_ms(200);
     MHD_stop_daemon(daemon);
+    sea_metrics_destroy(server.metrics);
     return SEA_OK;
 }

@@ -95,9 +95,12 @@ sea_notifier_settings(const char *dir, struct sea_arena *arena, struct sea_webho
     if (!status && file->kind != SEA_NODE_MAP)
         status = sea_fail(err, SEA_E_CONFIG, "\"%s\" is not a map of settings", path);
     for (node = status ? NULL : file->first; node && !status; node = node->next) {
+        /* Their readers are backend.c and store.c. */
+        if (strcmp(node->key, "slurm") == 0 || strcmp(node->key, "store") == 0)
+            continue;
         if (strcmp(node->key, "webhook") != 0)
             status = sea_fail(err, SEA_E_CONFIG, "\"%s\", line %d: there is no setting \"%s\", "
-                              "know: webhook", path, node->line, node->key);
+                              "know: webhook, slurm, store", path, node->line, node->key);
         else if (node->kind != SEA_NODE_MAP)
             status = sea_fail(err, SEA_E_CONFIG, "\"%s\", line %d: webhook is not a map", path,
                               node->line);

@@ -205,6 +205,15 @@ out:
 }
 
 enum sea_status
+sea_queue_claim_files(struct sea_db *db, struct sea_arena *arena, struct sea_claim *claim,
+                      struct sea_err *err)
+{
+    enum sea_status status = read_inputs(db, arena, claim, err);
+
+    return status ? status : read_checkpoint(db, arena, claim, err);
+}
+
+enum sea_status
 sea_queue_claim(struct sea_db *db, int64_t worker_id, const char *queue, int64_t ttl_ms,
                 struct sea_arena *arena, struct sea_claim *out, bool *claimed,
                 struct sea_err *err)
@@ -214,9 +223,7 @@ sea_queue_claim(struct sea_db *db, int64_t worker_id, const char *queue, int64_t
 
     if (status || !*claimed)
         return status;
-    status = read_inputs(db, arena, out, err);
-    if (!status)
-        status = read_checkpoint(db, arena, out, err);
+    status = sea_queue_claim_files(db, arena, out, err);
     *claimed = !status;
     return status;
 }

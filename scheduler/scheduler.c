@@ -150,6 +150,29 @@ rescue_all(struct sea_db *db, struct sea_scheduler_counts *out, struct sea_err *
     return err->status;
 }
 
+/* Trials that are not among the best of their study, one per transaction. */
+static enum sea_status
+halve_all(struct sea_db *db, struct sea_scheduler_counts *out, struct sea_err *err)
+{
+    enum sea_status status;
+    int64_t id = 1;
+
+    do {
+        struct sea_rows *rows = NULL;
+
+        status = sea_db_query_one(db, "halve", SEA_NO_PARAMS, &rows, err);
+        if (status)
+            return status;
+        id = sea_rows_int_or(rows, 0, "experiment_id", 0, err);
+        sea_rows_close(rows);
+        if (id) {
+            out->stopped++;
+            sea_log(SEA_LOG_INFO, "experiment stopped early id=%lld", (long long)id);
+        }
+    } while (id && !err->status);
+    return err->status;
+}
+
 /* What must not wait: leases that ended, pauses that are over. */
 static enum sea_status
 tick_leases(struct sea_db *db, struct sea_scheduler_counts *out, struct sea_err *err)
@@ -190,7 +213,7 @@ tick_keys(struct sea_db *db, sea_key_fn *key, struct sea_scheduler_counts *out,
     /* Here and not beside the rescues: judging a night compares many answers. */
     if (!status)
         status = sea_db_query(db, "fire_schedules", SEA_NO_PARAMS, NULL, err);
-    return status;
+    return status ? status : halve_all(db, out, err);
 }
 
 enum sea_status

@@ -180,6 +180,27 @@ send_file(const struct sea_node *benchmark, const char *path, struct sea_db *db,
     return status;
 }
 
+/* "gpt-4-0613, prompts 0123456789ab": as the judge names itself, and the version of its rubric. */
+static enum sea_status
+send_judge(const struct sea_node *benchmark, struct sea_db *db, const struct sea_fence *fence,
+           struct sea_err *err)
+{
+    const struct sea_node *judge = sea_node_get(benchmark, "judge");
+    const char *who = text_of(judge, "served"), *prompts = text_of(judge, "prompts_sha256");
+    char text[256];
+
+    if (!*who)
+        who = text_of(judge, "model");
+    if (!*who)
+        return SEA_OK;
+    snprintf(text, sizeof(text), "%.200s%s%.12s", who, *prompts ? ", prompts " : "", prompts);
+    return sea_db_query(db, "judge_add",
+                        SEA_PARAMS(SEA_P_INT(fence->stage_id), SEA_P_INT(fence->epoch),
+                                   SEA_P_TEXT(fence->secret), SEA_P_TEXT(text_of(benchmark, "name")),
+                                   SEA_P_TEXT(text_of(benchmark, "split")), SEA_P_TEXT(text)),
+                        NULL, err);
+}
+
 enum sea_status
 sea_scores_send(const struct sea_scores *scores, const char *out, struct sea_db *db,
                 const struct sea_fence *fence, struct sea_err *err)
@@ -191,7 +212,8 @@ sea_scores_send(const struct sea_scores *scores, const char *out, struct sea_db 
     for (one = list ? list->first : NULL; one && !status; one = one->next) {
         const char *rows = text_of(one, "rows");
 
-        if (!*rows)
+        status = send_judge(one, db, fence, err);
+        if (status || !*rows)
             continue;
         if (!sea_path_is_inside(rows))
             return sea_fail(err, SEA_E_FORMAT, "scores.json: rows \"%s\" lie outside the folder",

@@ -13,9 +13,10 @@
  *             (4) after SEA_E_SERVICE the transaction may have happened. The callers'
  *                 functions can be sent again, or say how to find out (sea_queue.h).
  *
- * Statuses: SEA_E_LEASE (LF001: this attempt lost its lease), SEA_E_CONFIG (LF010 to LF019:
- * what was asked cannot be done; the message says why), SEA_E_SERVICE (not reachable, shut
- * down, out of connections, too late), SEA_E_INTERNAL for the rest. cause holds the SQLSTATE.
+ * Statuses follow the SQLSTATE by one table (sea_sqlstate.h): SEA_E_LEASE, SEA_E_CONFIG (what
+ * was asked cannot be done, or not by this user or on this schema), SEA_E_SERVICE (not
+ * reachable, shut down, out of something, too late), SEA_E_INTERNAL for the rest. cause holds
+ * the SQLSTATE.
  * Threads: one at a time per connection. A connection does not survive fork.
  */
 #ifndef SEA_DB_H
@@ -119,7 +120,8 @@ enum sea_column_kind sea_rows_column_kind(const struct sea_rows *rows, size_t co
 
 /* ---- notifications: a hint to look now; looking at intervals is the truth ---- */
 
-/* channel is a lower-case word. */
+/* channel is a lower-case word. Behind a pooler nothing is listened to, and sea_db_wait waits
+ * its time out: polling alone. */
 SEA_MUST_CHECK enum sea_status
 sea_db_listen(struct sea_db *db, const char *channel, struct sea_err *err);
 /* Waits until a notification came (true), ms passed, or a signal arrived. A lost

@@ -67,6 +67,10 @@ SEA_MUST_CHECK enum sea_status
 sea_queue_claim(struct sea_db *db, int64_t worker_id, const char *queue, int64_t ttl_ms,
                 struct sea_arena *arena, struct sea_claim *out, bool *claimed,
                 struct sea_err *err);
+/* Inputs and checkpoint of a claim that was made in another way (sea_backend_job.h). */
+SEA_MUST_CHECK enum sea_status
+sea_queue_claim_files(struct sea_db *db, struct sea_arena *arena, struct sea_claim *claim,
+                      struct sea_err *err);
 /* The claim alone, without inputs and checkpoint. */
 SEA_MUST_CHECK enum sea_status
 sea_queue_claim_bare(struct sea_db *db, int64_t worker_id, const char *queue, int64_t ttl_ms,

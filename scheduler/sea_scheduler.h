@@ -36,6 +36,7 @@ struct sea_scheduler_options {
 
 struct sea_scheduler_counts {   /* of one tick */
     size_t rescued, woken, cached, readied, failed;
+    size_t stopped;             /* experiments that were thinned out of a sweep */
 };
 
 /* Runs until told to stop. May run in a thread. A database that goes away is waited for. */

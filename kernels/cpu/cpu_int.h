@@ -81,6 +81,7 @@ struct sea_cpu {
     int threads;
     size_t memory;              /* bytes of the machine: more is refused, not overcommitted */
     float *reduce;              // (SEA_CPU_REDUCE)
+    sea_cpu_fn *gemm_dot;       /* struct sea_cpu_gemm of rounded numbers; NULL: as floats */
     char text[192];
 };
 
@@ -112,6 +113,7 @@ struct sea_cpu_gemm {
     const struct sea_op_gemm *op;
     int64_t m_step, n_step, n_tiles;    /* tile t: rows (t / n_tiles), columns (t % n_tiles) */
     int64_t k_step;             /* a function of K alone */
+    int pack;                   /* how many times as dear packing is as for floats */
 };
 struct sea_cpu_attention {
     const struct sea_op_attention *op;
@@ -153,6 +155,8 @@ struct sea_cpu_adamw {
 extern const struct sea_cpu_isa sea_cpu_avx512, sea_cpu_avx2;
 #endif
 extern const struct sea_cpu_isa sea_cpu_portable;
+/* dot_avx512.c: products of numbers rounded to bfloat16; NULL where they are not faster. */
+sea_cpu_fn *sea_cpu_dot(void);
 
 /* The operators, for the table in device.c. */
 int sea_cpu_op_gemm(void *dev, const struct sea_op_gemm *a);

@@ -14,6 +14,8 @@
 
 #define THREADS_MAX 1024
 #define HUGE_PAGE ((size_t)2 << 20)
+#define BLOCK_HEAD 64           /* bytes before a block of memory, a multiple of its alignment */
+#define MOVE_PIECE ((size_t)512 << 10)          /* bytes that a thread moves at a time */
 
 const struct sea_cpu_isa *const *
 sea_cpu_isas(void)
@@ -149,6 +151,7 @@ sea_cpu_open(const struct sea_cpu_isa *isa, int threads, void **dev)
     if (!cpu)
         return SEA_RC_MEMORY;
     cpu->isa = isa ? isa : sea_cpu_isas()[0];
+    cpu->gemm_dot = cpu->isa == sea_cpu_isas()[0] && cpu->isa->lanes == 16 ? sea_cpu_dot() : NULL;
     cpu->threads = threads ? threads : threads_granted();
     if (posix_memalign(&mem, 4096, SEA_CPU_REDUCE * sizeof(float))) {
         free(cpu);
@@ -162,8 +165,9 @@ sea_cpu_open(const struct sea_cpu_isa *isa, int threads, void **dev)
     }
     cpu->memory = (size_t)sysconf(_SC_PHYS_PAGES) * (size_t)sysconf(_SC_PAGESIZE);
     processor_name(model, sizeof(model));
-    snprintf(cpu->text, sizeof(cpu->text), "%s, %d thread%s, %s kernels, %.1f GiB memory", model,
+    snprintf(cpu->text, sizeof(cpu->text), "%s, %d thread%s, %s kernels%s, %.1f GiB memory", model,
              cpu->threads, cpu->threads == 1 ? "" : "s", cpu->isa->name,
+             cpu->gemm_dot ? " with bfloat16 products" : "",
              (double)cpu->memory / (1 << 30));
     *dev = cpu;
     return SEA_RC_OK;
@@ -207,49 +211,134 @@ cpu_room(void *dev, size_t *bytes)
     return SEA_RC_OK;
 }
 
-/* Large blocks on huge pages: a product of 2048 columns otherwise misses the TLB a lot. */
-static int
-cpu_alloc(void *dev, size_t bytes, void **mem)
+/* Before every block: what its end needs to know. */
+struct block {
+    void *base;
+    size_t mapped;              /* bytes of a mapping from base on; 0: base is malloc's */
+};
+
+/* A mapping starts as zeros without a page of its own: the first to write a page clears it.
+ * Large blocks lie on huge pages: a product of 2048 columns otherwise misses the TLB a lot. */
+static void *
+map_block(size_t bytes, struct block *block)
 {
-    size_t align = bytes >= 2 * HUGE_PAGE ? HUGE_PAGE : 64;
+    size_t room = bytes + 2 * HUGE_PAGE;
+    void *base = mmap(NULL, room, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    char *at;
+
+    if (base == MAP_FAILED)
+        return NULL;
+    *block = (struct block){ .base = base, .mapped = room };
+    at = (char *)base + BLOCK_HEAD;
+    at += (HUGE_PAGE - (uintptr_t)at % HUGE_PAGE) % HUGE_PAGE;
+    (void)madvise(at, bytes, MADV_HUGEPAGE);    /* advice: failure is harmless */
+    return at;
+}
+
+static int
+get_block(void *dev, size_t bytes, int zeroed, void **mem)
+{
+    struct block block = { .mapped = 0 };
+    char *at = NULL;
 
     if (!dev || !mem)
         return SEA_RC_ARGUMENT;
     *mem = NULL;
-    if (bytes > ((const struct sea_cpu *)dev)->memory ||
-        posix_memalign(mem, align, bytes ? bytes : 64)) {
-        *mem = NULL;
+    if (bytes > ((const struct sea_cpu *)dev)->memory)
         return SEA_RC_MEMORY;
+    if (bytes >= 2 * HUGE_PAGE) {
+        at = map_block(bytes, &block);
+    } else if (!posix_memalign(&block.base, 64, BLOCK_HEAD + bytes)) {
+        at = (char *)block.base + BLOCK_HEAD;
+        if (zeroed)
+            memset(at, 0, bytes);
     }
-    if (align == HUGE_PAGE)
-        (void)madvise(*mem, bytes, MADV_HUGEPAGE);      /* advice: failure is harmless */
+    if (!at)
+        return SEA_RC_MEMORY;
+    memcpy(at - BLOCK_HEAD, &block, sizeof(block));
+    *mem = at;
     return SEA_RC_OK;
+}
+
+static int
+cpu_alloc(void *dev, size_t bytes, void **mem)
+{
+    return get_block(dev, bytes, 0, mem);
+}
+
+static int
+cpu_alloc_zeroed(void *dev, size_t bytes, void **mem)
+{
+    return get_block(dev, bytes, 1, mem);
 }
 
 static void
 cpu_free(void *dev, void *mem)
 {
+    struct block block;
+
     (void)dev;
-    free(mem);
+    if (!mem)
+        return;
+    memcpy(&block, (char *)mem - BLOCK_HEAD, sizeof(block));
+    if (block.mapped)
+        munmap(block.base, block.mapped);
+    else
+        free(block.base);
+}
+
+/* Moving bytes is worth all threads: one alone does not fill the memory's lanes, and pages
+ * that nobody touched before cost more than the bytes on them. */
+struct bytes {
+    char *to;
+    const char *from;           /* NULL: zeros */
+    size_t count;
+};
+
+static void
+move_pieces(const void *args, int64_t begin, int64_t end, float *scratch)
+{
+    const struct bytes *job = args;
+    size_t at = (size_t)begin * MOVE_PIECE, last = (size_t)end * MOVE_PIECE;
+
+    (void)scratch;
+    last = last < job->count ? last : job->count;
+    if (job->from)
+        memcpy(job->to + at, job->from + at, last - at);
+    else
+        memset(job->to + at, 0, last - at);
+}
+
+static void
+move_bytes(const struct sea_cpu *cpu, const struct bytes *job)
+{
+    sea_cpu_pool_run(cpu->pool, move_pieces, job,
+                     (int64_t)((job->count + MOVE_PIECE - 1) / MOVE_PIECE), 1);
 }
 
 static int
 cpu_zero(void *dev, void *mem, size_t bytes)
 {
+    const struct bytes job = { .to = mem, .count = bytes };
+
     if (!dev || (bytes && !mem))
         return SEA_RC_ARGUMENT;
-    if (bytes)
-        memset(mem, 0, bytes);
+    move_bytes(dev, &job);
     return SEA_RC_OK;
 }
 
 static int
 cpu_copy(void *dev, void *to, const void *from, size_t bytes)
 {
+    const struct bytes job = { .to = to, .from = from, .count = bytes };
+    uintptr_t a = (uintptr_t)to, b = (uintptr_t)from;
+
     if (!dev || (bytes && (!to || !from)))
         return SEA_RC_ARGUMENT;
-    if (bytes)
+    if (bytes && (a > b ? a - b : b - a) < bytes)
         memmove(to, from, bytes);
+    else if (bytes)
+        move_bytes(dev, &job);
     return SEA_RC_OK;
 }
 
@@ -286,6 +375,7 @@ const struct sea_ops sea_cpu_ops = {
     .dev_text = cpu_text,
     .mem_room = cpu_room,
     .mem_alloc = cpu_alloc,
+    .mem_alloc_zeroed = cpu_alloc_zeroed,
     .mem_free = cpu_free,
     .mem_zero = cpu_zero,
     .copy_in = cpu_copy,

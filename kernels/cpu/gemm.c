@@ -22,20 +22,22 @@ ceil_div(int64_t a, int64_t b)
     return (a + b - 1) / b;
 }
 
-/* Steps of k: equal, at most SEA_CPU_DEPTH, a function of K alone. */
+/* Steps of k: equal, at most `most`, a function of K alone. */
 static int64_t
-depth_of(int64_t K)
+depth_of(int64_t K, int64_t most)
 {
-    int64_t steps = K > SEA_CPU_DEPTH ? ceil_div(K, SEA_CPU_DEPTH) : 1;
+    int64_t steps = K > most ? ceil_div(K, most) : 1;
 
     return K ? ceil_div(ceil_div(K, steps), 16) * 16 : 1;
 }
 
 static int64_t
-grid_cost(const struct sea_op_gemm *op, int64_t m, int64_t n, int64_t tasks, int threads)
+grid_cost(const struct sea_cpu_gemm *job, int64_t m, int64_t n, int64_t tasks, int threads)
 {
-    int64_t pack_b = op->trans_b ? COST_PACK_TRANSPOSED : COST_PACK;
-    int64_t per_k = m * n + pack_b * n + COST_PACK * m * ceil_div(n, SEA_CPU_COLUMNS);
+    const struct sea_op_gemm *op = job->op;
+    int64_t pack_a = COST_PACK * job->pack;
+    int64_t pack_b = op->trans_b ? COST_PACK_TRANSPOSED * job->pack : pack_a;
+    int64_t per_k = m * n + pack_b * n + pack_a * m * ceil_div(n, SEA_CPU_COLUMNS);
 
     return ceil_div(tasks, threads) * (per_k * op->K + COST_TASK);
 }
@@ -56,7 +58,7 @@ plan(struct sea_cpu_gemm *job, const struct sea_cpu *cpu)
             for (int64_t nt = 1; mt * nt <= most && nt <= panels_n; nt++) {
                 int64_t m = ceil_div(panels_m, mt) * mr, n = ceil_div(panels_n, nt) * nr;
                 int64_t tasks = ceil_div(op->M, m) * ceil_div(op->N, n);
-                int64_t cost = grid_cost(op, m, n, tasks, cpu->threads);
+                int64_t cost = grid_cost(job, m, n, tasks, cpu->threads);
 
                 if (cost < best) {
                     best = cost;
@@ -83,7 +85,7 @@ int
 sea_cpu_op_gemm(void *dev, const struct sea_op_gemm *a)
 {
     struct sea_cpu *cpu = dev;
-    struct sea_cpu_gemm job = { .op = a };
+    struct sea_cpu_gemm job = { .op = a, .pack = 1 };
 
     if (!cpu || !a || a->M < 0 || a->N < 0 || a->K < 0)
         return SEA_RC_ARGUMENT;
@@ -95,7 +97,15 @@ sea_cpu_op_gemm(void *dev, const struct sea_op_gemm *a)
         return SEA_RC_ARGUMENT;
     if (a->b_type != SEA_STORE_F32 && a->b_type != SEA_STORE_BF16)
         return SEA_RC_ARGUMENT;
-    job.k_step = depth_of(a->K);
+    if (a->rounded && cpu->gemm_dot) {
+        job.k_step = depth_of(a->K, 2 * SEA_CPU_DEPTH);
+        job.pack = 2;
+        plan(&job, cpu);
+        sea_cpu_pool_run(cpu->pool, cpu->gemm_dot, &job, ceil_div(a->M, job.m_step) * job.n_tiles,
+                         1);
+        return SEA_RC_OK;
+    }
+    job.k_step = depth_of(a->K, SEA_CPU_DEPTH);
     if (a->M <= SEA_CPU_SKINNY && a->trans_b && !a->trans_a) {
         sea_cpu_pool_run(cpu->pool, cpu->isa->gemm_skinny, &job, ceil_div(a->N, cpu->isa->nr),
                          skinny_grain(a, cpu));

@@ -2,7 +2,7 @@
 /*
  * attention.cu - softmax attention over segments, flash style, forward and backward
  *
- * The reference and the fallback: float32 arithmetic, no tensor cores. A block takes QUERIES
+ * The reference: float32 arithmetic, no tensor cores (attention_mma.cu). A block takes QUERIES
  * rows of one head of one segment and walks over tiles of KEYS keys that start at the
  * segment's first key, so a row's bits do not depend on its neighbours; tiles that the mask
  * hides whole are skipped. A warp has QUERIES / WARPS rows; in the scores a lane is a key, in
@@ -10,52 +10,13 @@
  *
  * Segments travel as kernel arguments, SEGMENTS at a time.
  */
-#include "kernels/cuda/cuda_int.h"
+#include "kernels/cuda/attention_int.h"
 
 #define KEYS 32                 /* a lane each */
 #define WARPS 4
 #define QUERIES 16
 #define EACH (QUERIES / WARPS)  /* rows of a warp */
-#define HEAD_MAX 256
 #define COLUMNS (HEAD_MAX / SEA_CUDA_WARP)      /* of a lane, at most */
-#define SEGMENTS 1024           /* per launch: their arguments fit into 32 KiB */
-
-struct segments {
-    int32_t q_start[SEGMENTS + 1];
-    int32_t k_start[SEGMENTS], k_len[SEGMENTS];
-};
-
-/* Keys first .. last - 1 are seen by query j of a segment. */
-struct seen {
-    int64_t first, last;
-};
-
-__device__ static inline struct seen
-seen_by(const struct sea_op_attention &op, int64_t j, int64_t q_len, int64_t k_len)
-{
-    struct seen seen = { 0, k_len };
-
-    if (!op.causal)
-        return seen;
-    seen.last = k_len - q_len + j + 1;
-    if (op.window && seen.last > op.window)
-        seen.first = seen.last - op.window;
-    return seen;
-}
-
-/* The score before the softmax; slope: its derivative by the scaled product. */
-__device__ static inline float
-score_of(const struct sea_op_attention &op, float dot, float *slope)
-{
-    float x = dot * op.scale, t;
-
-    *slope = 1.0f;
-    if (!(op.softcap > 0.0f))
-        return x;
-    t = tanhf(x / op.softcap);
-    *slope = 1.0f - t * t;
-    return op.softcap * t;
-}
 
 /* KEYS rows of one head to shared memory, rows ld apart; those beyond the segment are 0. */
 __device__ static inline void
@@ -155,49 +116,6 @@ attention_tile(const struct sea_op_attention op, const struct segments at)
     }
 }
 
-static int
-check(const struct sea_op_attention *a)
-{
-    if (a->S < 0 || a->H <= 0 || a->K <= 0 || a->E <= 0 || a->H % a->K || a->window < 0)
-        return SEA_RC_ARGUMENT;
-    if (a->S && (!a->q || !a->k || !a->v || !a->out || !a->q_start || !a->k_start || !a->k_len))
-        return SEA_RC_ARGUMENT;
-    return a->E > HEAD_MAX || a->H > SEA_CUDA_GRID ? SEA_RC_UNSUPPORTED : SEA_RC_OK;
-}
-
-/* Segments first .. first + count - 1; returns the longest's queries and keys. */
-static void
-take(const struct sea_op_attention *a, int64_t first, struct segments *at, int64_t *count,
-     int64_t *queries, int64_t *keys)
-{
-    *count = a->S - first < SEGMENTS ? a->S - first : SEGMENTS;
-    *queries = *keys = 0;
-    for (int64_t s = 0; s < *count; s++) {
-        int64_t n = a->q_start[first + s + 1] - a->q_start[first + s];
-
-        at->q_start[s] = a->q_start[first + s];
-        at->k_start[s] = a->k_start[first + s];
-        at->k_len[s] = a->k_len[first + s];
-        *queries = n > *queries ? n : *queries;
-        *keys = at->k_len[s] > *keys ? at->k_len[s] : *keys;
-    }
-    at->q_start[*count] = a->q_start[first + *count];
-}
-
-/* Shared memory above 48 KiB must be asked for. */
-template <typename Kernel>
-static int
-allow(Kernel kernel, size_t bytes)
-{
-    if (bytes <= 48 * 1024)
-        return SEA_RC_OK;
-    if (cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)bytes) ==
-        cudaSuccess)
-        return SEA_RC_OK;
-    (void)cudaGetLastError();
-    return SEA_RC_UNSUPPORTED;
-}
-
 int
 sea_cuda_attention(void *dev, const struct sea_op_attention *a)
 {
@@ -208,17 +126,21 @@ sea_cuda_attention(void *dev, const struct sea_op_attention *a)
 
     if (!cuda || !a)
         return SEA_RC_ARGUMENT;
-    rc = check(a);
+    rc = attention_check(a);
     bytes = (size_t)(QUERIES * a->E + KEYS * (a->E + 1)) * sizeof(float);
     if (!rc)
-        rc = allow(attention_tile, bytes);
+        rc = attention_allow(attention_tile, bytes);
     for (int64_t first = 0; first < a->S && !rc; first += SEGMENTS) {
         int64_t count, queries, keys;
         dim3 grid;
 
-        take(a, first, &at, &count, &queries, &keys);
+        attention_take(a, first, &at, &count, &queries, &keys);
         if (!queries)
             continue;
+        if (a->rounded) {
+            rc = sea_cuda_attention_mma(cuda, a, &at, count, queries);
+            continue;
+        }
         grid = dim3((unsigned)sea_ceil_div(queries, QUERIES), (unsigned)a->H, (unsigned)count);
         SEA_LAUNCH(cuda, attention_tile, grid, WARPS * SEA_CUDA_WARP, bytes, *a, at);
         rc = sea_cuda_launched();
@@ -404,25 +326,29 @@ sea_cuda_attention_bwd(void *dev, const struct sea_op_attention_bwd *a)
 
     if (!cuda || !a)
         return SEA_RC_ARGUMENT;
-    rc = check(&a->fwd);
+    rc = attention_check(&a->fwd);
     if (!rc && a->fwd.S && (!a->dout || !a->dq || !a->dk || !a->dv || !a->delta || !a->fwd.lse))
         rc = SEA_RC_ARGUMENT;
     bytes = (size_t)(2 * QUERIES * a->fwd.E + 2 * KEYS * (a->fwd.E + 1)) * sizeof(float);
     if (!rc)
-        rc = allow(attention_dq, bytes);
+        rc = attention_allow(attention_dq, bytes);
     if (!rc)
-        rc = allow(attention_dkv, bytes);
+        rc = attention_allow(attention_dkv, bytes);
     for (int64_t first = 0; first < a->fwd.S && !rc; first += SEGMENTS) {
         int64_t count, queries, keys, row0, rows;
         dim3 grid;
 
-        take(&a->fwd, first, &at, &count, &queries, &keys);
+        attention_take(&a->fwd, first, &at, &count, &queries, &keys);
         if (!queries)
             continue;
         row0 = at.q_start[0];
         rows = at.q_start[count] - row0;
         SEA_LAUNCH(cuda, delta_rows, (unsigned)sea_ceil_div(rows * a->fwd.H, WARPS),
                    WARPS * SEA_CUDA_WARP, 0, *a, row0, rows);
+        if (a->fwd.rounded) {
+            rc = sea_cuda_attention_bwd_mma(cuda, a, &at, count, queries);
+            continue;
+        }
         grid = dim3((unsigned)sea_ceil_div(queries, QUERIES), (unsigned)a->fwd.H,
                     (unsigned)count);
         SEA_LAUNCH(cuda, attention_dq, grid, WARPS * SEA_CUDA_WARP, bytes, *a, at);

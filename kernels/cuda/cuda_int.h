@@ -29,10 +29,14 @@
 #define SEA_LAUNCH(dev, kernel, grid, block, bytes, ...)                              \
     ((void)(dev), emu_launch((grid), (block), (bytes), [&] { kernel(__VA_ARGS__); }))
 #define SEA_DYNAMIC(type, name) type *name = (type *)emu_dynamic()
+#define SEA_UNROLL
+#define SEA_UNROLL_2
 #else
 #define SEA_LAUNCH(dev, kernel, grid, block, bytes, ...)                              \
     kernel<<<(grid), (block), (bytes), (dev)->stream>>>(__VA_ARGS__)
 #define SEA_DYNAMIC(type, name) extern __shared__ type name[]
+#define SEA_UNROLL _Pragma("unroll")
+#define SEA_UNROLL_2 _Pragma("unroll 2")
 #endif
 
 #define SEA_CUDA_RC 1000        /* codes from here on are cudaError_t + 1000 */

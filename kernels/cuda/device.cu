@@ -205,6 +205,7 @@ extern "C" __attribute__((visibility("default"))) const struct sea_ops sea_plugi
     .dev_text = cuda_text,
     .mem_room = cuda_room,
     .mem_alloc = cuda_alloc,
+    .mem_alloc_zeroed = NULL,
     .mem_free = cuda_free,
     .mem_zero = cuda_zero,
     .copy_in = cuda_copy_in,

@@ -5,6 +5,9 @@
 
 #include "pipeline/benchmarks/benchmarks_int.h"
 
+#define EXPORT_BYTES_MAX ((size_t)2 << 30)
+#include "pipeline/sea_parquet.h"
+
 #define X(name) &sea_bench_##name,
 static const struct sea_bench *const benches[] = { SEA_BENCHES(X) };
 #undef X
@@ -72,7 +75,8 @@ sea_bench_annotation_hash(struct sea_bench_scoring *scoring, const char *path,
                           struct sea_err *err)
 {
     char digest[SEA_SHA256_TEXT];
-    enum sea_status status = sea_hash_file(path, digest, NULL, err);
+    enum sea_status status = sea_parquet_is(path) ? sea_parquet_digest(path, digest, err)
+                                                  : sea_hash_file(path, digest, NULL, err);
 
     if (!status)
         sea_hash_add_field(scoring->hash, digest);
@@ -88,7 +92,7 @@ sea_bench_annotation(struct sea_bench_scoring *scoring, const char *name, const 
     if (sea_bench_annotation_find(scoring, name, sub, path))
         return sea_bench_annotation_hash(scoring, path, err);
     if (any_name && scoring->annotations_count == 1 &&
-        sea_file_exists(scoring->annotations[0])) {
+        (sea_file_exists(scoring->annotations[0]) || sea_parquet_is(scoring->annotations[0]))) {
         snprintf(path, SEA_PATH_MAX, "%s", scoring->annotations[0]);
         return sea_bench_annotation_hash(scoring, path, err);
     }
@@ -146,6 +150,14 @@ begin(struct sea_bench_scoring *s, struct sea_bench_questions *questions, const 
     status = sea_bench_find(name, &bench, err);
     if (!status)
         status = check_variant(bench, s->options, &s->variant, err);
+    if (!status && scores && bench->needs_annotations && s->annotations_count == 0 &&
+        sea_parquet_is(question_path)) {        /* has questions and answers */
+        const char **list = sea_arena_alloc(s->arena, 1, sizeof(*list));
+
+        list[0] = question_path;
+        s->annotations = list;
+        s->annotations_count = 1;
+    }
     if (!status && scores && bench->needs_annotations && s->annotations_count == 0) {
         status = sea_fail(err, SEA_E_CONFIG, "benchmark \"%s\" needs annotations, none were given",
                           name);
@@ -159,6 +171,7 @@ begin(struct sea_bench_scoring *s, struct sea_bench_questions *questions, const 
         return status;
     s->bench = bench;
     s->prompts_path = s->options->judge ? sea_judge_options(s->options->judge)->prompts : NULL;
+    s->reviews = s->options->reviews;
     s->questions = questions;
     s->count = questions->count;
     s->rows = sea_arena_alloc(s->arena, s->count, sizeof(*s->rows));
@@ -203,8 +216,8 @@ sea_bench_score(const char *name, const char *questions, const char *answers,
                 const struct sea_bench_options *options, struct sea_arena *arena,
                 struct sea_bench_result *out, struct sea_err *err)
 {
-    static const struct sea_bench_options defaults;
-    struct sea_bench_scoring s = { .options = options ? options : &defaults,
+    static const struct sea_bench_options none;
+    struct sea_bench_scoring s = { .options = options ? options : &none,
                                    .annotations = annotations,
                                    .annotations_count = annotations_count, .arena = arena,
                                    .hash = sea_hash_create() };
@@ -223,34 +236,94 @@ sea_bench_score(const char *name, const char *questions, const char *answers,
     return status;
 }
 
+/* Every file of an export that is a folder. */
+static enum sea_status
+write_files(struct sea_bench_scoring *s, const char *folder, struct sea_err *err)
+{
+    enum sea_status status = sea_dir_create(folder, err);
+    struct sea_buf text;
+
+    sea_buf_init(&text, EXPORT_BYTES_MAX);
+    for (size_t k = 0; !status; k++) {
+        const char *name = NULL;
+        char path[SEA_PATH_MAX];
+
+        sea_buf_clear(&text);
+        status = s->bench->dump_file(s, k, &name, &text, err);
+        if (status || !name)
+            break;
+        status = sea_path_join(path, folder, name, err);
+        if (!status)
+            status = sea_file_replace(path, text.len ? text.data : "", text.len, err);
+    }
+    sea_buf_release(&text);
+    return status;
+}
+
+/* To out, or to path where out is NULL. */
+static enum sea_status
+export_answers(const char *name, const char *questions, const char *answers,
+               struct sea_bench_scoring *s, struct sea_buf *out, const char *path,
+               struct sea_err *err)
+{
+    struct sea_bench_questions loaded;
+    const struct sea_bench *bench;
+    struct sea_buf text;
+    enum sea_status status;
+
+    sea_buf_init(&text, EXPORT_BYTES_MAX);
+    status = sea_bench_find(name, &bench, err);
+    if (!status && !bench->dump && !bench->dump_file)
+        status = sea_fail(err, SEA_E_CONFIG,
+                          "benchmark \"%s\" has no upload form: its scorer reads the answer file",
+                          name);
+    if (!status && !bench->dump && out)
+        status = sea_fail(err, SEA_E_CONFIG, "the upload form of benchmark \"%s\" is a folder, no "
+                          "single file", name);
+    if (!status)
+        status = begin(s, &loaded, name, questions, answers, false, err);
+    if (!status && !bench->dump)
+        status = write_files(s, path, err);
+    else if (!status)
+        status = bench->dump(s, out ? out : &text, err);
+    if (!status && bench->dump && path)
+        status = sea_file_replace(path, text.len ? text.data : "", text.len, err);
+    if (status)
+        sea_context(err, "while exporting answers of benchmark \"%s\"", name ? name : "");
+    sea_buf_release(&text);
+    sea_hash_destroy(s->hash);
+    sea_arena_destroy(s->arena);
+    return status;
+}
+
+static const struct sea_bench_options defaults;
+
 enum sea_status
 sea_bench_export(const char *name, const char *questions, const char *answers,
                  const char *const *annotations, size_t annotations_count,
                  const struct sea_bench_options *options, struct sea_buf *out,
                  struct sea_err *err)
 {
-    static const struct sea_bench_options defaults;
-    struct sea_arena *arena = sea_arena_create(NULL, "export of answers");
     struct sea_bench_scoring s = { .options = options ? options : &defaults,
                                    .annotations = annotations,
-                                   .annotations_count = annotations_count, .arena = arena,
+                                   .annotations_count = annotations_count,
+                                   .arena = sea_arena_create(NULL, "export of answers"),
                                    .hash = sea_hash_create() };
-    struct sea_bench_questions loaded;
-    const struct sea_bench *bench;
-    enum sea_status status;
 
-    status = sea_bench_find(name, &bench, err);
-    if (!status && !bench->dump)
-        status = sea_fail(err, SEA_E_CONFIG,
-                          "benchmark \"%s\" has no upload form: its scorer reads the answer file",
-                          name);
-    if (!status)
-        status = begin(&s, &loaded, name, questions, answers, false, err);
-    if (!status)
-        status = bench->dump(&s, out, err);
-    if (status)
-        sea_context(err, "while exporting answers of benchmark \"%s\"", name ? name : "");
-    sea_hash_destroy(s.hash);
-    sea_arena_destroy(arena);
-    return status;
+    return export_answers(name, questions, answers, &s, out, NULL, err);
+}
+
+enum sea_status
+sea_bench_export_to(const char *name, const char *questions, const char *answers,
+                    const char *const *annotations, size_t annotations_count,
+                    const struct sea_bench_options *options, const char *path,
+                    struct sea_err *err)
+{
+    struct sea_bench_scoring s = { .options = options ? options : &defaults,
+                                   .annotations = annotations,
+                                   .annotations_count = annotations_count,
+                                   .arena = sea_arena_create(NULL, "export of answers"),
+                                   .hash = sea_hash_create() };
+
+    return export_answers(name, questions, answers, &s, NULL, path, err);
 }

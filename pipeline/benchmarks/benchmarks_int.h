@@ -35,6 +35,7 @@ struct sea_bench_scoring {      /* filled before bench->score is called */
     void *extra;                /* the benchmark's own */
     const char *prompts_path;   /* of the grading prompts; NULL: not given */
     struct sea_node *judge;     /* judged.c; NULL: no judge */
+    const char *reviews;        /* gradings made earlier; NULL: none */
     int64_t unanswered;         /* items that no judge's reply was to be had for */
 };
 
@@ -73,6 +74,8 @@ sea_bench_add_mean(struct sea_bench_scoring *scoring, const char *name, const do
  * number where the question file has one. */
 void sea_bench_dump_texts(const struct sea_bench_scoring *scoring, const char *id_key,
                           const char *text_key, struct sea_buf *out);
+/* The same as one map {key: answer as given}. */
+void sea_bench_dump_map(const struct sea_bench_scoring *scoring, struct sea_buf *out);
 /* Mean score of the rows for which keep(row, arg) holds; nothing is added when there are
  * none and name is optional. */
 typedef bool sea_bench_keep_fn(const struct sea_bench_row *row, const void *arg);
@@ -103,7 +106,7 @@ void sea_bench_add_yes_share(struct sea_bench_scoring *scoring, const char *name
 
 /*
  * JSON Lines, a JSON list, one JSON object ({id: record}, {id: text}, or a list below one of
- * `members`), TSV or CSV. rows.path, index and line serve messages, as in sea_records_fail.
+ * `members`), TSV or CSV, Parquet. rows.path, index and line serve messages, as in sea_records_fail.
  */
 struct sea_bench_table {
     struct sea_records rows;
@@ -118,6 +121,8 @@ struct sea_bench_table {
     const char *key;            /* of a map's record; NULL elsewhere */
     const char *image;          /* the cell "image", borrowed from the file; len 0: none */
     size_t image_len;
+    struct sea_hub *hub;        /* of Parquet (hub.c) */
+    const struct sea_node *picture;     /* the row's, of Parquet */
 };
 SEA_MUST_CHECK enum sea_status
 sea_bench_table_open(struct sea_bench_table *table, const char *path,
@@ -160,6 +165,26 @@ sea_bench_need_image(const struct sea_bench_table *table, const struct sea_node 
                      const char *names, struct sea_bench_question *question,
                      struct sea_arena *arena, struct sea_err *err);
 
+/* ---- Parquet (hub.c) ---- */
+
+/* Before the first row; does nothing when the table is not Parquet. */
+SEA_MUST_CHECK enum sea_status
+sea_hub_open(struct sea_bench_questions *questions, struct sea_bench_table *table,
+             struct sea_err *err);
+/* Brings a row into the form that the benchmark's reader takes. */
+void sea_hub_row(struct sea_bench_table *table, struct sea_node *row, struct sea_arena *arena);
+/* Gives the question its picture; false: the row has none inside. */
+bool sea_hub_image(const struct sea_bench_table *table, const struct sea_node *row,
+                   struct sea_bench_question *question, struct sea_arena *arena);
+/* Decodes a stored picture. */
+SEA_MUST_CHECK enum sea_status
+sea_hub_load(const struct sea_bench_question *question, struct sea_image *out,
+             struct sea_err *err);
+/* sea_json_load, or the rows of Parquet as {id: row}. */
+SEA_MUST_CHECK enum sea_status
+sea_hub_document(const char *path, size_t bytes_max, struct sea_arena *arena,
+                 struct sea_node **top, struct sea_err *err);
+
 /* ---- question files ---- */
 
 /* Fills one question from a row; leaves its id NULL when the row is not to be asked. A
@@ -190,11 +215,13 @@ sea_bench_key(const struct sea_bench_question *question)
 struct sea_bench_lookup {
     const struct sea_bench_questions *questions;
     size_t *order;
-    bool by_image;              /* look for pictures' names instead */
+    bool by_image, by_id;       /* look for pictures' names, or ids, instead */
 };
 void sea_bench_lookup_init(struct sea_bench_lookup *lookup,
                            const struct sea_bench_questions *questions, bool by_image,
                            struct sea_arena *arena);
+void sea_bench_lookup_ids(struct sea_bench_lookup *lookup,
+                          const struct sea_bench_questions *questions, struct sea_arena *arena);
 /* Index of the nth question of this key, or -1. */
 int64_t sea_bench_lookup_find(const struct sea_bench_lookup *lookup, const char *key, size_t nth);
 
@@ -218,10 +245,10 @@ void sea_choice_list(const struct sea_choice *choice, bool bracketed, struct sea
 /* Question, options and suffix as an arena copy. */
 const char *sea_choice_prompt(const struct sea_choice *choice, const char *question,
                               bool bracketed, const char *suffix, struct sea_arena *arena);
-/* A parser of answers: the option meant, or -1. */
+/* A parser of answers: the option meant, or a negative number. */
 typedef int sea_choice_parser(const char *text, const struct sea_choice *choice);
-/* "letter" "first" "exact" "ladder" "tokens" "extract" "mmmu" "start"; README.md has the
- * rules. */
+/* "letter" "first" "exact" "ladder" "tokens" "extract" "static" "mmmu" "start"; README.md has
+ * the rules. */
 sea_choice_parser *sea_choice_find(const char *name);
 /* Parses a row's answer with the scoring's variant, fills parsed, gold, score, is_failed. */
 void sea_choice_score(struct sea_bench_scoring *scoring, struct sea_bench_row *row,
@@ -235,12 +262,14 @@ void sea_text_strip(const char **text, size_t *len);
 bool sea_text_is_space(uint32_t code);          /* as str.split sees it */
 bool sea_text_is_letter(uint32_t code);
 bool sea_text_is_digit(uint32_t code);          /* \d of Python 3 */
+bool sea_text_is_word(uint32_t code);           /* \w of Python 3 */
 uint32_t sea_text_next(const char **at);        /* one code point; 0 at the end */
 bool sea_text_is_valid(const char *text, size_t len);   /* UTF-8 without 0 bytes */
 /* Length of the valid UTF-8 sequence at text, 0 when there is none. */
 size_t sea_text_valid_length(const char *text, size_t left);
 int sea_text_digit(uint32_t code);              /* value of a \d */
 size_t sea_text_length(const char *text);       /* code points */
+size_t sea_text_upper_length(const char *text);     /* of str.upper's result */
 size_t sea_text_distance(const char *one, const char *two);     /* Levenshtein */
 /* Best 1 - distance / length over the gold answers, 0 below the threshold; white space is
  * collapsed for the distance and counts in the length. */
@@ -341,11 +370,28 @@ struct sea_py_texts {
     const char **at;
     size_t count;
 };
+/* random.seed(seed), and the draw in random.choice of n things: one of 0 to n - 1. */
+#define SEA_PY_RANDOM_WORDS 624
+struct sea_py_random {
+    uint32_t word[SEA_PY_RANDOM_WORDS], next;
+};
+void sea_py_random_seed(struct sea_py_random *random, uint32_t seed);
+uint32_t sea_py_random_below(struct sea_py_random *random, uint32_t n);
 /* The text of a Python list of texts or numbers; false when it is none. */
 bool sea_py_list(const char *text, struct sea_arena *arena, struct sea_py_texts *out);
+/* The files of a folder that holds answers (or questions) in parts: LLaVA's chunks or what was
+ * merged of them, MMMU's SUBJECT/output.json. SEA_E_MISSING: none of these. */
+SEA_MUST_CHECK enum sea_status
+sea_bench_parts(const char *folder, struct sea_arena *arena, struct sea_py_texts *out,
+                struct sea_err *err);
 /* A node as texts: a list, the text of a list, or one text or number. */
 void sea_py_texts_of(const struct sea_node *node, struct sea_arena *arena,
                      struct sea_py_texts *out);
+
+/* MMMU's open answers: whether one that the text may mean is among those accepted. parsed: the
+ * first that it may mean. */
+bool sea_mmmu_open(const char *text, const struct sea_py_texts *accepted, struct sea_arena *arena,
+                   const char **parsed);
 
 /* The benchmarks; benchmark.c has them in the order of tables. */
 #define SEA_BENCHES(X) \

@@ -94,7 +94,7 @@ sea_text_anls(const char *const *golds, size_t count, const char *text, double t
 
     for (size_t i = 0; i < count; i++) {
         size_t distance = sea_text_distance(collapsed(golds[i], arena), said);
-        size_t one = sea_text_length(golds[i]), two = sea_text_length(text);
+        size_t one = sea_text_upper_length(golds[i]), two = sea_text_upper_length(text);
         size_t longest = one > two ? one : two;
         double score = longest ? 1 - (double)distance / (double)longest : 1;
 

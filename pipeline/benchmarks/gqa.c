@@ -94,7 +94,7 @@ read_records(struct sea_bench_scoring *s, struct record *records, struct sea_err
 
     status = sea_bench_annotation(s, "testdev_balanced_questions.json", "data", true, path, err);
     if (!status)
-        status = sea_json_load(path, DOCUMENT_BYTES_MAX, scratch, &top, err);
+        status = sea_hub_document(path, DOCUMENT_BYTES_MAX, scratch, &top, err);
     if (!status && top->kind != SEA_NODE_MAP)
         status = sea_fail(err, SEA_E_FORMAT, "file \"%s\" is a %s, expected {id: record, ...}",
                           path, sea_node_kind_name(top->kind));

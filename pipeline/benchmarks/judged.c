@@ -358,7 +358,7 @@ sea_bench_grades_finish(struct sea_bench_scoring *s, const struct sea_grading *g
     struct sea_node *invalid, *unanswered;
 
     s->judge = sea_node_put(s->arena, NULL, NULL, SEA_NODE_MAP);
-    if (s->options->reviews)
+    if (s->reviews)
         s->variant = sea_arena_printf(s->arena, "%s@reviews", s->bench->scorer);
     else
         put_totals(s, grading);

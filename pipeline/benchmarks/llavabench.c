@@ -298,6 +298,38 @@ parse(const char *reply, double values[2], struct sea_arena *arena)
 
 /* ---- gradings made earlier: lines {"question_id", "content", "tuple"} ---- */
 
+/* Reviews can stand in the place of the answers that they are about. */
+static enum sea_status
+read_answers(struct sea_bench_scoring *s, const char *path, bool *done, struct sea_err *err)
+{
+    struct sea_arena *scratch = sea_arena_create(s->arena, "reviews");
+    struct sea_bench_table table;
+    struct sea_node *row = NULL;
+    struct sea_bench_question found;
+    enum sea_status status =
+        sea_dir_exists(path) ? SEA_OK : sea_bench_table_open(&table, path, NULL, scratch, err);
+
+    if (status || sea_dir_exists(path)) {
+        sea_arena_destroy(scratch);
+        return status;
+    }
+    while (!(status = sea_bench_table_next(&table, scratch, &row, err)) && row) {
+        if (!sea_node_get(row, "tuple") || sea_node_get(row, "text"))
+            break;
+        found = (struct sea_bench_question){ 0 };
+        status = sea_bench_need_id(&table, row, "question_id", &found, scratch, err);
+        if (status)
+            break;
+        *done = true;
+        sea_bench_answer_take(s, found.id, "", 0, NULL);
+    }
+    sea_bench_table_close(&table);
+    sea_arena_destroy(scratch);
+    if (*done && !s->reviews)
+        s->reviews = path;
+    return status;
+}
+
 static enum sea_status
 take_review(struct sea_bench_scoring *s, const struct sea_bench_table *table,
             const struct sea_node *row, struct sea_err *err)
@@ -328,7 +360,7 @@ static enum sea_status
 read_reviews(struct sea_bench_scoring *s, struct sea_grading *grading, struct sea_err *err)
 {
     struct wild *wild = s->extra;
-    enum sea_status status = each_row(s, s->options->reviews, take_review, err);
+    enum sea_status status = each_row(s, s->reviews, take_review, err);
 
     sea_bench_grades_alloc(s, grading, 1);
     for (size_t i = 0; i < s->count && !status; i++) {
@@ -336,7 +368,7 @@ read_reviews(struct sea_bench_scoring *s, struct sea_grading *grading, struct se
 
         if (wild->pairs[i][0] == 0)
             status = sea_fail(err, SEA_E_FORMAT, "file \"%s\" has no review of question \"%s\"",
-                              s->options->reviews, s->questions->items[i].id);
+                              s->reviews, s->questions->items[i].id);
         grade->values[0] = wild->pairs[i][0];
         grade->values[1] = wild->pairs[i][1];
         grade->is_valid = grade->values[0] != -1 || grade->values[1] != -1;
@@ -466,7 +498,7 @@ score(struct sea_bench_scoring *s, struct sea_err *err)
     struct sea_grading grading = { .prompts = &prompts, .tries = TRIES, .ask = ask,
                                    .parse = parse };
     struct wild wild = { 0 };
-    char digest[SEA_SHA256_TEXT];
+    char digest[SEA_SHA256_TEXT] = "";
     enum sea_status status = SEA_OK;
 
     s->extra = &wild;
@@ -475,7 +507,7 @@ score(struct sea_bench_scoring *s, struct sea_err *err)
     wild.rule = sea_arena_alloc(s->arena, s->count, sizeof(*wild.rule));
     wild.pairs = sea_arena_alloc(s->arena, s->count, sizeof(*wild.pairs));
     wild.valid = sea_arena_alloc(s->arena, s->count, sizeof(*wild.valid));
-    if (s->options->reviews) {
+    if (s->reviews) {
         status = read_reviews(s, &grading, err);
     } else {
         if (s->options->judge)
@@ -509,5 +541,6 @@ const struct sea_bench sea_bench_llava_bench = {
     .images_path = "images",
     .load = load,
     .score = score,
+    .read_answers = read_answers,
     .prompts_digest = prompts_digest,
 };

@@ -5,13 +5,14 @@
  * The TSV holds questions and pictures. Rows with index = base + 1000000 * k are rotations
  * of one question, which counts only when every one of them is answered rightly. Variants are
  * parsers of choice.c: "exact", "ladder" (VLMEvalKit before its judge), "tokens" (lmms-eval
- * before its judge). What neither resolves is wrong, and counted.
+ * before its judge), "static" (lmms-eval without one). What they do not resolve is wrong, and counted.
  */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "pipeline/benchmarks/benchmarks_int.h"
+#include "pipeline/benchmarks/xlsx_int.h"
 
 #define ROTATION 1000000
 #define OPTIONS 4
@@ -176,45 +177,48 @@ score(struct sea_bench_scoring *s, struct sea_err *err)
     return SEA_OK;
 }
 
-static void
-add_cell(struct sea_buf *out, const char *text, const char *tail)
-{
-    if (text && strpbrk(text, "\t\n\r\"")) {
-        sea_buf_puts(out, "\"");
-        for (; *text; text++) {
-            if (*text == '"')
-                sea_buf_puts(out, "\"");
-            sea_buf_add(out, text, 1);
-        }
-        sea_buf_puts(out, "\"");
-    } else if (text) {
-        sea_buf_puts(out, text);
-    }
-    sea_buf_puts(out, tail);
-}
-
-/* The columns that the server wants, as TSV. */
+/* The workbook that the server takes: the table's columns about question, options and split,
+ * with the prediction before the right answer, which test splits do not have. */
 static enum sea_status
 dump(struct sea_bench_scoring *s, struct sea_buf *out, struct sea_err *err)
 {
+    static const char *const names[] = { "index", "question", "A", "B", "C", "D", "prediction" };
+    struct sea_xlsx_writer sheet;
+    bool answered = false, split = false;
+
     (void)err;
-    sea_buf_puts(out, "index\tquestion\tA\tB\tC\tD\tprediction\tanswer\tsplit\n");
+    for (size_t i = 0; i < s->count; i++) {
+        answered = answered || s->rows[i].question->gold;
+        split = split || record_of(&s->rows[i])->split;
+    }
+    sea_xlsx_begin(&sheet);
+    sea_xlsx_row(&sheet);
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+        sea_xlsx_text(&sheet, names[i]);
+    if (answered)
+        sea_xlsx_text(&sheet, "answer");
+    if (split)
+        sea_xlsx_text(&sheet, "split");
     for (size_t i = 0; i < s->count; i++) {
         const struct sea_bench_row *row = &s->rows[i];
         const struct record *record = record_of(row);
 
-        add_cell(out, row->question->id, "\t");
-        add_cell(out, record->question, "\t");
+        sea_xlsx_row(&sheet);
+        sea_xlsx_number(&sheet, row->question->id);
+        sea_xlsx_text(&sheet, record->question);
         for (int o = 0; o < OPTIONS; o++)
-            add_cell(out, o < record->choice.count ? record->choice.options[o] : NULL, "\t");
-        add_cell(out, row->text, "\t");
-        add_cell(out, row->question->gold, "\t");
-        add_cell(out, record->split, "\n");
+            sea_xlsx_text(&sheet, o < record->choice.count ? record->choice.options[o] : NULL);
+        sea_xlsx_text(&sheet, row->text);
+        if (answered)
+            sea_xlsx_text(&sheet, row->question->gold);
+        if (split)
+            sea_xlsx_text(&sheet, record->split);
     }
+    sea_xlsx_finish(&sheet, out);
     return SEA_OK;
 }
 
-static const char *const variants[] = { "exact", "ladder", "tokens", NULL };
+static const char *const variants[] = { "exact", "ladder", "tokens", "static", NULL };
 
 const struct sea_bench sea_bench_mmbench = {
     .name = "mmbench",
@@ -227,7 +231,7 @@ const struct sea_bench sea_bench_mmbench = {
     .variants = variants,
     .max_new_tokens = 1024,
     .questions_path = "mmbench_dev_20230712.tsv",
-    .export_name = "mmbench_upload.tsv",
+    .export_name = "mmbench_upload.xlsx",
     .load = load,
     .score = score,
     .dump = dump,
@@ -244,7 +248,7 @@ const struct sea_bench sea_bench_mmbench_cn = {
     .variants = variants,
     .max_new_tokens = 1024,
     .questions_path = "mmbench_dev_cn_20231003.tsv",
-    .export_name = "mmbench_cn_upload.tsv",
+    .export_name = "mmbench_cn_upload.xlsx",
     .load = load,
     .score = score,
     .dump = dump,

@@ -7,7 +7,10 @@
  * are joined by (task, picture, question), so the order of lines means nothing; the official
  * script takes lines in pairs, so a picture without exactly two questions is refused.
  *
- * Questions: LLaVA's JSON Lines, the hub's rows, or a folder of TASK.txt as in the official
+ * Variants: "mme-official"; "lmms" (lmms-eval: stripped, without periods, y and n) and
+ * "vlmeval" (yes or no among the words).
+ *
+ * Questions: LLaVA's JSON Lines, the hub's rows, VLMEvalKit's table, or a folder of TASK.txt as in the official
  * calculation (file, question, gold, and in answers a fourth field). Gold: the release folder
  * or such a folder.
  */
@@ -204,8 +207,8 @@ take_row(struct sea_bench_questions *questions, const struct sea_bench_table *ta
          const struct sea_node *row, struct sea_bench_question *q, struct sea_err *err)
 {
     struct sea_arena *arena = questions->arena;
-    const char *text = sea_bench_field_text(row, "text", arena), *question = NULL, *gold;
-    enum sea_status status = sea_bench_need_id(table, row, "question_id", q, arena, err);
+    const char *text = sea_bench_field_text(row, "text", arena), *question = NULL, *gold, *task, *file;
+    enum sea_status status = sea_bench_need_id(table, row, "question_id index", q, arena, err);
 
     if (!status && !text)
         status = sea_bench_need_text(table, row, q->id, "question", arena, &question, err);
@@ -213,13 +216,16 @@ take_row(struct sea_bench_questions *questions, const struct sea_bench_table *ta
         status = sea_bench_need_image(table, row, "image", q, arena, err);
     if (status)
         return status;
-    q->category = sea_arena_strndup(arena, q->id, strcspn(q->id, "/"));
+    task = strchr(q->id, '/') ? NULL : sea_bench_field_text(row, "category", arena);
+    file = task ? sea_bench_field_text(row, "image_path", arena) : NULL;
+    q->category = task ? task : sea_arena_strndup(arena, q->id, strcspn(q->id, "/"));
     q->prompt = text ? text
                      : sea_arena_printf(arena, "%s" SEA_BENCH_SHORT,
                                         bare_question(question, arena));
     gold = sea_bench_field_text(row, "answer", arena);
     q->gold = gold ? sea_text_tidy(gold, true, true, arena) : NULL;
-    q->key = answer_key(q->id, q->prompt, arena);
+    q->key = file ? make_key(task, strlen(task), file, q->prompt, arena)
+                  : answer_key(q->id, q->prompt, arena);
     q->cluster = sea_arena_strndup(arena, q->key ? q->key : "",
                                    strcspn(q->key ? q->key : "", "\n"));
     return check_task(questions, q->category, q->id, err);
@@ -357,7 +363,7 @@ check_pairs(const struct sea_bench_scoring *s, struct sea_err *err)
 
 /* Yes or no in the first four characters, lowered and not stripped; else "". */
 static const char *
-parse(const char *text, struct sea_arena *arena)
+parse_official(const char *text, struct sea_arena *arena)
 {
     const char *lower = sea_text_tidy(text, true, false, arena), *at = lower;
     char first[32];
@@ -366,6 +372,29 @@ parse(const char *text, struct sea_arena *arena)
         sea_text_next(&at);
     snprintf(first, sizeof(first), "%.*s", (int)(at - lower), lower);
     return strstr(first, "yes") ? "yes" : strstr(first, "no") ? "no" : "";
+}
+
+/* The same stripped and without periods; one character is y, n, or nothing. */
+static const char *
+parse_lmms(const char *text, struct sea_arena *arena)
+{
+    char *plain = sea_arena_strdup(arena, sea_text_tidy(text, true, true, arena)), *to = plain;
+
+    for (const char *c = plain; *c; c++)
+        if (*c != '.')
+            *to++ = *c;
+    *to = 0;
+    if (sea_text_length(plain) == 1)
+        return plain[0] == 'y' ? "yes" : plain[0] == 'n' ? "no" : "";
+    return parse_official(plain, arena);
+}
+
+static const char *
+parse(const struct sea_bench_scoring *s, const char *text)
+{
+    return strcmp(s->variant, "lmms") == 0      ? parse_lmms(text, s->arena)
+           : strcmp(s->variant, "vlmeval") == 0 ? sea_text_yes_no(text, s->arena)
+                                                : parse_official(text, s->arena);
 }
 
 /* acc + acc+ of the rows of one task, of 2. */
@@ -505,7 +534,7 @@ score(struct sea_bench_scoring *s, struct sea_err *err)
         int64_t c = s->cluster[i];
 
         row->gold = row->question->gold;
-        row->parsed = parse(row->text, s->arena);
+        row->parsed = parse(s, row->text);
         row->is_failed = !row->parsed[0];
         row->score = strcmp(row->parsed, row->gold) == 0;
         if (first[c]) {         /* row + 1 of the picture's first question */
@@ -533,6 +562,69 @@ score(struct sea_bench_scoring *s, struct sea_err *err)
     return SEA_OK;
 }
 
+/* ---- the official script's TASK.txt ---- */
+
+/* A tab or a newline in an answer would break the line apart. */
+static void
+add_field(struct sea_buf *out, const char *text, char end)
+{
+    for (; *text; text++)
+        sea_buf_add(out, *text == '\t' || *text == '\n' || *text == '\r' ? " " : text, 1);
+    sea_buf_add(out, &end, 1);
+}
+
+static void
+add_line(struct sea_buf *out, const struct sea_bench_row *row, struct sea_arena *arena)
+{
+    const struct sea_bench_question *q = row->question;
+    const char *slash = strrchr(q->cluster, '/');
+
+    add_field(out, sea_arena_printf(arena, "%s.txt", slash ? slash + 1 : q->cluster), '\t');
+    add_field(out, sea_arena_printf(arena, "%s " YES_NO, strchr(q->key, '\n') + 1), '\t');
+    add_field(out, q->gold[0] == 'y' ? "Yes" : "No", '\t');
+    add_field(out, row->text, '\n');
+}
+
+/* A file per task, a picture's two lines beside each other. */
+static enum sea_status
+dump_file(struct sea_bench_scoring *s, size_t k, const char **name, struct sea_buf *out,
+          struct sea_err *err)
+{
+    size_t tasks = 0, count = sizeof(perception) / sizeof(perception[0]) - 1;
+    const char *task = NULL;
+    bool *done;
+    enum sea_status status = SEA_OK;
+
+    for (size_t i = 0; !task && i < count + sizeof(cognition) / sizeof(cognition[0]) - 1; i++) {
+        const char *one = i < count ? perception[i] : cognition[i - count];
+        const char *list[] = { one, NULL };
+
+        if (has_task(s, list) && tasks++ == k)
+            task = one;
+    }
+    if (k == 0)
+        status = read_golds(s, err);
+    if (!status && k == 0)
+        status = check_pairs(s, err);
+    *name = task && !status ? sea_arena_printf(s->arena, "%s.txt", task) : NULL;
+    if (!*name)
+        return status;
+    done = sea_xcalloc(s->count + 1, sizeof(*done));
+    for (size_t i = 0; i < s->count; i++) {
+        if (done[i] || strcmp(s->rows[i].question->category, task) != 0)
+            continue;
+        for (size_t j = i; j < s->count; j++)
+            if (s->cluster[j] == s->cluster[i]) {
+                add_line(out, &s->rows[j], s->arena);
+                done[j] = true;
+            }
+    }
+    free(done);
+    return SEA_OK;
+}
+
+static const char *const variants[] = { "mme-official", "lmms", "vlmeval", NULL };
+
 const struct sea_bench sea_bench_mme = {
     .name = "mme",
     .about = "yes or no, two questions to a picture, fourteen tasks",
@@ -541,13 +633,16 @@ const struct sea_bench sea_bench_mme = {
     .prompt = "llava-1.5",
     .suffix = SEA_BENCH_SHORT,
     .licence = "academic research only, images on request",
+    .variants = variants,
     .max_new_tokens = 128,
     .takes_folder = true,
     .questions_path = "llava_mme.jsonl",
     .annotations_path = "MME_Benchmark_release_version",
     .images_path = "MME_Benchmark_release_version",
+    .export_name = "mme_results",
     .load = load,
     .score = score,
+    .dump_file = dump_file,
     .answer_key = answer_key,
     .read_answers = read_answers,
 };

@@ -17,6 +17,7 @@
 #define TRIES 5
 #define TOKENS 3
 #define CAPABILITIES 7
+#define GRADES_BYTES_MAX ((size_t)1 << 30)
 
 static const char *const capabilities[CAPABILITIES] = { "rec", "ocr", "know", "gen", "spat",
                                                         "math", "seq" };
@@ -278,13 +279,33 @@ parse(const char *reply, double values[2], struct sea_arena *arena)
 
 /* ---- gradings made earlier: {"v1_0": {"model": [], "content": [], "score": []}} ---- */
 
+/* A file of grades can stand in the place of the answers that they are about. */
+static enum sea_status
+read_answers(struct sea_bench_scoring *s, const char *path, bool *done, struct sea_err *err)
+{
+    struct sea_arena *scratch = sea_arena_create(s->arena, "grades");
+    struct sea_err ignored = { 0 };
+    struct sea_node *top = NULL, *node;
+
+    (void)err;                  /* what is no such file is read as answers, with its errors */
+    if (!sea_dir_exists(path) && !sea_json_load(path, GRADES_BYTES_MAX, scratch, &top, &ignored) &&
+        top->kind == SEA_NODE_MAP && top->first && sea_node_get(top->first, "score")) {
+        *done = true;
+        for (node = top->first; node; node = node->next)
+            sea_bench_answer_take(s, answer_key(node->key, NULL, scratch), "", 0, NULL);
+        s->reviews = s->reviews ? s->reviews : path;
+    }
+    sea_arena_destroy(scratch);
+    return SEA_OK;
+}
+
 static enum sea_status
 read_reviews(struct sea_bench_scoring *s, struct sea_grading *grading, struct sea_err *err)
 {
-    const char *path = s->options->reviews;
+    const char *path = s->reviews;
     struct sea_node *top;
     const struct sea_node *list;
-    enum sea_status status = sea_json_load(path, (size_t)1 << 30, s->arena, &top, err);
+    enum sea_status status = sea_json_load(path, GRADES_BYTES_MAX, s->arena, &top, err);
 
     for (size_t i = 0; i < s->count && !status; i++) {
         const char *key = sea_bench_key(&s->questions->items[i]);
@@ -313,7 +334,9 @@ read_reviews(struct sea_bench_scoring *s, struct sea_grading *grading, struct se
 static bool
 has_capability(const struct sea_bench_row *row, const void *arg)
 {
-    return ((const struct item *)row->question->extra)->mask >> *(const int *)arg & 1;
+    const struct item *item = row->question->extra;
+
+    return item && item->mask >> *(const int *)arg & 1;
 }
 
 static bool
@@ -353,7 +376,7 @@ score_rows(struct sea_bench_scoring *s, const struct sea_grading *grading)
         struct sea_bench_row *row = &s->rows[i];
         const char *parsed = "";
 
-        row->gold = row->question->gold;
+        row->gold = row->question->gold ? row->question->gold : "";
         for (int64_t run = 0; run < grading->runs; run++) {
             struct sea_grade *grade = sea_grade_at(s, grading, run, i);
 
@@ -374,19 +397,20 @@ score(struct sea_bench_scoring *s, struct sea_err *err)
     char digest[SEA_SHA256_TEXT];
     enum sea_status status = SEA_OK;
 
-    for (size_t i = 0; i < s->count; i++)
+    /* grades give the total without mm-vet.json, which has the capabilities */
+    for (size_t i = 0; i < s->count && (!s->reviews || s->annotations_count); i++)
         if (!s->questions->items[i].extra) {
             status = read_golds(s, err);
             break;
         }
-    if (!status && s->options->reviews) {
+    if (!status && s->reviews) {
         status = read_reviews(s, &grading, err);
     } else if (!status && s->options->judge) {
         status = prompts_digest(s, digest, err);
         grading.prompts = s->extra;
         grading.prompts_digest = digest;
     }
-    if (!status && !s->options->reviews)
+    if (!status && !s->reviews)
         status = sea_bench_grade(s, &grading, err);
     if (status)
         return status;
@@ -396,9 +420,19 @@ score(struct sea_bench_scoring *s, struct sea_err *err)
     sea_bench_add_score(s, "graded", is_graded, NULL);
     for (int k = 0; k < CAPABILITIES; k++)
         sea_bench_add_score(s, capabilities[k], has_capability, &k);
-    sea_bench_add_groups(s, "integration", sea_bench_category_of);
+    if (s->questions->items[0].extra)
+        sea_bench_add_groups(s, "integration", sea_bench_category_of);
     if (grading.runs > 1)
         add_spread(s, &grading);
+    return SEA_OK;
+}
+
+/* The official result file: {"v1_0": answer, ...}. */
+static enum sea_status
+dump(struct sea_bench_scoring *s, struct sea_buf *out, struct sea_err *err)
+{
+    (void)err;
+    sea_bench_dump_map(s, out);
     return SEA_OK;
 }
 
@@ -414,8 +448,11 @@ const struct sea_bench sea_bench_mmvet = {
     .questions_path = "llava-mm-vet.jsonl",
     .annotations_path = "mm-vet.json",
     .images_path = "images",
+    .export_name = "mm-vet_results.json",
     .load = load,
     .score = score,
+    .dump = dump,
+    .read_answers = read_answers,
     .answer_key = answer_key,
     .prompts_digest = prompts_digest,
 };

@@ -8,7 +8,11 @@
  *
  * A label file is a question file, too: one split, with its labels. To it belong the answer
  * files of POPE's own script, {"question", "answer"} without ids: they go by line, and every
- * line's question is compared.
+ * line's question is compared. VLMEvalKit's table has each question once, with all its splits
+ * in the category ("adversarial,popular").
+ *
+ * Variants: "pope-official"; "lmms" (lmms-eval: the text is yes or no, or wrong) and "vlmeval"
+ * (one of the two among the words), whose F1 is over all questions at once.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -16,6 +20,8 @@
 #include <strings.h>
 
 #include "pipeline/benchmarks/benchmarks_int.h"
+
+#define SPLITS_MAX 64
 
 /* coco_pope_random.json is about "random". */
 static const char *
@@ -105,8 +111,13 @@ read_answers(struct sea_bench_scoring *s, const char *path, bool *done, struct s
     struct sea_err ignored = { 0 };
     struct sea_records rows;
     struct sea_node *row = NULL;
-    enum sea_status status = sea_records_open(&rows, path, err);
+    enum sea_status status = SEA_OK;
 
+    if (sea_dir_exists(path)) {
+        sea_arena_destroy(scratch);
+        return SEA_OK;
+    }
+    status = sea_records_open(&rows, path, err);
     if (!status && !sea_records_next(&rows, scratch, &row, &ignored) && row)
         *done = sea_node_get(row, "question") && sea_node_get(row, "answer") &&
                 !sea_node_get(row, "question_id");
@@ -146,7 +157,34 @@ parse(const char *text, struct sea_arena *arena)
 static bool
 is_of_split(const struct sea_bench_row *row, const void *split)
 {
-    return !split || strcmp(row->question->category, split) == 0;
+    const char *at = row->question->category;
+    size_t n = split ? strlen(split) : 0;
+
+    if (!split || strcmp(at, split) == 0)
+        return true;
+    for (; *at; at += strcspn(at, ","), at += *at == ',')
+        if (strcspn(at, ",") == n && memcmp(at, split, n) == 0)
+            return true;
+    return false;
+}
+
+static bool
+is_official(const struct sea_bench_scoring *s)
+{
+    return strcmp(s->variant, "pope-official") == 0;
+}
+
+static const char *
+parse_variant(const struct sea_bench_scoring *s, const char *text)
+{
+    const char *plain;
+
+    if (is_official(s))
+        return parse(text, s->arena);
+    if (strcmp(s->variant, "vlmeval") == 0)
+        return sea_text_yes_no(text, s->arena);
+    plain = sea_text_tidy(text, true, true, s->arena);
+    return strcmp(plain, "yes") == 0 ? "yes" : strcmp(plain, "no") == 0 ? "no" : "";
 }
 
 /* Compares question `row` with its label line and takes the label. */
@@ -165,12 +203,12 @@ take_label(struct sea_bench_scoring *s, struct sea_bench_row *row,
         status = sea_records_text(labels, NULL, label, "label", &gold, err);
     if (status)
         return status;
-    if (strcmp(image, q->image) != 0 ||
+    if ((q->image && strcmp(image, q->image) != 0) ||
         strcmp(text, sea_bench_bare_question(q, s->arena)) != 0) {
         status = sea_records_fail(labels, NULL, err, SEA_E_FORMAT,
                                   "is about image \"%.60s\", \"%.60s\", but question \"%s\" asks "
                                   "about image \"%.60s\", \"%.60s\"", image, text, q->id,
-                                  q->image, sea_bench_bare_question(q, s->arena));
+                                  q->image ? q->image : "", sea_bench_bare_question(q, s->arena));
         sea_hint(err, "Label files and question file are of different versions of POPE.");
         return status;
     }
@@ -250,7 +288,7 @@ count_confusion(const struct sea_bench_scoring *s, const int64_t *rows, size_t n
         const struct sea_bench_row *row = &s->rows[rows[i]];
         bool yes = row->parsed[0] == 'y', gold = row->gold[0] == 'y';
 
-        if (!is_of_split(row, split))
+        if (!is_of_split(row, split) || (!row->parsed[0] && strcmp(s->variant, "lmms") == 0))
             continue;
         *(yes ? gold ? &c.tp : &c.fp : gold ? &c.fn : &c.tn) += 1;
     }
@@ -277,21 +315,25 @@ f1(struct confusion c)
     return p + r > 0 ? 2 * p * r / (p + r) : NAN;
 }
 
-/* The distinct categories of the questions, in order; "" ends. */
+/* The distinct splits of the questions, in order; NULL ends. */
 static const char **
 splits_of(const struct sea_bench_scoring *s)
 {
-    const char **splits = sea_arena_alloc(s->arena, s->count + 1, sizeof(char *));
+    const char **splits = sea_arena_alloc(s->arena, SPLITS_MAX + 1, sizeof(char *));
     size_t count = 0;
 
     for (size_t i = 0; i < s->count; i++) {
-        const char *split = s->rows[i].question->category;
-        size_t k = 0;
+        const char *at = s->rows[i].question->category;
 
-        while (k < count && strcmp(splits[k], split) != 0)
-            k++;
-        if (k == count)
-            splits[count++] = split;
+        do {
+            size_t n = strcspn(at, ","), k = 0;
+
+            while (k < count && (strlen(splits[k]) != n || memcmp(splits[k], at, n) != 0))
+                k++;
+            if (k == count && count < SPLITS_MAX)
+                splits[count++] = sea_arena_strndup(s->arena, at, n);
+            at += n + (at[n] == ',');
+        } while (*at);
     }
     return splits;
 }
@@ -301,22 +343,12 @@ static double
 mean_f1(void *arg, const int64_t *rows, size_t n)
 {
     const struct sea_bench_scoring *s = arg;
+    const char *const *splits = s->extra;
     double sum = 0;
     int count = 0;
-    const char *seen[16];
 
-    for (size_t i = 0; i < n; i++) {
-        const char *split = s->rows[rows[i]].question->category;
-        int k = 0;
-
-        while (k < count && seen[k] != split && strcmp(seen[k], split) != 0)
-            k++;
-        if (k < count || count == 16)
-            continue;
-        seen[count++] = split;
-    }
-    for (int k = 0; k < count; k++)
-        sum += f1(count_confusion(s, rows, n, seen[k]));
+    for (; splits[count]; count++)
+        sum += f1(count_confusion(s, rows, n, splits[count]));
     return count ? sum / count : NAN;
 }
 
@@ -377,13 +409,15 @@ score(struct sea_bench_scoring *s, struct sea_err *err)
     for (size_t i = 0; i < s->count; i++) {
         struct sea_bench_row *row = &s->rows[i];
 
-        row->parsed = parse(row->text, s->arena);
+        row->parsed = parse_variant(s, row->text);
+        row->is_failed = !row->parsed[0];
         row->score = strcmp(row->parsed, row->gold) == 0;
     }
     all = sea_xcalloc(s->count + 1, sizeof(*all));
     for (size_t i = 0; i < s->count; i++)
         all[i] = (int64_t)i;
-    sea_bench_add_metric(s, "f1", mean_f1, all, s->count);
+    s->extra = splits;
+    sea_bench_add_metric(s, "f1", is_official(s) ? mean_f1 : whole_f1, all, s->count);
     sea_bench_add_score(s, "accuracy", is_of_split, NULL);
     sea_bench_add_yes_share(s, "yes_share", is_of_split, NULL);
     sea_bench_add_metric(s, "f1_pooled", whole_f1, all, s->count);
@@ -393,6 +427,8 @@ score(struct sea_bench_scoring *s, struct sea_err *err)
     return SEA_OK;
 }
 
+static const char *const variants[] = { "pope-official", "lmms", "vlmeval", NULL };
+
 const struct sea_bench sea_bench_pope = {
     .name = "pope",
     .about = "is there a KIND in the image: yes or no, three splits",
@@ -401,6 +437,7 @@ const struct sea_bench sea_bench_pope = {
     .prompt = "llava-1.5",
     .suffix = SEA_BENCH_SHORT,
     .licence = "MIT; images: COCO",
+    .variants = variants,
     .max_new_tokens = 128,
     .questions_path = "llava_pope_test.jsonl",
     .annotations_path = "coco",

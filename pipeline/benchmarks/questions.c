@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "pipeline/benchmarks/benchmarks_int.h"
+#include "pipeline/sea_parquet.h"
 
 #define QUESTIONS_MAX 50000000
 #define REUSED_IMAGE_MAX 64     /* a picture cell this short is the index of another row */
@@ -110,8 +111,10 @@ sea_bench_load_rows(struct sea_bench_questions *questions, int64_t limit, sea_be
     enum sea_status status;
 
     status = sea_bench_table_open(table, questions->path, members, questions->arena, err);
-    if (!status)                /* pictures of a TSV stay mapped as long as the questions */
+    if (!status) {              /* pictures of a TSV stay mapped as long as the questions */
         sea_arena_on_reset(questions->arena, close_table, table);
+        status = sea_hub_open(questions, table, err);
+    }
     while (!status) {
         struct sea_node *row;
 
@@ -123,6 +126,8 @@ sea_bench_load_rows(struct sea_bench_questions *questions, int64_t limit, sea_be
         status = sea_bench_table_next(table, scratch, &row, err);
         if (status || !row)
             break;
+        if (table->hub)
+            sea_hub_row(table, row, scratch);
         status = take(questions, table, row, sea_bench_add_question(questions), err);
         if (!status)
             complete_question(questions, table->rows.index);
@@ -228,7 +233,11 @@ sea_bench_questions_load(const struct sea_bench *bench, const char *path, int64_
     if (limit < 0)
         return sea_fail(err, SEA_E_CONFIG, "limit is %lld, expected 0 (all) or more",
                         (long long)limit);
-    if (!bench->takes_folder || !sea_dir_exists(path))
+    if (sea_parquet_is(path)) {
+        status = sea_parquet_digest(path, out->digest, err);
+        if (sea_dir_exists(path))       /* readers of folders of other files leave it alone */
+            out->path = sea_arena_printf(arena, "%s/**.parquet", path);
+    } else if (!bench->takes_folder || !sea_dir_exists(path))
         status = sea_hash_file(path, out->digest, NULL, err);
     if (!status)
         status = bench->load(out, limit, err);
@@ -363,6 +372,8 @@ sea_bench_image_load(const struct sea_bench_question *question, const char *imag
     enum sea_status status;
 
     *out = (struct sea_image){ 0 };
+    if (question->stored)
+        return sea_hub_load(question, out, err);
     if (!question->image)
         return question->has_image ? decode_inline(question, out, err) : SEA_OK;
     if (!images)

@@ -6,6 +6,7 @@
  * compared with the letter in the answer ("extract" of choice.c); anything else with the
  * answer lowered, stripped and without periods at its end.
  */
+#include <ctype.h>
 #include <string.h>
 
 #include "pipeline/benchmarks/benchmarks_int.h"
@@ -22,6 +23,7 @@ take_row(struct sea_bench_questions *questions, const struct sea_bench_table *ta
     struct sea_arena *arena = questions->arena;
     struct record *record = sea_arena_alloc(arena, 1, sizeof(*record));
     const char *question = NULL;
+    int letter;
     enum sea_status status =
         sea_bench_need_id(table, row, "question_id index id image_path image", q, arena, err);
 
@@ -34,10 +36,12 @@ take_row(struct sea_bench_questions *questions, const struct sea_bench_table *ta
     if (status)
         return status;
     sea_choice_read(&record->choice, row, arena);
-    record->is_letter = q->gold[0] >= 'A' && q->gold[0] <= 'D' && !q->gold[1];
+    q->gold = sea_text_tidy(q->gold, false, true, arena);
+    letter = toupper((unsigned char)q->gold[0]);
+    record->is_letter = letter >= 'A' && letter <= 'D' && !q->gold[1];
     if (record->choice.count == 0)
         record->choice.count = 4;
-    record->choice.answer = record->is_letter ? q->gold[0] - 'A' : -1;
+    record->choice.answer = record->is_letter ? letter - 'A' : -1;
     q->prompt = record->choice.options[0]
                     ? sea_choice_prompt(&record->choice, question, false, SEA_BENCH_LETTER, arena)
                     : question;
@@ -83,7 +87,7 @@ score(struct sea_bench_scoring *s, struct sea_err *err)
             continue;
         }
         row->parsed = tidy(row->text, s->arena);
-        row->gold = tidy(row->question->gold, s->arena);
+        row->gold = sea_text_tidy(row->question->gold, true, false, s->arena);
         row->score = strcmp(row->parsed, row->gold) == 0;
     }
     sea_bench_add_score(s, "accuracy", sea_bench_is_any, NULL);

@@ -395,3 +395,17 @@ sea_bench_dump_texts(const struct sea_bench_scoring *s, const char *id_key,
     }
     sea_buf_puts(out, s->count ? "\n]\n" : "[\n]\n");
 }
+
+void
+sea_bench_dump_map(const struct sea_bench_scoring *s, struct sea_buf *out)
+{
+    for (size_t i = 0; i < s->count; i++) {
+        const char *key = sea_bench_key(s->rows[i].question);
+
+        sea_buf_puts(out, i ? ",\n" : "{\n");
+        sea_json_quote(out, key, strlen(key));
+        sea_buf_puts(out, ": ");
+        sea_json_quote(out, s->rows[i].text, strlen(s->rows[i].text));
+    }
+    sea_buf_puts(out, s->count ? "\n}\n" : "{\n}\n");
+}

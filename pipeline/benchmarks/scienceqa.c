@@ -50,18 +50,17 @@ prompt_of(const char *value, struct sea_arena *arena)
 }
 
 static enum sea_status
-read_question(struct sea_bench_questions *questions, const struct sea_records *rows,
-              const struct sea_node *row, struct sea_err *err)
+read_question(struct sea_bench_questions *questions, const struct sea_bench_table *table,
+              const struct sea_node *row, struct sea_bench_question *q, struct sea_err *err)
 {
+    const struct sea_records *rows = &table->rows;
     const struct sea_node *turns = sea_node_get(row, "conversations");
     const struct sea_node *image = sea_node_get(row, "image");
-    struct sea_bench_question *q = sea_bench_add_question(questions);
     struct sea_arena *arena = questions->arena;
     struct record *record = sea_arena_alloc(arena, 1, sizeof(*record));
     const char *value, *gold, *first;
     enum sea_status status;
 
-    q->row = rows->index;
     status = sea_records_id(rows, row, "id", arena, &q->id, &q->id_is_number, err);
     if (status)
         return status;
@@ -72,7 +71,9 @@ read_question(struct sea_bench_questions *questions, const struct sea_records *r
         return sea_records_fail(rows, q->id, err, SEA_E_FORMAT,
                                 "field \"conversations\" does not hold a question and its "
                                 "letter");
-    if (image && image->kind == SEA_NODE_STRING) {
+    if (table->hub && sea_hub_image(table, row, q, arena)) {
+        q->has_image = true;
+    } else if (image && image->kind == SEA_NODE_STRING) {
         if (!image->text[0] || !sea_path_is_inside(image->text))
             return sea_records_fail(rows, q->id, err, SEA_E_FORMAT,
                                     "field \"image\" is \"%.120s\", expected a relative name "
@@ -97,26 +98,7 @@ read_question(struct sea_bench_questions *questions, const struct sea_records *r
 static enum sea_status
 load(struct sea_bench_questions *questions, int64_t limit, struct sea_err *err)
 {
-    struct sea_arena *scratch = sea_arena_create(questions->arena, "row");
-    struct sea_records rows;
-    enum sea_status status = sea_records_open(&rows, questions->path, err);
-
-    while (!status) {
-        struct sea_node *row;
-
-        sea_arena_reset(scratch);
-        status = sea_records_next(&rows, scratch, &row, err);
-        if (status || !row)
-            break;
-        if (limit && (int64_t)questions->count == limit) {
-            questions->is_partial = true;
-            break;
-        }
-        status = read_question(questions, &rows, row, err);
-    }
-    sea_records_close(&rows);
-    sea_arena_destroy(scratch);
-    return status;
+    return sea_bench_load_rows(questions, limit, read_question, err);
 }
 
 /* The published rules; NULL when none applies. */
@@ -159,6 +141,36 @@ parse_lmms(const char *text)
     if (text[0] >= 'A' && text[0] <= 'Z' && text[1] == '.')
         return text[0] <= 'E' ? letters[text[0] - 'A'] : "?";
     return NULL;
+}
+
+/* What the published script writes beside its figures: {"correct": [...], "incorrect": [...]}
+ * of {"question_id", "question" (the prompt), "pred"}. */
+static enum sea_status
+read_answers(struct sea_bench_scoring *s, const char *path, bool *done, struct sea_err *err)
+{
+    static const char *const lists[] = { "correct", "incorrect" };
+    struct sea_arena *scratch = sea_arena_create(s->arena, "analysis");
+    struct sea_err ignored = { 0 };
+    struct sea_node *top = NULL, *row;
+    enum sea_status status = SEA_OK;
+
+    if (!sea_dir_exists(path) &&
+        !sea_json_load(path, DOCUMENT_BYTES_MAX, scratch, &top, &ignored))
+        *done = sea_node_get(sea_node_get(top, lists[0]) ? top : NULL, lists[1]) != NULL;
+    for (size_t i = 0; i < 2 && *done; i++)
+        for (row = sea_node_get(top, lists[i])->first; row && !status; row = row->next) {
+            const char *id = sea_node_text(sea_node_get(row, "question_id"), NULL),
+                       *text = sea_node_text(sea_node_get(row, "pred"), NULL);
+
+            if (!id || !text)
+                status = sea_fail(err, SEA_E_FORMAT, "file \"%s\": a row of \"%s\" has no "
+                                  "\"question_id\" or no \"pred\"", path, lists[i]);
+            else
+                sea_bench_answer_take(s, id, text, strlen(text),
+                                      sea_node_text(sea_node_get(row, "question"), NULL));
+        }
+    sea_arena_destroy(scratch);
+    return status;
 }
 
 /* problems.json: gold answers and numbers of options. */
@@ -314,4 +326,5 @@ const struct sea_bench sea_bench_scienceqa = {
     .load = load,
     .score = score,
     .dump = dump,
+    .read_answers = read_answers,
 };

@@ -11,6 +11,7 @@
 #include <strings.h>
 
 #include "pipeline/benchmarks/benchmarks_int.h"
+#include "pipeline/benchmarks/xlsx_int.h"
 
 #define CELLS_MAX 128
 #define DOCUMENT_BYTES_MAX ((size_t)4 << 30)
@@ -222,6 +223,19 @@ open_object(struct sea_bench_table *t, const char *path, const char *const *memb
     t->is_keyed = false;
 }
 
+/* A spreadsheet: its rows become a list. */
+static enum sea_status
+open_sheet(struct sea_bench_table *t, const char *path, struct sea_err *err)
+{
+    struct sea_node *rows;
+    enum sea_status status =
+        sea_xlsx_read(t->rows.at, (size_t)(t->rows.end - t->rows.at), path, t->arena, &rows, err);
+
+    t->is_document = true;
+    t->next = status ? NULL : rows->first;
+    return status;
+}
+
 enum sea_status
 sea_bench_table_open(struct sea_bench_table *t, const char *path, const char *const *members,
                      struct sea_arena *arena, struct sea_err *err)
@@ -232,7 +246,9 @@ sea_bench_table_open(struct sea_bench_table *t, const char *path, const char *co
     status = sea_records_open(&t->rows, path, err);
     if (status || t->rows.is_list || t->rows.at >= t->rows.end)
         return status;
-    if (*t->rows.at != '{')
+    if (sea_xlsx_is(t->rows.at, (size_t)(t->rows.end - t->rows.at)))
+        status = open_sheet(t, path, err);
+    else if (*t->rows.at != '{')
         status = open_cells(t, err);
     else if (is_one_object(t))
         open_object(t, path, members);
@@ -278,6 +294,7 @@ sea_bench_table_next(struct sea_bench_table *t, struct sea_arena *arena, struct 
     if (!node)
         return SEA_OK;
     t->rows.index++;
+    t->rows.line = node->line ? node->line : t->rows.line;
     t->next = node->next;
     if (t->is_keyed)
         t->key = node->key;
@@ -410,6 +427,8 @@ sea_bench_need_image(const struct sea_bench_table *t, const struct sea_node *row
 {
     const struct sea_node *node = sea_bench_field(row, names);
 
+    if (t->hub && sea_hub_image(t, row, q, arena))
+        return SEA_OK;
     if (t->image_len > 0) {
         q->has_image = true;
         q->inline_image = t->image;

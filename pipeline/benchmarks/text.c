@@ -67,6 +67,15 @@ sea_text_is_letter(uint32_t code)
     return category >= UTF8PROC_CATEGORY_LU && category <= UTF8PROC_CATEGORY_LO;
 }
 
+bool
+sea_text_is_word(uint32_t code)
+{
+    utf8proc_category_t category = utf8proc_category((utf8proc_int32_t)code);
+
+    return code == '_' || (category >= UTF8PROC_CATEGORY_LU && category <= UTF8PROC_CATEGORY_LO) ||
+           (category >= UTF8PROC_CATEGORY_ND && category <= UTF8PROC_CATEGORY_NO);
+}
+
 static void
 put(struct sea_buf *out, uint32_t code)
 {
@@ -197,6 +206,24 @@ sea_text_options(const char *text, const char **first)
             if (count++ == 0)
                 *first = at;
         }
+    }
+    return count;
+}
+
+/* Full upper case and full case folding have equally many characters but for these two. */
+size_t
+sea_text_upper_length(const char *text)
+{
+    size_t count = 0;
+
+    while (*text) {
+        uint32_t code = sea_text_next(&text);
+        utf8proc_int32_t folded[8];
+        utf8proc_ssize_t n = code < 0x80 || code == 0x130 || code == 0x1E9E
+                                 ? 1 : utf8proc_decompose_char((utf8proc_int32_t)code, folded, 8,
+                                                               UTF8PROC_CASEFOLD, NULL);
+
+        count += n > 0 ? (size_t)n : 1;
     }
     return count;
 }

@@ -8,7 +8,7 @@
  *
  * A step of `batch` pictures is cut into groups of `group_images`: L_a compares pairs
  * within a group only, and both losses are means over groups. The group is part of the
- * method, not of the hardware.
+ * method, not of the hardware: ranks deal groups among them, they do not make others.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -16,9 +16,16 @@
 
 #include "engine/sea_labels.h"
 #include "engine/sea_mllm.h"
+#include "engine/sea_shard.h"
 #include "pipeline/stages/align_int.h"
 
 #define CONTROL_EVERY 10        /* lambda 0: steps between two looks at L_a */
+
+struct sums {                   /* of one group, and over the groups of a step */
+    double text, words, scale;
+    double pairs, patches, without;
+};
+#define SUMS ((int64_t)(sizeof(struct sums) / sizeof(double)))
 
 static enum sea_status
 choose(const struct sea_stage *stage, const char *key, const char *const *names, int *out)
@@ -165,7 +172,12 @@ make_optimiser(struct sea_align_run *run, struct sea_err *err)
     if (sea_stage_bool(stage, "tau.learn") && run->lambda > 0)
         parts[count++] = (struct sea_adamw_part){ "theta", sea_align_params(run->align), lr, 0 };
     desc.clip_norm = sea_stage_real(stage, "clip");
-    return sea_adamw_create(&run->adamw, &stage->device, &desc, parts, count, err);
+    desc.comm = stage->comm;
+    if (sea_adamw_create(&run->adamw, &stage->device, &desc, parts, count, err))
+        return err->status;
+    sea_shard_defer(run->adamw, &run->adapter->params);
+    sea_shard_defer(run->adamw, sea_align_params(run->align));
+    return SEA_OK;
 }
 
 static enum sea_status
@@ -190,6 +202,7 @@ make_work(struct sea_align_run *run, struct sea_err *err)
     run->features_of = sea_xcalloc((size_t)(G * run->m) * (size_t)run->clip->desc.vision.D,
                                    sizeof(float));
     run->numbers = sea_xcalloc((size_t)G, sizeof(int64_t));
+    run->sums = sea_xcalloc((size_t)((run->batch / G + 1) * SUMS), sizeof(*run->sums));
     run->images = sea_xcalloc((size_t)G, sizeof(*run->images));
     run->pairs = sea_xcalloc((size_t)pairs, sizeof(*run->pairs));
     run->index = sea_xcalloc((size_t)(G * run->m * top), sizeof(int32_t));
@@ -241,11 +254,6 @@ prepare(struct sea_align_run *run, struct sea_err *err)
 
 /* ---- one step ---- */
 
-struct sums {                   /* over the groups of a step */
-    double text, words, scale;
-    int64_t pairs, groups, patches, without;
-};
-
 static enum sea_status
 fill_group(struct sea_align_run *run, int64_t first, int64_t n, struct sums *sums,
            struct sea_err *err)
@@ -266,7 +274,7 @@ fill_group(struct sea_align_run *run, int64_t first, int64_t n, struct sums *sum
                                                   .score = score };
         for (p = 0; p < run->m && !status; p++)
             sums->without += index[p * run->labels->info.top] < 0;
-        sums->patches += run->m;
+        sums->patches += (double)run->m;
     }
     return status ? status
                   : sea_features_get(&run->features, run->numbers, n, run->features_of, err);
@@ -281,16 +289,18 @@ add_words(struct sea_align_run *run, int64_t t, int64_t n, int64_t groups, struc
     double loss, scale;
     enum sea_status status;
 
-    status = sea_align_add(run->align, run->pairs, count, run->work->x,
-                           run->lambda > 0 ? run->work->dx : NULL,
-                           (float)(run->lambda / (double)groups), err);
+    status = sea_shard_open(sea_align_params(run->align), err);
+    if (!status)
+        status = sea_align_add(run->align, run->pairs, count, run->work->x,
+                               run->lambda > 0 ? run->work->dx : NULL,
+                               (float)(run->lambda / (double)groups), err);
     if (!status)
         status = sea_align_loss(run->align, &loss, &scale, err);
     if (status)
         return status;
     sums->words += loss;
     sums->scale = scale;
-    sums->pairs += count;
+    sums->pairs += (double)count;
     return SEA_OK;
 }
 
@@ -316,6 +326,8 @@ run_group(struct sea_align_run *run, int64_t t, int64_t first, int64_t n, int64_
     if (!status && (run->lambda > 0 || t % CONTROL_EVERY == 0))
         status = add_words(run, t, n, groups, sums, err);
     if (!status)
+        status = sea_shard_open(&run->adapter->params, err);
+    if (!status)
         status = sea_mllm_backward_adapter(&run->mllm, run->work, NULL, err);
     if (!status)
         sums->text += loss / (double)(run->packed.supervised ? run->packed.supervised : 1);
@@ -323,10 +335,11 @@ run_group(struct sea_align_run *run, int64_t t, int64_t first, int64_t n, int64_
 }
 
 static void
-send_metrics(const struct sea_align_run *run, int64_t t, const struct sums *sums, double norm)
+send_metrics(const struct sea_align_run *run, int64_t t, int64_t groups_count,
+             const struct sums *sums, double norm)
 {
     struct sea_events *events = run->stage->events;
-    double groups = (double)sums->groups, pairs = (double)sums->pairs / groups;
+    double groups = (double)groups_count, pairs = sums->pairs / groups;
 
     sea_events_metric(events, "align.loss_text", t + 1, sums->text / groups);
     if (run->lambda > 0 || t % CONTROL_EVERY == 0) {
@@ -335,31 +348,63 @@ send_metrics(const struct sea_align_run *run, int64_t t, const struct sums *sums
         sea_events_metric(events, "align.ln_pairs", t + 1, pairs > 0 ? log(pairs) : 0);
         sea_events_metric(events, "align.scale", t + 1, sums->scale);
     }
-    sea_events_metric(events, "align.without_label", t + 1,
-                      (double)sums->without / (double)sums->patches);
+    sea_events_metric(events, "align.without_label", t + 1, sums->without / sums->patches);
     sea_events_metric(events, "align.grad_norm", t + 1, norm);
 }
 
+/* Sums over groups, in their order, of what the ranks have found. */
+static enum sea_status
+add_up(struct sea_align_run *run, int64_t groups, struct sums *total, struct sea_err *err)
+{
+    enum sea_status status = sea_comm_sum(run->stage->comm, run->sums, groups * SUMS, err);
+
+    *total = (struct sums){ 0 };
+    for (int64_t g = 0; g < groups; g++) {
+        struct sums one;
+
+        memcpy(&one, run->sums + g * SUMS, sizeof(one));
+        total->text += one.text;
+        total->words += one.words;
+        total->scale = one.scale;
+        total->pairs += one.pairs;
+        total->patches += one.patches;
+        total->without += one.without;
+    }
+    return status;
+}
+
+/* Groups are turns: this rank works its own, every one behind the one before it. */
 static enum sea_status
 step(void *arg, int64_t t, struct sea_err *err)
 {
     struct sea_align_run *run = arg;
-    int64_t first = t * run->batch, end = first + run->batch, at;
-    struct sums sums = { 0 };
+    int64_t first = t * run->batch, end = first + run->batch, groups, g;
+    struct sums total;
     double norm;
     enum sea_status status = sea_adamw_zero(run->adamw, err);
 
     end = end > run->total ? run->total : end;
-    sums.groups = (end - first + run->group - 1) / run->group;
-    for (at = first; at < end && !status; at += run->group) {
-        int64_t n = end - at < run->group ? end - at : run->group;
+    groups = (end - first + run->group - 1) / run->group;
+    memset(run->sums, 0, (size_t)(groups * SUMS) * sizeof(*run->sums));
+    for (g = 0; g < groups && !status; g++) {
+        int64_t at = first + g * run->group, n = end - at < run->group ? end - at : run->group;
+        struct sums one = { 0 };
 
-        status = run_group(run, t, at, n, sums.groups, &sums, err);
+        if (!sea_shard_has(run->adamw, g))
+            continue;
+        status = sea_shard_begin(run->adamw, g, groups, err);
+        if (!status)
+            status = run_group(run, t, at, n, groups, &one, err);
+        if (!status)
+            status = sea_shard_end(run->adamw, err);
+        memcpy(run->sums + g * SUMS, &one, sizeof(one));
     }
+    if (!status)
+        status = add_up(run, groups, &total, err);
     if (!status)
         status = sea_adamw_step(run->adamw, &norm, err);
     if (!status)
-        send_metrics(run, t, &sums, norm);
+        send_metrics(run, t, groups, &total, norm);
     return status;
 }
 
@@ -382,6 +427,7 @@ release(struct sea_align_run *run)
     free(run->label_of);
     free(run->features_of);
     free(run->numbers);
+    free(run->sums);
     free(run->images);
     free(run->pairs);
     free(run->index);
@@ -402,14 +448,16 @@ sea_stage_align(struct sea_stage *stage, struct sea_err *err)
     train.steps = run.steps;
     if (!status)
         status = sea_stage_train(stage, &train, err);
-    if (!status)
-        status = sea_align_readout(&run, figures, err);
+    if (status || !sea_stage_is_first(stage))
+        goto out;
+    status = sea_align_readout(&run, figures, err);
     if (!status)
         status = sea_stage_path(stage, "adapter.safetensors", path, err);
     if (!status)
         status = sea_adapter_save(run.adapter, path, err);
     if (!status)
         status = sea_stage_write_json(stage, "figures.json", figures, err);
+out:
     release(&run);
     return status;
 }

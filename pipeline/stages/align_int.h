@@ -36,6 +36,7 @@ struct sea_align_run {
     struct sea_packed packed;
     float *features_of;         // (group, m, Dv)
     int64_t *numbers;           // (group) pictures
+    double *sums;               // (groups, SUMS) figures of the step's groups
     struct sea_draw_image *images;      // (group)
     struct sea_pair *pairs;     // (group * windows)
     int32_t *index;             // (group, m, top)

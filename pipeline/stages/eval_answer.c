@@ -73,15 +73,16 @@ number_pictures(struct answering *a, enum sea_control control)
     a->shown = sea_arena_alloc(a->arena, (size_t)count + 1, sizeof(*a->shown));
     for (i = 0; i < count; i++) {
         const struct sea_bench_question *question = &a->questions->items[i];
+        const char *name = question->image ? question->image : question->picture;
 
         a->asked[i] = (struct asked){ .question = i, .picture = -1 };
         if (control == SEA_CONTROL_NO_IMAGE)
             continue;
-        if (question->has_image && !question->image) {
+        if (question->has_image && !name) {
             a->asked[i].picture = a->pictures;
             a->shown[a->pictures++] = i;
-        } else if (question->image) {
-            named[n++] = (struct shown){ question->image, i };
+        } else if (question->has_image) {
+            named[n++] = (struct shown){ name, i };
         }
     }
     qsort(named, (size_t)n, sizeof(*named), compare_shown);

@@ -26,18 +26,34 @@ compute(struct sea_features *features, const int64_t *numbers, int64_t count, fl
     return status;
 }
 
+/* Ranks share the work: each computes its pictures, all get all. */
+static enum sea_status
+share(struct sea_features *features, struct sea_stage *stage, const int64_t *start,
+      struct sea_err *err)
+{
+    size_t each = (size_t)(features->m * features->Dv) * sizeof(float);
+    size_t bytes[SEA_RANKS_MAX + 1];
+
+    for (int r = 0; r <= sea_comm_size(stage->comm); r++)
+        bytes[r] = (size_t)start[r] * each;
+    return sea_comm_all_gather(stage->comm, features->cache, bytes, err);
+}
+
 static enum sea_status
 fill_cache(struct sea_features *features, struct sea_stage *stage, struct sea_err *err)
 {
     int64_t count = features->pictures->count, each = features->m * features->Dv, i, k;
-    int64_t numbers[CHUNK];
+    int64_t numbers[CHUNK], start[SEA_RANKS_MAX + 1], first, end;
     enum sea_status status = SEA_OK;
 
+    sea_comm_cut(sea_comm_size(stage->comm), count, 1, start);
+    first = start[sea_comm_rank(stage->comm)];
+    end = start[sea_comm_rank(stage->comm) + 1];
     features->cache = sea_xcalloc((size_t)count * (size_t)each, sizeof(float));
-    for (i = 0; i < count && !status; i += CHUNK) {
-        int64_t n = count - i < CHUNK ? count - i : CHUNK;
+    for (i = first; i < end && !status; i += CHUNK) {
+        int64_t n = end - i < CHUNK ? end - i : CHUNK;
 
-        sea_events_progress(stage->events, i, count, "pictures");
+        sea_events_progress(stage->events, i - first, end - first, "pictures");
         for (k = 0; k < n; k++)
             numbers[k] = i + k;
         status = compute(features, numbers, n, features->cache + i * each, err);
@@ -45,7 +61,9 @@ fill_cache(struct sea_features *features, struct sea_stage *stage, struct sea_er
             status = sea_stage_stop(stage, err);
     }
     if (!status)
-        sea_events_progress(stage->events, count, count, "pictures");
+        status = share(features, stage, start, err);
+    if (!status)
+        sea_events_progress(stage->events, end - first, end - first, "pictures");
     return status;
 }
 

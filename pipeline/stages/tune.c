@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/sea_shard.h"
 #include "pipeline/stages/tune_int.h"
 
 #define KEY_ROWS 20             /* bits of a dropout key that number the rows of a sample */
@@ -102,7 +103,6 @@ run_part(struct sea_tune_run *run, int64_t t, int64_t supervised, double *loss,
 {
     struct sea_mllm_batch batch = { .text = sea_packed_batch(&run->packed) };
     bool tower = run->tower && run->packed.images;
-    double sum;
     enum sea_status status = read_pictures(run, &batch, err);
 
     if (run->lora)
@@ -113,17 +113,40 @@ run_part(struct sea_tune_run *run, int64_t t, int64_t supervised, double *loss,
         status = sea_mllm_forward(&run->mllm, run->work, &batch,
                                   supervised ? 1.0f / (float)supervised : 0.0f, true, err);
     if (!status)
-        status = sea_mllm_loss(run->work, &sum, err);
+        status = sea_mllm_loss(run->work, loss, err);
     if (!status)
         status = sea_mllm_backward(&run->mllm, run->work, err);
+    if (!status)
+        status = sea_shard_open(&run->adapter->params, err);
     if (!status)
         status = sea_mllm_backward_adapter(&run->mllm, run->work,
                                            tower ? run->tower_grad : NULL, err);
     if (!status && tower)
+        status = sea_shard_open(&run->clip->vision, err);
+    if (!status && tower)
         status = sea_clip_features_backward(run->clip, run->tower_work, run->tower_grad, err);
-    if (!status)
-        *loss += sum;
     return status;
+}
+
+/* Parts are turns: this rank works its own, every one behind the one before it. */
+static enum sea_status
+run_parts(struct sea_tune_run *run, int64_t t, int64_t parts, int64_t count, int64_t supervised,
+          struct sea_err *err)
+{
+    enum sea_status status = SEA_OK;
+
+    memset(run->losses, 0, (size_t)parts * sizeof(*run->losses));
+    for (int64_t p = 0; p < parts && !status; p++) {
+        if (!sea_shard_has(run->adamw, p))
+            continue;
+        fill_part(run, p, count);
+        status = sea_shard_begin(run->adamw, p, parts, err);
+        if (!status)
+            status = run_part(run, t, supervised, &run->losses[p], err);
+        if (!status)
+            status = sea_shard_end(run->adamw, err);
+    }
+    return status ? status : sea_comm_sum(run->stage->comm, run->losses, parts, err);
 }
 
 static enum sea_status
@@ -131,19 +154,20 @@ step(void *arg, int64_t t, struct sea_err *err)
 {
     struct sea_tune_run *run = arg;
     struct sea_events *events = run->stage->events;
-    int64_t count, supervised, parts = deal_step(run, t, &count, &supervised), rows = 0, p;
+    int64_t count, supervised, parts = deal_step(run, t, &count, &supervised), rows = 0, i;
     double loss = 0, norm;
     enum sea_status status = sea_adamw_zero(run->adamw, err);
 
-    for (p = 0; p < parts && !status; p++) {
-        fill_part(run, p, count);
-        rows += run->packed.rows;
-        status = run_part(run, t, supervised, &loss, err);
-    }
+    if (!status)
+        status = run_parts(run, t, parts, count, supervised, err);
     if (!status)
         status = sea_adamw_step(run->adamw, &norm, err);
     if (status)
         return status;
+    for (i = 0; i < parts; i++)
+        loss += run->losses[i];
+    for (i = 0; i < count; i++)
+        rows += run->step_rows[i];
     sea_events_metric(events, "tune.loss", t + 1, loss / (double)(supervised ? supervised : 1));
     sea_events_metric(events, "tune.grad_norm", t + 1, norm);
     sea_events_metric(events, "tune.rows", t + 1, (double)rows);
@@ -192,7 +216,7 @@ sea_stage_tune(struct sea_stage *stage, struct sea_err *err)
     train.what = what[run->mode];
     if (!status)
         status = sea_stage_train(stage, &train, err);
-    if (!status)
+    if (!status && sea_stage_is_first(stage))
         status = save(run, err);
     sea_tune_release(run);
     free(run);

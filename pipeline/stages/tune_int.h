@@ -37,6 +37,7 @@ struct sea_tune_run {
     int64_t rows_max, images_max;       /* of one part */
     /* the samples of one step */
     int64_t *step_items, *step_rows, *step_part;        // (batch)
+    double *losses;             // (batch) of the step's parts
     int64_t first;              /* number of the step's first sample in the run */
     /* one part, host */
     struct sea_packed packed;

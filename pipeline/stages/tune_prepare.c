@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/sea_shard.h"
 #include "pipeline/stages/tune_int.h"
 
 #define TARGETS_MOST 64
@@ -223,6 +224,7 @@ make_work(struct sea_tune_run *run, struct sea_err *err)
     run->step_items = sea_xcalloc(batch, sizeof(int64_t));
     run->step_rows = sea_xcalloc(batch, sizeof(int64_t));
     run->step_part = sea_xcalloc(batch, sizeof(int64_t));
+    run->losses = sea_xcalloc(batch, sizeof(*run->losses));
     run->numbers = sea_xcalloc((size_t)run->images_max + 1, sizeof(int64_t));
     run->keys = sea_xcalloc((size_t)run->rows_max, sizeof(*run->keys));
     run->live_keys = sea_xcalloc((size_t)run->rows_max, sizeof(*run->live_keys));
@@ -259,7 +261,12 @@ make_optimiser(struct sea_tune_run *run, struct sea_err *err)
     desc = sea_adamw_defaults(sea_schedule_make(kind, run->steps,
                                                 sea_stage_real(stage, "warmup")));
     desc.clip_norm = sea_stage_real(stage, "clip");
-    return sea_adamw_create(&run->adamw, &stage->device, &desc, parts, count, err);
+    desc.comm = stage->comm;
+    if (sea_adamw_create(&run->adamw, &stage->device, &desc, parts, count, err))
+        return err->status;
+    sea_shard_defer(run->adamw, &run->adapter->params);
+    sea_shard_defer(run->adamw, &run->clip->vision);
+    return SEA_OK;
 }
 
 enum sea_status
@@ -318,6 +325,7 @@ sea_tune_release(struct sea_tune_run *run)
     free(run->step_items);
     free(run->step_rows);
     free(run->step_part);
+    free(run->losses);
     free(run->features_of);
     free(run->numbers);
     free(run->keys);

@@ -6,6 +6,7 @@
 #include "pipeline/sea_experiment.h"
 #include "scheduler/sea_args.h"
 #include "scheduler/sea_command.h"
+#include "scheduler/sea_sqlstate.h"
 
 #define PAGE_BYTES_MAX ((size_t)1 << 20)
 #define JSON_BYTES_MAX ((size_t)64 << 20)
@@ -21,6 +22,23 @@ static const struct status_line status_lines[] = {
     SEA_STATUS_MAP(X)
 #undef X
 };
+
+static void
+print_sqlstates(void)
+{
+    size_t i, count;
+    const struct sea_sqlstate *states = sea_sqlstates(&count);
+
+    printf("\n## Errors of PostgreSQL\n\n"
+           "A code of two to four characters stands for all that begin with it and have no row of\n"
+           "their own. What is not here is `E_INTERNAL`, a defect. LF001 to LF020 are this\n"
+           "program's own functions in the database.\n\n"
+           "| SQLSTATE | error | exit status | means | hint |\n|---|---|---|---|---|\n");
+    for (i = 0; i < count; i++)
+        printf("| `%s` | `%s` | %d | %s | %s |\n", states[i].code,
+               sea_status_name(states[i].status), sea_status_exit(states[i].status),
+               states[i].words, states[i].hint ? states[i].hint : "");
+}
 
 static void
 print_errors(void)
@@ -46,6 +64,7 @@ print_errors(void)
         printf("| `%s` | %d | %s | %s |\n", status_lines[i].name, status_lines[i].code, when,
                status_lines[i].words);
     }
+    print_sqlstates();
 }
 
 static void

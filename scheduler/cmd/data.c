@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* sea data: make data sets (one kind so far: the demo world's scenes), and look at two. */
+/* sea data: make data sets (one kind so far: the demo world's scenes), and look at some. */
 #include <stdio.h>
 #include <string.h>
 
@@ -42,6 +42,8 @@ sea_cmd_data(const struct sea_call *call, struct sea_err *err)
 
     if (call->argc > 0 && strcmp(call->argv[0], "overlap") == 0)
         return sea_cmd_overlap(call, err);
+    if (call->argc > 0 && strcmp(call->argv[0], "parquet") == 0)
+        return sea_cmd_parquet(call, err);
     sea_scenes_defaults(&options);
     seed = (int64_t)options.seed;
     kinds = options.kinds;
@@ -70,7 +72,7 @@ sea_cmd_data(const struct sea_call *call, struct sea_err *err)
         return status;
     status = sea_args_count(&rest, 1, 1, call->usage, err);
     if (!status && strcmp(rest.at[0], "scenes") != 0)
-        status = sea_fail(err, SEA_E_CONFIG, "unknown data set \"%s\", know: scenes; or overlap", rest.at[0]);
+        status = sea_fail(err, SEA_E_CONFIG, "unknown data set \"%s\", know: scenes; or overlap, parquet", rest.at[0]);
     if (!status && !options.out) {
         status = sea_fail(err, SEA_E_CONFIG, "--out is missing");
         sea_hint(err, "Usage: sea %s", call->usage);

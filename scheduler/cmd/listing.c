@@ -341,8 +341,9 @@ sea_cmd_leaderboard(const struct sea_call *call, struct sea_err *err)
         status = print_query(listing.home.db, whole ? "cli_scores" : "cli_leaderboard",
                              (const struct sea_param[]){
                                  SEA_P_TEXT(suite), SEA_P_TEXT(benchmark), SEA_P_TEXT(metrics.data),
-                                 published.len ? SEA_P_TEXT(published.data) : SEA_P_NULL },
-                             whole ? 2 : 4, &listing, "no scores yet: `sea submit FILE --wait`",
+                                 published.len ? SEA_P_TEXT(published.data) : SEA_P_NULL,
+                                 SEA_P_NULL },
+                             whole ? 2 : 5, &listing, "no scores yet: `sea submit FILE --wait`",
                              err);
     sea_buf_release(&published);
     sea_buf_release(&metrics);

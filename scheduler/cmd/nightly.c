@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* sea nightly: schedules of evaluations, and what they found. The work is done by functions
- * of the database (sql/migrations/0006_nightly.sql); here files become calls and rows text. */
+ * of the database (sql/migrations/0006_nightly.sql and 0010); here files become calls and rows text. */
 #include <stdio.h>
 #include <string.h>
 
@@ -29,7 +29,7 @@ struct nightly {                /* the command's line */
 
 /* ---- add ---- */
 
-enum kind { TEXT, NUMBER, MAP };
+enum kind { TEXT, NUMBER, MAP, TRUTH };
 
 static const struct key {       /* of a schedule file */
     const char *name;
@@ -41,7 +41,7 @@ static const struct key {       /* of a schedule file */
     { "baseline", TEXT, false, true }, { "catch_up", TEXT, false, true },
     { "q", NUMBER, false, true },      { "delta", NUMBER, false, true },
     { "power", NUMBER, false, true },  { "eval", MAP, false, false },
-    { "device", TEXT, false, false },
+    { "device", TEXT, false, false },  { "confirm", TRUTH, false, true },
 };
 #define KEYS_COUNT (sizeof(keys) / sizeof(keys[0]))
 
@@ -50,6 +50,8 @@ fits(const struct sea_node *node, enum kind kind)
 {
     if (kind == MAP)
         return node->kind == SEA_NODE_MAP;
+    if (kind == TRUTH)
+        return node->kind == SEA_NODE_BOOL;
     if (kind == NUMBER)
         return node->kind == SEA_NODE_INT || node->kind == SEA_NODE_REAL;
     return node->kind == SEA_NODE_STRING || node->kind == SEA_NODE_INT;
@@ -58,7 +60,7 @@ fits(const struct sea_node *node, enum kind kind)
 static enum sea_status
 check_keys(const struct sea_node *file, const char *path, struct sea_err *err)
 {
-    static const char *const words[] = { "a text", "a number", "a map" };
+    static const char *const words[] = { "a text", "a number", "a map", "true or false" };
     const struct sea_node *node;
     enum sea_status status = SEA_OK;
     size_t i;
@@ -80,7 +82,7 @@ check_keys(const struct sea_node *file, const char *path, struct sea_err *err)
         if (keys[i].needed && !sea_node_get(file, keys[i].name))
             status = sea_fail(err, SEA_E_CONFIG, "\"%s\" has no key \"%s\"", path, keys[i].name);
     sea_hint(err, "Keys: name, cron, suite, models; optionally baseline, catch_up, q, delta, "
-                  "power, eval, device. configs/schedules has examples.");
+                  "power, confirm, eval, device. configs/schedules has examples.");
     return status;
 }
 
@@ -263,6 +265,34 @@ run_report(struct nightly *line, const char *name, struct sea_err *err)
 
 /* ---- run ---- */
 
+/* A night that looks bad is evaluated a second time: follows those experiments to their ends.
+ * *any when there were some. */
+static enum sea_status
+follow_second_runs(struct sea_db *db, const char *name, const char *slot, bool *any,
+                   struct sea_err *err)
+{
+    struct sea_follow_result result;
+    struct sea_rows *rows = NULL;
+    int64_t ids[MODELS_MAX];
+    enum sea_status status;
+    size_t i, count;
+
+    *any = false;
+    status = sea_db_query(db, "nightly_second_runs", SEA_PARAMS(SEA_P_TEXT(name), SEA_P_TEXT(slot)),
+                          &rows, err);
+    count = sea_rows_count(rows) < MODELS_MAX ? sea_rows_count(rows) : MODELS_MAX;
+    for (i = 0; i < count; i++)
+        ids[i] = sea_rows_int(rows, i, "experiment_id", err);
+    sea_rows_close(rows);
+    if (!status)
+        status = err->status;
+    if (status || count == 0)
+        return status;
+    *any = true;
+    fprintf(stderr, "something got worse: a second run decides whether anybody is told\n");
+    return sea_follow(db, ids, count, AWAY_MS, &sea_role_stop, stderr, &result, err);
+}
+
 /* The schedulers judge a night when its last experiment has ended. */
 static enum sea_status
 wait_for_verdict(struct sea_db *db, const char *name, const char *slot, struct sea_err *err)
@@ -274,11 +304,15 @@ wait_for_verdict(struct sea_db *db, const char *name, const char *slot, struct s
         enum sea_status status = sea_db_query_one(db, "nightly_judged",
                                                   SEA_PARAMS(SEA_P_TEXT(name), SEA_P_TEXT(slot)),
                                                   &rows, err);
-        bool judged = !status && sea_rows_bool(rows, 0, "judged", err);
+        bool judged = !status && sea_rows_bool(rows, 0, "judged", err), again = false;
 
         sea_rows_close(rows);
+        if (!status && !judged)
+            status = follow_second_runs(db, name, slot, &again, err);
         if (status || judged)
             return status;
+        if (again)
+            deadline = sea_clock_ms() + JUDGE_MS;
         if (sea_clock_ms() > deadline) {
             sea_fail(err, SEA_E_SERVICE, "nobody judged the night within %d s", JUDGE_MS / 1000);
             sea_hint(err, "See whether a scheduler runs: `sea doctor`.");

@@ -118,17 +118,11 @@ struct score_options {
 };
 
 static enum sea_status
-export_answers(const struct score_options *options, struct sea_buf *text, struct sea_err *err)
+export_answers(const struct score_options *options, struct sea_err *err)
 {
-    enum sea_status status;
-
-    status = sea_bench_export(options->name, options->questions, options->answers,
-                              options->annotations.at, options->annotations.count,
-                              &options->bench, text, err);
-    if (!status)
-        status = deliver(text, options->export_path, err);
-    sea_buf_clear(text);
-    return status;
+    return sea_bench_export_to(options->name, options->questions, options->answers,
+                               options->annotations.at, options->annotations.count,
+                               &options->bench, options->export_path, err);
 }
 
 static enum sea_status
@@ -138,12 +132,9 @@ run_score(const struct score_options *options, struct sea_arena *arena, struct s
     struct sea_buf text;
     enum sea_status status;
 
+    if (options->no_score)
+        return export_answers(options, err);
     sea_buf_init(&text, TEXT_BYTES_MAX);
-    if (options->no_score) {
-        status = export_answers(options, &text, err);
-        sea_buf_release(&text);
-        return status;
-    }
     status = sea_bench_score(options->name, options->questions, options->answers,
                              options->annotations.at, options->annotations.count,
                              &options->bench, arena, &result, err);
@@ -153,7 +144,7 @@ run_score(const struct score_options *options, struct sea_arena *arena, struct s
         sea_buf_clear(&text);
     }
     if (!status && options->export_path)
-        status = export_answers(options, &text, err);
+        status = export_answers(options, err);
     if (!status && options->lmms_path) {
         status = sea_json_write(sea_bench_lmms_node(&result, arena), SEA_JSON_PRETTY, &text, err);
         if (!status)

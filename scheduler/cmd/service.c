@@ -7,6 +7,8 @@
 
 #include "engine/base/sea_log.h"
 #include "scheduler/sea_args.h"
+#include "scheduler/sea_backend_driver.h"
+#include "scheduler/sea_backend_job.h"
 #include "scheduler/sea_collector.h"
 #include "scheduler/sea_command.h"
 #include "scheduler/sea_home.h"
@@ -21,12 +23,16 @@
 #define TTL_S 30
 #define TTL_S_MAX 86400
 #define DAYS_MAX 100000
+#define MIGRATE_MS 3600000      /* one migration of a large database: an index, a scan */
+#define PATIENCE_S_MAX 86400
 #define STOP_MS 60000           /* a worker may finish a step and write a checkpoint */
 
 static enum sea_status
-migrate_home(const struct sea_home *home, struct sea_migration_state *state, struct sea_err *err)
+migrate_home(const struct sea_home *home, const struct sea_migration_options *how,
+             struct sea_migration_state *state, struct sea_err *err)
 {
-    struct sea_db_options options = { .url = home->url, .role = "sea migrate" };
+    struct sea_db_options options = { .url = home->url, .role = "sea migrate",
+                                      .statement_ms = MIGRATE_MS };
     struct sea_db *db = NULL;
     enum sea_status status;
 
@@ -36,7 +42,7 @@ migrate_home(const struct sea_home *home, struct sea_migration_state *state, str
                                        : "Check SEA_DATABASE_URL or the PG* variables, and that "
                                          "the server runs.");
     if (!status)
-        status = sea_migrate(db, state, err);
+        status = sea_migrate_to(db, how, state, err);
     sea_db_close(db);
     return status;
 }
@@ -83,6 +89,8 @@ sea_cmd_up(const struct sea_call *call, struct sea_err *err)
 {
     const char *data = NULL, *device = "auto";
     int64_t workers = 1, ttl = TTL_S;
+    const struct sea_migration_options newest = { .to = SEA_MIGRATE_NEWEST,
+                                                  .patience_ms = SEA_MIGRATE_PATIENCE_MS };
     struct sea_migration_state state = { 0 };
     const struct sea_arg table[] = {
         { "--data", SEA_ARG_TEXT, &data, "DIR", "data folder (SEA_DATA, ./.sea)" },
@@ -103,7 +111,7 @@ sea_cmd_up(const struct sea_call *call, struct sea_err *err)
     if (!status && home->is_private)
         status = sea_cluster_start(&command.home.cluster, err);
     if (!status)
-        status = migrate_home(home, &state, err);
+        status = migrate_home(home, &newest, &state, err);
     if (status)
         return status;
     printf("postgresql: %s\n", home->url ? home->url : "as the environment says");
@@ -139,27 +147,39 @@ sea_cmd_down(const struct sea_call *call, struct sea_err *err)
 enum sea_status
 sea_cmd_migrate(const struct sea_call *call, struct sea_err *err)
 {
-    const char *data = NULL;
+    struct sea_migration_options how = { .to = SEA_MIGRATE_NEWEST };
     struct sea_migration_state state = { 0 };
+    int64_t patience = SEA_MIGRATE_PATIENCE_MS / 1000;
+    const char *data = NULL;
     bool json = false;
     const struct sea_arg table[] = {
         { "--data", SEA_ARG_TEXT, &data, "DIR", "data folder (SEA_DATA, ./.sea)" },
+        { "--to", SEA_ARG_INT, &how.to, "N", "this version, up or down (the newest)" },
+        { "--lose-data", SEA_ARG_FLAG, &how.lose_data, NULL, "go down even where rows are lost" },
+        { "--patience", SEA_ARG_INT, &patience, "SECONDS", "with locks of others (60)" },
         { "--json", SEA_ARG_FLAG, &json, NULL, "as JSON" },
     };
-    struct sea_home_command command = { .table = table, .table_count = 2, .data = &data };
+    struct sea_home_command command = { .table = table, .table_count = 5, .data = &data };
     enum sea_status status = sea_home_prepare(call, &command, err);
 
     if (status || command.helped)
         return status;
-    status = migrate_home(&command.home, &state, err);
+    if (patience < 0 || patience > PATIENCE_S_MAX)
+        return sea_fail(err, SEA_E_CONFIG, "--patience %lld is not in 0..%d", (long long)patience,
+                        PATIENCE_S_MAX);
+    /* -1 is not for people. */
+    if (how.to < SEA_MIGRATE_NEWEST)
+        return sea_fail(err, SEA_E_CONFIG, "--to %lld is no version", (long long)how.to);
+    how.patience_ms = patience * 1000;
+    status = migrate_home(&command.home, &how, &state, err);
     if (status)
         return status;
     if (json)
-        printf("{\"version\":%d,\"newest\":%d,\"applied\":%zu}\n", (int)state.version,
-               (int)state.newest, state.applied);
+        printf("{\"version\":%d,\"newest\":%d,\"applied\":%zu,\"removed\":%zu,\"waits\":%zu}\n",
+               (int)state.version, (int)state.newest, state.applied, state.removed, state.waits);
     else
-        printf("schema version %d, migrations applied now: %zu\n", (int)state.version,
-               state.applied);
+        printf("schema version %d, migrations applied now: %zu, taken back: %zu\n",
+               (int)state.version, state.applied, state.removed);
     return SEA_OK;
 }
 
@@ -167,22 +187,29 @@ enum sea_status
 sea_cmd_worker(const struct sea_call *call, struct sea_err *err)
 {
     struct sea_worker_options options = { .stage_program = call->program };
-    const char *data = NULL, *role = NULL;
+    const char *data = NULL, *role = NULL, *job = NULL;
     int64_t ttl = TTL_S;
     const struct sea_arg table[] = {
         { "--data", SEA_ARG_TEXT, &data, "DIR", "data folder (SEA_DATA, ./.sea)" },
+        { "--job", SEA_ARG_TEXT, &job, "FILE", "the one stage of a cluster's job (docs/slurm.md)" },
         { "--device", SEA_ARG_TEXT, &options.device, "D", "cpu, cpu:N, cuda:N or auto" },
         { "--queue", SEA_ARG_TEXT, &options.queue, "NAME", "claim from this queue (default)" },
         { "--ttl", SEA_ARG_INT, &ttl, "SECONDS", "life of a lease without heartbeat (30)" },
         { "--once", SEA_ARG_FLAG, &options.once, NULL, "one stage at most, then end" },
         { "--role", SEA_ARG_TEXT, &role, "NAME", "hold this role (used by `sea up`)" },
     };
-    struct sea_home_command command = { .table = table, .table_count = 6, .data = &data,
+    struct sea_home_command command = { .table = table, .table_count = 7, .data = &data,
                                         .role = "sea worker" };
     enum sea_status status = sea_home_prepare(call, &command, err);
 
     if (status || command.helped)
         return status;
+    if (job) {
+        sea_log_open("job", SEA_LOG_INFO, stderr);
+        return sea_backend_job_run(&(struct sea_backend_job_options){
+            .file = job, .data = command.home.dir, .program = call->program,
+            .device = options.device }, err);
+    }
     status = check_ttl(ttl, err);
     if (!status)
         status = sea_home_connect(&command.home, command.role, &command.db, err);
@@ -205,6 +232,7 @@ sea_cmd_scheduler(const struct sea_call *call, struct sea_err *err)
     struct sea_scheduler_options options = { .stop = &sea_role_stop };
     const char *data = NULL, *role = NULL;
     struct sea_notifier *notifier = NULL;
+    struct sea_backend_driver *driver = NULL;
     const struct sea_arg table[] = {
         { "--data", SEA_ARG_TEXT, &data, "DIR", "data folder (SEA_DATA, ./.sea)" },
         { "--tick", SEA_ARG_INT, &options.tick_ms, "MS", "pause between two looks (250)" },
@@ -226,7 +254,10 @@ sea_cmd_scheduler(const struct sea_call *call, struct sea_err *err)
     options.data = home->dir;
     status = sea_notifier_start(home->dir, home->url, &notifier, err);
     if (!status)
+        status = sea_backend_driver_start(home->dir, home->url, call->program, &driver, err);
+    if (!status)
         status = sea_scheduler_run(&options, err);
+    sea_backend_driver_stop(driver);
     sea_notifier_stop(notifier);
     return status;
 }

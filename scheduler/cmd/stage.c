@@ -6,6 +6,8 @@
 #include "scheduler/sea_args.h"
 #include "scheduler/sea_command.h"
 
+#define RANKS_MOST 64           /* on one machine */
+
 /* "KEY=DIR" into an input; the key is copied into the arena. */
 static enum sea_status
 parse_input(const char *text, struct sea_arena *arena, struct sea_stage_input *out,
@@ -31,6 +33,7 @@ sea_cmd_stage(const struct sea_call *call, struct sea_err *err)
     struct sea_stage_input inputs[SEA_ARGS_MAX];
     struct sea_texts rest, in = { .count = 0 };
     enum sea_status status;
+    int64_t ranks = 0;
     bool helped;
     size_t i;
     const struct sea_arg table[] = {
@@ -39,6 +42,7 @@ sea_cmd_stage(const struct sea_call *call, struct sea_err *err)
         { "--out", SEA_ARG_TEXT, &options.out_dir, "DIR", "output; an unfinished one continues" },
         { "--events", SEA_ARG_TEXT, &options.events, "FD|FILE", "JSON Lines instead of a bar" },
         { "--device", SEA_ARG_TEXT, &options.device, "D", "cpu, cpu:N, cuda:N or auto" },
+        { "--ranks", SEA_ARG_INT, &ranks, "N", "processes that align or tune together" },
     };
 
     status = sea_args_parse(call->argc, call->argv, call->usage, table,
@@ -51,11 +55,15 @@ sea_cmd_stage(const struct sea_call *call, struct sea_err *err)
                           options.config_path ? "--out" : "--config");
         sea_hint(err, "Usage: sea %s", call->usage);
     }
+    if (!status && (ranks < 0 || ranks > RANKS_MOST))
+        status = sea_fail(err, SEA_E_CONFIG, "--ranks is %lld, need 1 to %d, or 0 for what the "
+                          "experiment says", (long long)ranks, RANKS_MOST);
     for (i = 0; !status && i < in.count; i++)
         status = parse_input(in.at[i], call->arena, &inputs[i], err);
     if (status)
         return status;
     options.name = rest.at[0];
+    options.ranks = (int)ranks;
     options.inputs = inputs;
     options.inputs_count = in.count;
     return sea_stage_run(&options, err);

@@ -107,7 +107,8 @@ SELECT *
 -- For people: the metrics that stand for their benchmarks, in the units of tables, with the
 -- control (pictures shuffled among the questions) beside them. $1 suite or null,
 -- $2 benchmark or null, $3 "benchmark:metric" names to show, $4 null or published scores as
--- in sea_suite_reference_node(): below ours, with their source and without a rank.
+-- in sea_suite_reference_node(): below ours, with their source and without a rank. $5 null or
+-- how many ranks of each.
   WITH line AS (
        SELECT b.benchmark, b.metric, b.split, b.rank,
               b.experiment_id AS id, b.experiment,
@@ -116,7 +117,7 @@ SELECT *
                   || to_char(b.high * b.scale, 'FM9990.0') || ']' AS interval,
               to_char(c.value * c.scale, 'FM9990.00') AS control,
               to_char((b.value - c.value) * b.scale, 'FMSG9990.0') AS gain,
-              b.n
+              b.n, b.judge
          FROM sea.leaderboard AS b
          LEFT JOIN sea.leaderboard AS c ON c.stage_id = b.stage_id AND c.benchmark = b.benchmark
                                        AND c.split = b.split AND c.metric = b.metric AND c.control
@@ -124,15 +125,16 @@ SELECT *
           AND ($1::text IS NULL OR b.suite = $1::text)
           AND ($2::text IS NULL OR b.benchmark = $2::text)
           AND b.benchmark || ':' || b.metric = ANY ($3::text[])
+          AND ($5::bigint IS NULL OR b.rank <= $5::bigint)
         UNION ALL
        SELECT p.benchmark, p.metric, NULL, NULL, NULL,
               p.model || ' (published' || coalesce(': ' || nullif(p.source, ''), '') || ')',
-              p.points, NULL, NULL, NULL, NULL
+              p.points, NULL, NULL, NULL, NULL, NULL
          FROM jsonb_to_recordset($4::jsonb)
               AS p (model text, source text, benchmark text, metric text, points float8)
         WHERE $2::text IS NULL OR p.benchmark = $2::text)
 SELECT benchmark || coalesce('/' || nullif(split, ''), '') AS benchmark, metric, rank, id,
-       experiment, to_char(score, 'FM9990.00') AS score, interval, control, gain, n
+       experiment, to_char(score, 'FM9990.00') AS score, interval, control, gain, n, judge
   FROM line
  ORDER BY line.benchmark, array_position($3::text[], line.benchmark || ':' || metric), metric,
           split, rank, id, line.score DESC, experiment

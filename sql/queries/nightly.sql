@@ -40,6 +40,15 @@ SELECT r.experiment_id, r.model
  WHERE s.name = $1 AND r.slot = $2::timestamptz
  ORDER BY r.model
 
+-- name: nightly_second_runs
+-- Second runs of a night that have not ended. $1 name of a schedule, $2 night.
+SELECT r.confirm_id AS experiment_id
+  FROM sea.night_run AS r
+  JOIN sea.schedule AS s ON s.id = r.schedule_id
+  JOIN sea.experiment AS e ON e.id = r.confirm_id
+ WHERE s.name = $1 AND r.slot = $2::timestamptz AND e.ended_at IS NULL
+ ORDER BY r.model
+
 -- name: nightly_list
 SELECT s.name, s.cron, s.enabled, s.baseline, s.catch_up,
        (SELECT string_agg(m.key, ', ' ORDER BY m.key)
@@ -67,7 +76,15 @@ SELECT DISTINCT ON (s.name, CASE WHEN $2::date IS NOT NULL THEN n.slot END)
 
 -- name: nightly_verdicts
 -- One night for people, in percent. $1 schedule, $2 slot.
-SELECT r.model, r.benchmark || coalesce('/' || nullif(r.split, ''), '') AS benchmark, r.verdict,
+SELECT r.model, r.benchmark || coalesce('/' || nullif(r.split, ''), '') AS benchmark,
+       r.verdict || CASE WHEN r.verdict <> 'regressed' OR r.confirm_id IS NULL THEN ''
+                         WHEN r.confirmed THEN ', twice'
+                         WHEN NOT r.confirmed THEN ', but not in a second run ('
+                              || to_char(100 * r.confirm_difference, 'FMSG9990.00') || ')'
+                         ELSE ', second run ' || (
+                              SELECT CASE WHEN e.ended_at IS NULL THEN 'under way'
+                                          ELSE e.state END
+                                FROM sea.experiment AS e WHERE e.id = r.confirm_id) END AS verdict,
        round(100 * r.mean_baseline::numeric, 2) AS baseline,
        round(100 * r.mean::numeric, 2) AS night,
        to_char(100 * r.difference, 'FMSG9990.00') AS difference,

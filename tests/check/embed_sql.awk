@@ -1,6 +1,6 @@
 # Prints the SQL of the product as C rows: { "name", "text" } for scheduler/sql_text.c.
-# A migration is one row named "migration/NNNN_words"; a query file holds blocks that each
-# start with "-- name: NAME".
+# A migration is one row named "migration/NNNN_words", its way down "migration_down/NNNN_words";
+# a query file holds blocks that each start with "-- name: NAME".
 function flush_block() {
     if (name != "") printf "{ \"%s\",\n%s},\n", name, text
     name = ""; text = ""
@@ -21,7 +21,7 @@ FNR == 1 {
     flush_block()
     if (FILENAME ~ /migrations\//) {
         name = FILENAME; sub(/.*\//, "", name); sub(/\.sql$/, "", name)
-        name = "migration/" name
+        name = (FILENAME ~ /migrations\/down\// ? "migration_down/" : "migration/") name
     }
 }
 /^-- name: / && FILENAME !~ /migrations\// { flush_block(); name = $3; next }

@@ -34,6 +34,8 @@ BEGIN {
     wrap("^openssl/",            "^engine/base/hash[.]c$")
     wrap("^turbojpeg[.]h$",      "^engine/image[a-z_]*[.]c$")
     wrap("^png[.]h$",            "^(engine/image[a-z_]*|pipeline/scenes/[a-z_]*)[.]c$")
+    wrap("^(zstd|snappy-c)[.]h$", "^pipeline/parquet_codec[.]c$")
+    wrap("^zlib[.]h$",           "^pipeline/(benchmarks/zip|parquet[a-z_]*)[.]c$")
     wrap("^webp/",               "^engine/image[a-z_]*[.]c$")
     wrap("^pcre2[.]h$",          "^engine/token[a-z_]*[.]c$")
     # The scorers follow Python in lower(), \d and split(), which no tokenizer needs.

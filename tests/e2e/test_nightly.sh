@@ -49,6 +49,15 @@ for file in configs/schedules/*.yaml; do
     check_rc "$file is a schedule" 0
 done
 sql "DELETE FROM sea.schedule WHERE name <> 'tiny'"
+check_equal "a second run before anybody is told is what a schedule does" t "$(sql 'SELECT confirm FROM sea.schedule')"
+write_schedule 'confirm: false'
+run "$sea" nightly add "$schedule"
+check_equal "unless it says otherwise" "0 f" "$rc $(sql 'SELECT confirm FROM sea.schedule')"
+write_schedule 'confirm: perhaps'
+run "$sea" nightly add "$schedule"
+check_error "in other words than true or false" 64 '"confirm" is [a-z]+, need true or false'
+write_schedule
+run "$sea" nightly add "$schedule"
 
 # ---- bad ones: one message each, nothing added ----
 
@@ -128,10 +137,31 @@ run "$sea" nightly report --night 2001-01-01
 check_match "a date without a night" 'no nights yet' "$out"
 check_equal "three nights, each judged" 3 "$(sql 'SELECT count(judged_at) FROM sea.night')"
 
+# A night that every test calls worse: the second run of the same model says the same.
+sql "UPDATE sea.schedule SET q = 0.999, delta = 1e-9, baseline = (SELECT experiment_id FROM sea.night_run ORDER BY slot DESC LIMIT 1)"
+worse() {                       # the newest evaluation, with all answers wrong, as the new baseline's opposite
+    sql "UPDATE sea.answer SET score = 1 WHERE stage_id = (SELECT output_stage_id FROM sea.stage_run
+          WHERE experiment_id = (SELECT baseline::bigint FROM sea.schedule) AND stage = 'eval')"
+}
+worse
+rm -r "$work/chain/tune"
+quick_chain "$data" "$work/third" tune
+mv "$work/third/tune" "$work/chain/tune"
+run "$sea" nightly run tiny --wait
+check_rc "a night that looks bad" 0
+check_match "is evaluated a second time" 'a second run decides' "$err"
+check_match "which is computed, not found" 2 "$(sql "SELECT count(DISTINCT s.key) FROM sea.night_run r
+    JOIN sea.stage_run s ON s.experiment_id IN (r.experiment_id, r.confirm_id) AND s.state = 'done'
+   WHERE r.slot = (SELECT max(slot) FROM sea.night)")"
+check_equal "says the same, because nothing is random" "t" \
+    "$(sql "SELECT DISTINCT coalesce(confirmed, p > 0.05) FROM sea.verdict WHERE verdict = 'regressed'
+             AND slot = (SELECT max(slot) FROM sea.night) AND p <= 0.05")"
+check_match "and the report shows it" 'regressed, twice' "$out"
+
 # ---- a slot comes, while nobody calls anything ----
 
 sql "UPDATE sea.schedule SET next_at = clock_timestamp() - interval '1 minute'"
-slot_done() { [ "$(sql 'SELECT count(judged_at) FROM sea.night')" = 4 ]; }
+slot_done() { [ "$(sql 'SELECT count(judged_at) FROM sea.night')" = 5 ]; }
 check_equal "the scheduler starts and judges a slot by itself" yes \
     "$(wait_until 30 slot_done && echo yes)"
 

@@ -35,9 +35,9 @@ check_match "another tenant sees nothing" 'no experiments yet' "$out"
 run env "$(of bob)" "$sea" cancel 1
 check_error "and cancels nothing" 64 'there is no experiment 1'
 run env "$(of alice)" "$sea" nightly add configs/schedules/llava-nightly.yaml
-check_error "schedules are the operators'" 70 'permission denied'
+check_error "schedules are the operators'" 64 'permission denied' 'hint: .*role'
 run env "$(of nobody)" "$sea" status
-check_error "without a role there is nothing" 70 'permission denied for schema sea' 'hint: .*role'
+check_error "without a role there is nothing" 64 'permission denied for schema sea' 'hint: .*role'
 check_equal "nobody was refused what belongs to their work" "" \
     "$(grep -h 'permission denied' "$work"/*.log)"
 check_equal "no promise was broken" 0 "$(sql 'SELECT count(*) FROM sea.broken_invariant')"

@@ -33,6 +33,7 @@ seeds()
     index)         find $fixtures/tensors -name '*.index.json' ;;
     tokenizer)     ls $fixtures/tokenizers/*/tokenizer.json ;;
     sentencepiece) ls $fixtures/tokenizers/*/tokenizer.model ;;
+    parquet)       find $fixtures/parquet -name '*.parquet' ;;
     config)        find $fixtures -name config.json ;;
     documents)     ls $fixtures/tokenizers/*/tokenizer_config.json configs/*/*.yaml ;;
     esac

@@ -8,8 +8,9 @@
 #   stages         foundation to tune, losses beside the CPU's, and tune twice, byte by byte
 #   memory         compute-sanitizer over the operators, where it is installed
 #
-# REPORT: a JSON file to write (docs/reports/gpu-test.json goes with a commit that names the
-# card). Ends with a line "GPU: N passed, N failed, N skipped".
+# Writes REPORTS/gpu-test-CARD.json (docs/reports; nothing with EMU=1 unless REPORTS is given).
+# CHECKS: a pattern of the checks to run. LIMIT: seconds for all of them (570; EMU=1: 1800); what
+# does not fit is counted as skipped. Ends with a line "GPU: N passed, N failed, N skipped".
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 BUILD=${BUILD:-build/dev}
@@ -41,12 +42,18 @@ tell() {                        # name, seconds, passed, failed, skipped
     rows="$rows\"passed\":$3,\"failed\":$4,\"skipped\":$5}"
 }
 
+limit=${LIMIT:-$([ "${EMU:-}" = 1 ] && echo 1800 || echo 570)}
 check() {                       # name, command...
-    local name=$1 log start last
+    local name=$1 log start last left=$((limit - SECONDS))
     shift
+    [[ $name =~ ${CHECKS:-.} ]] || return 0
+    if [ $left -lt 5 ]; then
+        tell "$name: no time left" 0 0 0 1
+        return
+    fi
     log=$(mktemp)
     start=$SECONDS
-    timeout 600 "$@" > "$log" 2>&1
+    timeout -k 5 "$left" "$@" > "$log" 2>&1
     local rc=$?
     last=$(grep -oE '[0-9]+ passed, [0-9]+ failed, [0-9]+ skipped$' "$log" | tail -n 1)
     # shellcheck disable=SC2086
@@ -68,9 +75,14 @@ if [ "${EMU:-}" != 1 ] && command -v compute-sanitizer > /dev/null; then
 else
     tell "memory: compute-sanitizer is not here" 0 0 0 1
 fi
-if [ -n "${REPORT:-}" ]; then
-    printf '{"card":"%s","date":"%s","commit":"%s","checks":[%s]}\n' "${card//\"/}" \
-        "$(date -u +%F)" "$(git rev-parse --short HEAD 2>/dev/null)" "$rows" > "$REPORT"
+reports=${REPORTS:-$([ "${EMU:-}" = 1 ] || echo docs/reports)}
+if [ -n "$reports" ]; then
+    slug=$(sed 's/^cuda:[0-9]*: *//; s/,.*//; s/[^A-Za-z0-9]\{1,\}/-/g; s/-$//' <<< "$card")
+    mkdir -p "$reports"
+    printf '{"card":"%s","date":"%s","commit":"%s","passed":%d,"failed":%d,"skipped":%d,"checks":[%s]}\n' \
+        "${card//\"/}" "$(date -u +%F)" "$(git rev-parse --short HEAD 2>/dev/null)" \
+        $passed $failed $skipped "$rows" > "$reports/gpu-test-$slug.json"
+    echo "report: $reports/gpu-test-$slug.json"
 fi
 echo "GPU: $passed passed, $failed failed, $skipped skipped"
 [ "$failed" -eq 0 ]

@@ -440,27 +440,82 @@ run_attention(int d, const void *args)
     return ops[d]->attention_bwd(dev[d], &back);
 }
 
+/* Numbers that bfloat16 holds, as float32. */
+static int
+add_short(int64_t n, float size)
+{
+    uint32_t *bits = calloc((size_t)n, sizeof(*bits));
+    int b;
+
+    if (!bits)
+        abort();
+    for (int64_t i = 0; i < n; i++) {
+        float x = number(size);
+
+        memcpy(&bits[i], &x, sizeof(x));
+        bits[i] &= 0xffff0000u;
+    }
+    b = add(bits, (size_t)n * sizeof(*bits));
+    free(bits);
+    return b;
+}
+
+static void
+try_attention_of(const char *what, int64_t H, int64_t K, int64_t E, int causal, int64_t window,
+                 float softcap, int rounded)
+{
+    static const int32_t short_start[] = { 0, 1, 8, 8, 75, 108 };
+    static const int32_t long_start[] = { 0, 1, 8, 8, 75, 212 };
+    const int32_t *start = rounded ? long_start : short_start;
+    int64_t wide = (H + 2 * K) * E, rows = start[5];
+    struct heads h = { .op = { .S = 5, .H = H, .K = K, .E = E, .ld_q = wide, .ld_kv = wide,
+        .ld_out = H * E, .scale = 1.0f / sqrtf((float)E), .causal = causal, .window = window,
+        .softcap = softcap, .rounded = rounded } };
+
+    memcpy(h.q_start, start, sizeof(short_start));
+    memcpy(h.k_start, start, 5 * sizeof(int32_t));
+    for (int s = 0; s < 5; s++)
+        h.k_len[s] = start[s + 1] - start[s];
+    h.qkv = (rounded ? add_short : add_random)(rows * wide, 1.5f);
+    h.out = add_random(rows * H * E, 1.0f);
+    h.lse = add_random(rows * H, 1.0f);
+    h.dout = (rounded ? add_short : add_random)(rows * H * E, 1.0f);
+    h.dqkv = add_random(rows * wide, 1.0f);
+    h.delta = add_random(rows * H, 1.0f);
+    /* Rounded, of what is multiplied only weights and their gradients change: by 1 in 512 each,
+     * of sums of many. */
+    compare(what, run_attention, &h, (int[]){ h.out, h.lse, h.dqkv }, 3, rounded ? 3e-3 : 2e-5);
+}
+
 static void
 try_attention(const char *what, int64_t H, int64_t K, int64_t E, int causal, int64_t window,
               float softcap)
 {
-    static const int32_t start[] = { 0, 1, 8, 8, 75, 108 };
-    int64_t wide = (H + 2 * K) * E, rows = 108;
-    struct heads h = { .op = { .S = 5, .H = H, .K = K, .E = E, .ld_q = wide, .ld_kv = wide,
-        .ld_out = H * E, .scale = 1.0f / sqrtf((float)E), .causal = causal, .window = window,
-        .softcap = softcap } };
+    try_attention_of(what, H, K, E, causal, window, softcap, 0);
+}
 
-    memcpy(h.q_start, start, sizeof(start));
-    memcpy(h.k_start, start, 5 * sizeof(int32_t));
-    for (int s = 0; s < 5; s++)
-        h.k_len[s] = start[s + 1] - start[s];
-    h.qkv = add_random(rows * wide, 1.5f);
-    h.out = add_random(rows * H * E, 1.0f);
-    h.lse = add_random(rows * H, 1.0f);
-    h.dout = add_random(rows * H * E, 1.0f);
-    h.dqkv = add_random(rows * wide, 1.0f);
-    h.delta = add_random(rows * H, 1.0f);
-    compare(what, run_attention, &h, (int[]){ h.out, h.lse, h.dqkv }, 3, 2e-5);
+/* Tensor cores: every size that was compiled, sizes between, rows that are not aligned. */
+static void
+test_attention_rounded(void)
+{
+    struct heads h = { .op = { .S = 2, .H = 4, .K = 2, .E = 16, .ld_q = 128, .ld_kv = 128,
+        .ld_out = 64, .scale = 0.25f, .causal = 1, .rounded = 1 }, .dqkv = -1 };
+
+    try_attention_of("rounded attention plain", 2, 2, 64, 0, 0, 0, 1);
+    try_attention_of("rounded attention causal, shared keys", 4, 2, 64, 1, 0, 0, 1);
+    try_attention_of("rounded attention of 80", 1, 1, 80, 1, 0, 0, 1);
+    try_attention_of("rounded attention of 96, window", 2, 1, 96, 1, 41, 0, 1);
+    try_attention_of("rounded attention of 128, window 1", 1, 1, 128, 1, 1, 0, 1);
+    try_attention_of("rounded attention of 256, soft cap", 1, 1, 256, 1, 100, 5.0f, 1);
+    try_attention_of("rounded attention of 21", 1, 1, 21, 1, 0, 0, 1);
+    memcpy(h.q_start, (int32_t[]){ 0, 3, 4 }, 3 * sizeof(int32_t));
+    memcpy(h.k_start, (int32_t[]){ 40, 0 }, 2 * sizeof(int32_t));
+    memcpy(h.k_len, (int32_t[]){ 93, 34 }, 2 * sizeof(int32_t));
+    h.qkv = add_short(140 * 128, 1.5f);
+    h.out = add_random(4 * 64, 1.0f);
+    h.lse = add_random(4 * 4, 1.0f);
+    compare("rounded attention after a prefix", run_attention, &h, (int[]){ h.out, h.lse }, 2,
+            3e-3);
 }
 
 static void
@@ -841,7 +896,7 @@ main(int argc, char **argv)
 {
     static const struct sea_test_case cases[] = {
         TEST(test_table), TEST(test_gemm), TEST(test_rows), TEST(test_head_norm),
-        TEST(test_aliases), TEST(test_attention), TEST(test_xent), TEST(test_contrast),
+        TEST(test_aliases), TEST(test_attention), TEST(test_attention_rounded), TEST(test_xent), TEST(test_contrast),
         TEST(test_topk), TEST(test_moves), TEST(test_updates), TEST(test_refusals) };
     int rc = open_devices();
 

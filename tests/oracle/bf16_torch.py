@@ -3,7 +3,8 @@
 """What bfloat16 costs PyTorch: the bounds of tests/engine/test_bf16.c.
 
 For every model of tests/oracle/fixtures/models: the error of transformers' logits in bfloat16
-against those in float64, relative to their norm. Writes fixtures/models_bf16.json. With a
+against those in float64, relative to their norm, and that of all gradients in one piece
+(the loss itself in float64). Writes fixtures/models_bf16.json. With a
 build folder, `sea model logits --precision bf16` is compared, too, and on float32 folders
 whose weights bfloat16 does not hold; exits 1 when its error is above 1.5 times PyTorch's.
 
@@ -20,13 +21,20 @@ import torch
 import transformers
 from safetensors.torch import load_file
 
-from lm_families import FAMILIES, ids_and_labels, make_config, make_model, widen
+from lm_families import (FAMILIES, ids_and_labels, loss_and_gradients, make_config, make_model,
+                         widen)
 
 FIXTURES = pathlib.Path(__file__).resolve().parent / "fixtures"
 
 
 def error(got, want):
     return ((got.double() - want.double()).norm() / want.double().norm()).item()
+
+
+def gradient_error(model, expected):
+    _, _, grads = loss_and_gradients(model, expected["ids"], expected["labels"])
+    return error(torch.cat([g.flatten().double() for g in grads.values()]),
+                 torch.cat([expected["grad." + n].flatten() for n in grads]))
 
 
 def ours(build, folder, ids):
@@ -64,17 +72,21 @@ def main():
             folder, dtype=torch.bfloat16, attn_implementation="eager").eval()
         with torch.no_grad():
             logits = model(input_ids=expected["ids"][None].long(), use_cache=False).logits[0]
-        errors[folder.name] = error(logits, expected["logits"])
-        line = f"{folder.name}: torch {errors[folder.name]:.2e}"
+        errors[folder.name] = {"logits": error(logits, expected["logits"]),
+                               "gradients": gradient_error(model, expected)}
+        line = "{}: torch {logits:.2e}, gradients {gradients:.2e}".format(
+            folder.name, **errors[folder.name])
         if build:
             mine = error(ours(build, folder, expected["ids"]), expected["logits"])
-            failures += not mine <= 1.5 * errors[folder.name]
-            line += f", sea {mine:.2e} ({mine / errors[folder.name]:.2f} of it, bound 1.5)"
+            theirs = errors[folder.name]["logits"]
+            failures += not mine <= 1.5 * theirs
+            line += f", sea {mine:.2e} ({mine / theirs:.2f} of it, bound 1.5)"
         print(line, flush=True)
     # Last: widening changes transformers' modules for good.
     failures += sum(check_wide(build, family) for family in FAMILIES) if build else 0
     (FIXTURES / "models_bf16.json").write_text(
-        json.dumps({n: float(f"{e:.6g}") for n, e in errors.items()}, indent=1) + "\n",
+        json.dumps({n: {k: float(f"{e:.6g}") for k, e in pair.items()}
+                    for n, pair in errors.items()}, indent=1) + "\n",
         encoding="utf-8")
     return 1 if failures else 0
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Every benchmark against the second implementation in tests/oracle/bench_scores.py: metrics,
- * each row's score, counts of answers that could not be parsed, and the normalisers. */
+ * each row's score, counts of answers that could not be parsed, and the normalisers; and what
+ * the published scorers said of answers made to be hard (tests/oracle/published_scorers.py). */
 #include <math.h>
 #include <stdlib.h>
 
@@ -235,6 +236,24 @@ exports_score_the_same(void)
 }
 
 static void
+published_scorers_said_the_same(void)
+{
+    struct sea_node *cases = load("../published/cases.json"), *one;
+    size_t count = 0, rows = 0;
+
+    worst = 0;
+    for (one = cases ? cases->first : NULL; one; one = one->next, count++) {
+        const struct sea_node *list = sea_node_get(one, "rows");
+
+        run_case(one);
+        rows += list ? list->count : 0;
+    }
+    printf("  %zu cases, %zu rows of the published scorers, largest difference %.3g\n", count, rows,
+           worst);
+    CHECK(count >= 15 && rows >= 1500);
+}
+
+static void
 scores_agree_for_every_benchmark(void)
 {
     struct sea_node *cases = load("cases.json"), *one;
@@ -256,5 +275,5 @@ scores_agree_for_every_benchmark(void)
 
 SEA_TEST_MAIN("benchmarks against a second implementation",
               TEST(normalisers_agree_on_every_text), TEST(exports_score_the_same),
-              TEST(damaged_files_are_scored_or_refused),
+              TEST(damaged_files_are_scored_or_refused), TEST(published_scorers_said_the_same),
               TEST(scores_agree_for_every_benchmark))

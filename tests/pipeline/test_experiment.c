@@ -213,6 +213,28 @@ a_broken_sweep_is_refused(void)
     CHECK_FAILS(err, SEA_E_CONFIG, "twice");
 }
 
+/* Early stopping: the trials of a sweep name one study; what cannot be compared is refused. */
+static void
+the_experiments_of_a_sweep_are_one_study(void)
+{
+    CHECK_OK(parse_more("sweep: {seed: [1, 2]}\nhalving: {metric: tune.loss, first: 100}\n"), err);
+    if (!err.status) {
+        CHECK_STR(all.list[1].name, "t/seed=2");
+        CHECK_STR(sea_node_text(at(1, "halving.study"), ""), "t");
+        CHECK(at(1, "halving.eta") == NULL);
+    }
+    CHECK_OK(parse_more("halving: {metric: align.loss_text, first: 9, study: mine}\n"), err);
+    CHECK_STR(sea_node_text(at(0, "halving.study"), ""), "mine");
+    parse_more("halving: {metric: loss, first: 100}\n");
+    CHECK_FAILS(err, SEA_E_CONFIG, "halving.metric \"loss\" is no metric of a stage");
+    parse_more("halving: {metric: eval.pope, first: 100}\n");
+    CHECK_FAILS(err, SEA_E_CONFIG, "no metric of a stage that runs and trains");
+    parse_more("halving: {metric: tune.loss}\n");
+    CHECK_FAILS(err, SEA_E_CONFIG, "needs key \"halving.first\"");
+    parse_more("halving: {metric: tune.loss, first: 1, eta: 1}\n");
+    CHECK_FAILS(err, SEA_E_CONFIG, "halving.eta");
+}
+
 static void
 overrides_win_and_leave_the_sweep(void)
 {
@@ -293,6 +315,7 @@ SEA_TEST_MAIN("experiment files",
     TEST(stages_follow_from_sections_and_models),
     TEST(a_sweep_gives_one_experiment_per_combination_in_order),
     TEST(a_broken_sweep_is_refused),
+    TEST(the_experiments_of_a_sweep_are_one_study),
     TEST(overrides_win_and_leave_the_sweep),
     TEST(every_key_of_the_table_is_sound),
     TEST(the_examples_can_be_used),

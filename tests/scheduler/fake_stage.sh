@@ -81,7 +81,8 @@ if [ "$name" = eval ]; then
     done > "$out/rows/pope.jsonl"
     printf '%s' '{"benchmarks":[{"name":"pope","split":"random","control":false,"n":600,' \
         '"metrics":[{"name":"accuracy","value":0.5,"scale":100,"n":600,"se":0.02,"low":0.46,' \
-        '"high":0.54},{"name":"nothing","value":null,"n":600}],"rows":"rows/pope.jsonl"}]}' \
+        '"high":0.54},{"name":"nothing","value":null,"n":600}],"rows":"rows/pope.jsonl",' \
+        '"judge":{"model":"grader","served":"grader-2","prompts_sha256":"0123456789abcdef"}}]}' \
         > "$out/scores.json"
 fi
 files=

@@ -62,8 +62,8 @@ static const char *const world[] = {
 " RETURN e; END $$",
 "SELECT seed.whole(0)",
 "SELECT seed.whole(1)",
-"INSERT INTO sea.schedule (name, cron, config, next_at) VALUES ('nightly', '0 3 * * *', '{}',"
-" 'infinity')",
+"INSERT INTO sea.schedule (name, cron, config, next_at, confirm) VALUES ('nightly', '0 3 * * *',"
+" '{}', 'infinity', false)",
 "INSERT INTO sea.night (schedule_id, slot) VALUES (1, '2026-01-01 03:00Z')",
 "INSERT INTO sea.night_run (schedule_id, slot, model, experiment_id, baseline_id)"
 " VALUES (1, '2026-01-01 03:00Z', 'm', 1, 2)",

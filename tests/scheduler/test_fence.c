@@ -192,6 +192,15 @@ commit_batch(const struct sea_fence *fence, struct sea_err *err)
     return number(sql) == 0 ? sea_fail(err, SEA_E_LEASE, "left out") : SEA_OK;
 }
 
+static enum sea_status
+add_judge(const struct sea_fence *fence, struct sea_err *err)
+{
+    return sea_db_query(db, "judge_add",
+                        SEA_PARAMS(SEA_P_INT(fence->stage_id), SEA_P_INT(fence->epoch),
+                                   SEA_P_TEXT(fence->secret), SEA_P_TEXT("b"), SEA_P_TEXT("s"),
+                                   SEA_P_TEXT("somebody")), NULL, err);
+}
+
 /* Every call of an attempt, by somebody who may not. */
 static void
 try_all(const struct sea_fence *fence, const char *who)
@@ -224,6 +233,7 @@ try_all(const struct sea_fence *fence, const char *who)
     TRY(sea_queue_checkpoint(db, fence, 7, "1.1.7", &files, arena, &names, &err));
     TRY(sea_queue_prepare(db, fence, &files, "[]", &condemned, &err));
     TRY(sea_queue_answers(db, fence, "b", "s", false, 0, "[{\"id\":1}]", &err));
+    TRY(add_judge(fence, &err));
     TRY(sea_queue_commit(db, fence, &files, file.sha256, "[]", NULL, arena, &names, &err));
     TRY(sea_queue_fail(db, fence, "error", 70, &why, state, &err));
     TRY(commit_batch(fence, &err));

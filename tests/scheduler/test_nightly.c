@@ -220,14 +220,21 @@ static const char *const simulation[] = {
 " UPDATE sea.experiment SET state = 'succeeded', ended_at = clock_timestamp()"
 "  WHERE id = p_experiment AND ended_at IS NULL;"
 " END $$",
-/* Starts a night of a schedule, answers it, and lets the schedulers judge. */
+/* Starts a night of a schedule, answers it, and lets the schedulers judge; the second run that
+ * they may ask for is like the first (again "same"), without the damage ("healed"), or cancelled. */
 "CREATE FUNCTION seed.night(p_schedule text, p_slot timestamptz, noise float8, hurt text,"
-"                           lost float8) RETURNS void LANGUAGE plpgsql AS $$"
-" DECLARE e bigint; BEGIN"
+"                           lost float8, again text DEFAULT 'same') RETURNS void"
+" LANGUAGE plpgsql AS $$ DECLARE one sea.night_run; BEGIN"
 " PERFORM sea.fire_slot((SELECT id FROM sea.schedule WHERE name = p_schedule), p_slot);"
-" SELECT experiment_id INTO e FROM sea.night_run r JOIN sea.schedule s ON s.id = r.schedule_id"
+" SELECT r.* INTO one FROM sea.night_run r JOIN sea.schedule s ON s.id = r.schedule_id"
 "  WHERE s.name = p_schedule AND r.slot = p_slot;"
-" PERFORM seed.evaluate(e, noise, hurt, lost);"
+" PERFORM seed.evaluate(one.experiment_id, noise, hurt, lost);"
+" PERFORM sea.fire_schedules('2000-01-01Z');"
+" SELECT * INTO one FROM sea.night_run WHERE experiment_id = one.experiment_id;"
+" IF one.confirm_id IS NULL THEN RETURN; END IF;"
+" IF again = 'cancelled' THEN PERFORM sea.cancel(one.confirm_id);"
+" ELSE PERFORM seed.evaluate(one.confirm_id, noise, CASE again WHEN 'same' THEN hurt END, lost);"
+" END IF;"
 " PERFORM sea.fire_schedules('2000-01-01Z');"
 " END $$",
 };
@@ -276,6 +283,66 @@ a_regression_opens_once_and_resolves(void)
     run_sql("SELECT seed.night('a', '2026-01-07 03:00Z', 0, NULL, 0)");
     CHECK_INT(number("SELECT count(*) FROM sea.regression WHERE state <> 'resolved'"), 0);
     CHECK_INT(number("SELECT count(*) FROM sea.notice"), 3);    /* nobody is told of muted ones */
+}
+
+static void
+nobody_is_told_before_a_second_run(void)
+{
+    simulation_begin();
+    add("a", "0 3 * * *", "");
+    run_sql("SELECT seed.night('a', '2026-01-01 03:00Z', 0, NULL, 0)");
+    /* Started and answered; the second run is asked for and waits. */
+    run_sql("SELECT sea.fire_slot(1, '2026-01-02 03:00Z')");
+    run_sql("SELECT seed.evaluate(2, 0.02, 'gqa', 0.15)");
+    run_sql("SELECT sea.fire_schedules('2000-01-01Z')");
+    CHECK_INT(number("SELECT confirm_id FROM sea.night_run WHERE experiment_id = 2"), 3);
+    CHECK_STR(text("SELECT config #>> '{stages,eval,repeat}' FROM sea.experiment WHERE id = 3"), "1");
+    CHECK_STR(text("SELECT verdict FROM sea.nightly_report WHERE benchmark = 'gqa'"
+                   " AND candidate_id = 2"), "regressed");
+    CHECK_INT(number("SELECT count(*) FROM sea.regression"), 0);
+    CHECK_INT(number("SELECT count(*) FROM sea.notice"), 0);
+    run_sql("SELECT sea.fire_schedules('2000-01-01Z')");
+    CHECK_INT(number("SELECT count(*) FROM sea.night WHERE judged_at IS NULL"), 1);
+    CHECK_INT(number("SELECT count(*) FROM sea.experiment"), 3);
+    run_sql("SELECT seed.evaluate(3, 0.02, 'gqa', 0.15)");
+    run_sql("SELECT sea.fire_schedules('2000-01-01Z')");
+    CHECK_STR(text("SELECT confirmed || ' ' || (confirm_difference < -0.1) || ' ' || confirm_id"
+                   " FROM sea.nightly_report WHERE verdict = 'regressed'"), "true true 3");
+    CHECK_STR(text("SELECT state FROM sea.regression"), "open");
+    CHECK_STR(text("SELECT body ->> 'confirm_experiment' FROM sea.notice"), "3");
+    /* A loss that is known is not asked about again. */
+    run_sql("SELECT seed.night('a', '2026-01-03 03:00Z', 0.02, 'gqa', 0.15)");
+    CHECK_INT(number("SELECT count(*) FROM sea.night_run WHERE confirm_id IS NOT NULL"), 1);
+}
+
+static void
+the_second_run_decides(void)
+{
+    simulation_begin();
+    add("a", "0 3 * * *", "");
+    run_sql("SELECT seed.night('a', '2026-01-01 03:00Z', 0, NULL, 0)");
+    run_sql("SELECT seed.night('a', '2026-01-02 03:00Z', 0.02, 'gqa', 0.15, 'healed')");
+    CHECK_STR(text("SELECT verdict || ' ' || confirmed FROM sea.verdict WHERE verdict = 'regressed'"),
+              "regressed false");
+    CHECK_INT(number("SELECT count(*) FROM sea.regression"), 0);
+    CHECK_INT(number("SELECT count(*) FROM sea.notice"), 0);
+    CHECK_INT(number("SELECT count(*) FROM sea.night WHERE judged_at IS NULL"), 0);
+    /* One that does not come leaves the first one standing. */
+    run_sql("SELECT seed.night('a', '2026-01-03 03:00Z', 0.02, 'pope', 0.15, 'cancelled')");
+    CHECK_STR(text("SELECT benchmark || coalesce(confirmed::text, ' unknown')"
+                   " FROM sea.nightly_report WHERE verdict = 'regressed' AND regression = 'open'"),
+              "pope unknown");
+    CHECK_INT(number("SELECT count(*) FROM sea.notice"), 1);
+    /* And none is asked for where nobody wants one. */
+    add("b", "0 3 * * *", "\"confirm\":false,");
+    run_sql("SELECT seed.night('b', '2026-01-01 03:00Z', 0, NULL, 0)");
+    run_sql("SELECT seed.night('b', '2026-01-02 03:00Z', 0.02, 'gqa', 0.15)");
+    CHECK_INT(number("SELECT count(*) FROM sea.night_run r JOIN sea.schedule s"
+                     " ON s.id = r.schedule_id WHERE s.name = 'b' AND confirm_id IS NOT NULL"), 0);
+    CHECK_INT(number("SELECT count(*) FROM sea.regression WHERE schedule_id = (SELECT id FROM"
+                     " sea.schedule WHERE name = 'b')"), 1);
+    CHECK_STR(sqlstate("SELECT sea.add_schedule('{\"name\":\"c\",\"cron\":\"* * * * *\","
+                       "\"confirm\":\"perhaps\",\"models\":{\"m\":" EVAL "}}')"), "LF010");
 }
 
 static void
@@ -363,9 +430,9 @@ a_hundred_damaged_nights_are_all_seen(void)
             " 'baseline', '1', 'models', jsonb_build_object('m', '" EVAL "'::jsonb)))"
             " FROM generate_series(1, 100) i");
     nights("SELECT count(seed.night('s' || i, '2026-01-01 03:00Z', 0.1, 'pope', 0.03))");
-    exact = number("SELECT count(*) FROM (SELECT schedule FROM sea.nightly_report"
-                   " WHERE verdict = 'regressed' GROUP BY schedule"
-                   " HAVING string_agg(benchmark, ' ') = 'pope') x");
+    exact = number("SELECT count(*) FROM (SELECT schedule_id FROM sea.regression g"
+                   " JOIN sea.benchmark b ON b.id = g.benchmark_id GROUP BY schedule_id"
+                   " HAVING string_agg(b.name, ' ') = 'pope') x");
     seen = number("SELECT count(*) FROM sea.regression");
     printf("3 points lost on pope, 100 nights: %lld told exactly that, %lld regressions in all; "
            "detectable %s points at 95 %% power\n", (long long)exact, (long long)seen,
@@ -399,6 +466,7 @@ SEA_TEST_MAIN("nightly: cron, slots, verdicts, regressions",
               TEST(missed_slots_follow_the_policy), TEST(several_schedulers_start_each_slot_once),
               TEST(a_schedule_that_cannot_start_holds_up_no_other),
               TEST(a_regression_opens_once_and_resolves),
+              TEST(nobody_is_told_before_a_second_run), TEST(the_second_run_decides),
               TEST(previous_means_the_last_good_night), TEST(what_differs_is_not_compared),
               TEST(steps_are_found_where_they_are), TEST(a_hundred_damaged_nights_are_all_seen),
               TEST(a_hundred_undamaged_nights_are_quiet))

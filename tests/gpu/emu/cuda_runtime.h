@@ -25,6 +25,24 @@
 #define __device__
 #define __shared__ static
 #define __restrict__ __restrict
+#define __launch_bounds__(...)
+
+struct alignas(16) float4 {
+    float x, y, z, w;
+};
+struct alignas(8) uint2 {
+    unsigned x, y;
+};
+static inline float4
+make_float4(float x, float y, float z, float w)
+{
+    return float4{ x, y, z, w };
+}
+static inline uint2
+make_uint2(unsigned x, unsigned y)
+{
+    return uint2{ x, y };
+}
 
 struct dim3 {
     unsigned x, y, z;
