@@ -204,10 +204,11 @@ struct sea_pre {
 };
 
 struct sea_work {               /* text on its way; all zero but text */
-    struct sea_buf text, other;
+    struct sea_buf text, other, part;
     struct sea_spans words, next, matches;
-    bool lost_front;            /* a normalizer has dropped the text's first characters: then
-                                   Metaspace's "first" sees no start of a text */
+    size_t front;               /* bytes at the start of text that come from its first
+                                   character: words that begin there are the start of a text to
+                                   Metaspace's "first"; 0 when a normalizer dropped them all */
 };
 void sea_work_init(struct sea_work *work);
 void sea_work_release(struct sea_work *work);

@@ -28,6 +28,7 @@ sea_work_init(struct sea_work *work)
     /* Marks and normal forms make a text longer, but not without end. */
     sea_buf_init(&work->text, 32 * SEA_TOKENIZER_TEXT_MAX);
     sea_buf_init(&work->other, 32 * SEA_TOKENIZER_TEXT_MAX);
+    sea_buf_init(&work->part, SEA_TOKENIZER_TEXT_MAX);
 }
 
 void
@@ -35,6 +36,7 @@ sea_work_release(struct sea_work *work)
 {
     sea_buf_release(&work->text);
     sea_buf_release(&work->other);
+    sea_buf_release(&work->part);
     sea_spans_release(&work->words);
     sea_spans_release(&work->next);
     sea_spans_release(&work->matches);
@@ -73,12 +75,20 @@ replace(const struct sea_norm *norm, struct sea_work *work, struct sea_err *err)
 {
     const struct sea_buf *text = &work->text;
     enum sea_status status;
-    size_t done = 0;
+    size_t done = 0, front = work->front;
 
     work->matches.count = 0;
     status = sea_regex_find(norm->regex, text->data, text->len, &work->matches, err);
-    if (work->matches.count && !work->matches.list[0].at)
-        work->lost_front |= !norm->len || work->matches.list[0].end > first_len(text);
+    for (size_t i = 0; i < work->matches.count && work->matches.list[i].at < work->front; i++) {
+        struct sea_span span = work->matches.list[i];
+
+        /* What is put for more than the front's bytes belongs to what follows. */
+        if (span.end > work->front)
+            front -= work->front - span.at;
+        else
+            front += norm->len - (span.end - span.at);
+    }
+    work->front = front;
     for (size_t i = 0; i < work->matches.count && !status; i++) {
         struct sea_span span = work->matches.list[i];
 
@@ -113,7 +123,7 @@ strip(const struct sea_norm *norm, struct sea_work *work, struct sea_err *err)
     if (!begun && (norm->left || norm->right))
         return SEA_OK;
     from = norm->left ? from : 0;
-    work->lost_front |= from > 0;
+    work->front -= from < work->front ? from : work->front;
     end = norm->right ? end : text->len;
     return sea_buf_append(&work->other, text->data + from, end - from, err);
 }
@@ -123,6 +133,7 @@ static enum sea_status
 filter(const struct sea_norm *norm, struct sea_work *work, struct sea_err *err)
 {
     const struct sea_buf *text = &work->text;
+    const size_t front = work->front;
     enum sea_status status = SEA_OK;
     uint32_t code;
 
@@ -139,11 +150,41 @@ filter(const struct sea_norm *norm, struct sea_work *work, struct sea_err *err)
                     (code >= 0x200B && code <= 0x200F) || code == 0x2028 || code == 0x2029 ||
                     code == 0x2581 || code == 0xFEFF || code == 0xFFFD;
         }
-        work->lost_front |= drop && !at;
+        if (at < front)
+            work->front -= drop ? n : blank ? n - 1 : 0;
         if (!drop)
             status = blank ? sea_buf_append(&work->other, " ", 1, err)
                            : sea_buf_append(&work->other, text->data + at, n, err);
     }
+    return status;
+}
+
+/* Normalizers that go from left to right, without an eye for the start of the text. */
+static enum sea_status
+map_text(const struct sea_norm *norm, const char *text, size_t len, struct sea_buf *out,
+         struct sea_err *err)
+{
+    switch (norm->kind) {
+    case SEA_NORM_CHARSMAP:
+        return sea_charsmap_apply(norm->map, text, len, out, err);
+    case SEA_NORM_FORM:
+        return sea_unicode_normalize(norm->form, text, len, out, err);
+    default:
+        return sea_unicode_lower(text, len, out, err);
+    }
+}
+
+/* The front becomes what it becomes alone. */
+static enum sea_status
+map_front(const struct sea_norm *norm, struct sea_work *work, struct sea_err *err)
+{
+    enum sea_status status;
+
+    if (work->front == 1 && work->text.data[0] > ' ' && norm->kind != SEA_NORM_CHARSMAP)
+        return SEA_OK;          /* ASCII */
+    sea_buf_clear(&work->part);
+    status = map_text(norm, work->text.data, work->front, &work->part, err);
+    work->front = work->part.len;
     return status;
 }
 
@@ -157,26 +198,38 @@ apply(const struct sea_tokenizer *tokenizer, const struct sea_norm *norm, enum s
     switch (norm->kind) {
     case SEA_NORM_SPM:
         return sea_spm_normalize(&tokenizer->spm, text->data, text->len, piece, &work->other, err);
-    case SEA_NORM_CHARSMAP:
-        return sea_charsmap_apply(norm->map, text->data, text->len, &work->other,
-                                  err);
     case SEA_NORM_ACCENTS:
     case SEA_NORM_NMT:
         return filter(norm, work, err);
+    case SEA_NORM_CHARSMAP:
     case SEA_NORM_FORM:
-        return sea_unicode_normalize(norm->form, text->data, text->len, &work->other, err);
     case SEA_NORM_LOWER:
-        return sea_unicode_lower(text->data, text->len, &work->other, err);
+        status = map_front(norm, work, err);
+        return status ? status : map_text(norm, text->data, text->len, &work->other, err);
     case SEA_NORM_REPLACE:
         return replace(norm, work, err);
     case SEA_NORM_STRIP:
         return strip(norm, work, err);
     case SEA_NORM_PREPEND:
-        if (text->len && piece != SEA_PIECE_CONTINUES)
+        if (text->len && piece != SEA_PIECE_CONTINUES) {
             status = sea_buf_append(&work->other, norm->text, norm->len, err);
+            work->front += work->front ? norm->len : 0;
+        }
         return status ? status : sea_buf_append(&work->other, text->data, text->len, err);
     }
     return SEA_OK;
+}
+
+/* A character that was composed with the next one became longer. */
+static void
+end_front(struct sea_work *work)
+{
+    const struct sea_buf *text = &work->text;
+
+    while (work->front < text->len && ((unsigned char)text->data[work->front] & 0xC0) == 0x80)
+        work->front++;
+    if (work->front > text->len)
+        work->front = text->len;
 }
 
 enum sea_status
@@ -186,12 +239,13 @@ sea_text_normalize(const struct sea_tokenizer *tokenizer, const char *text, size
     enum sea_status status;
 
     sea_buf_clear(&work->text);
-    work->lost_front = false;
     status = sea_buf_append(&work->text, text, len, err);
+    work->front = first_len(&work->text);
     for (size_t i = 0; i < tokenizer->norm_count && !status; i++) {
         sea_buf_clear(&work->other);
         status = apply(tokenizer, &tokenizer->norms[i], piece, work, err);
         swap_text(work);
+        end_front(work);
     }
     return status;
 }
@@ -288,17 +342,20 @@ copy_word(const struct sea_pre *pre, struct sea_span word, struct sea_work *work
                   : sea_buf_append(&work->other, text + done, word.end - done, err);
 }
 
-/* Does this word get a blank (or a mark) in front? */
+/* Does the i-th word get a blank (or a mark) in front? */
 static bool
-wants_front(const struct sea_pre *pre, const char *text, struct sea_span word, bool is_first,
+wants_front(const struct sea_pre *pre, const struct sea_work *work, size_t i,
             enum sea_piece piece)
 {
+    const struct sea_span word = work->words.list[i];
+    const char *text = work->text.data;
     size_t n = pre->mark ? strlen(pre->mark) : 0;
 
-    if (is_first && piece == SEA_PIECE_CONTINUES)
+    if (!i && piece == SEA_PIECE_CONTINUES)
         return false;
     if (pre->prepend == SEA_PREPEND_NEVER ||
-        (pre->prepend == SEA_PREPEND_FIRST && !(is_first && piece == SEA_PIECE_FIRST)))
+        (pre->prepend == SEA_PREPEND_FIRST &&
+         !(word.at < work->front && piece == SEA_PIECE_FIRST)))
         return false;
     if (word.end > word.at && text[word.at] == ' ')
         return false;
@@ -312,19 +369,20 @@ rewrite_words(const struct sea_pre *pre, struct sea_work *work, enum sea_piece p
 {
     const char *front = pre->mark ? pre->mark : " ";
     enum sea_status status = SEA_OK;
-    size_t at;
+    size_t at, new_front = 0;
 
     sea_buf_clear(&work->other);
     for (size_t i = 0; i < work->words.count && !status; i++) {
         at = work->other.len;
-        if (wants_front(pre, work->text.data, work->words.list[i], i == 0,
-                        work->lost_front && piece == SEA_PIECE_FIRST ? SEA_PIECE_AFTER_SPECIAL
-                                                                     : piece))
+        if (wants_front(pre, work, i, piece))
             status = sea_buf_append(&work->other, front, strlen(front), err);
+        if (work->words.list[i].at < work->front)
+            new_front = work->other.len + 1;    /* a byte of each word is enough */
         if (!status)
             status = copy_word(pre, work->words.list[i], work, err);
         sea_spans_add(&work->next, at, work->other.len);
     }
+    work->front = new_front;
     swap_text(work);
     return status;
 }

@@ -276,6 +276,18 @@ small_models_by_hand(void)
                   "\"model\":{\"type\":\"BPE\",\"unk_token\":\"u\","
                   "\"vocab\":{\"a\":0,\"u\":1},\"merges\":[]}}",
                   "x xa", "2 1 1 0 ");
+    /* U+02D9 is a blank and a dot above to NFKC. With the blank stripped, the dot still begins
+     * the text to Metaspace's "first"; the a behind a stripped blank does not. */
+#define HAND_FIRST                                                                             \
+    "{\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":[{\"type\":\"NFKC\"}," \
+    "{\"type\":\"Strip\",\"strip_left\":true,\"strip_right\":false}]},"                \
+    "\"pre_tokenizer\":{\"type\":\"Metaspace\",\"replacement\":\"\\u2581\","         \
+    "\"prepend_scheme\":\"first\",\"split\":true},\"model\":{\"type\":\"Unigram\"," \
+    "\"unk_id\":0,\"vocab\":[[\"<unk>\",0],[\"\\u2581\",-1],[\"\\u0307\",-1],[\"a\",-1]]}}"
+    check_by_hand(HAND_FIRST, "\xCB\x99" "a", "1 2 3 ");
+    check_by_hand(HAND_FIRST, " a", "3 ");
+    check_by_hand(HAND_FIRST, " \xCB\x99" "a", "2 3 ");
+    check_by_hand(HAND_FIRST, "a", "1 3 ");
 }
 
 /* Seconds of this thread for one text of n bytes, the pieces again and again. */

@@ -76,8 +76,10 @@ def unnormal():
 
 
 def accents():
-    norm = normalizers.StripAccents()
-    return [(c, 0) for c in CODES if old(c)[0] == "M" and norm.normalize_str(chr(c)) == chr(c)]
+    """Marks that the library keeps, those among them that are newer than this Python."""
+    norm, now = normalizers.StripAccents(), dict(categories())
+    return [(c, 0) for c in CODES if "M" in (old(c)[0], now.get(c, " ")[0]) and
+            norm.normalize_str(chr(c)) == chr(c)]
 
 
 def punctuation():
