@@ -7,6 +7,7 @@
 
 #include "engine/base/sea_file.h"
 #include "engine/base/sea_node.h"
+#include "pipeline/sea_parquet.h"
 #include "pipeline/sea_records.h"
 
 #define ROWS_MAX 100000000
@@ -122,6 +123,12 @@ read_row(const struct sea_records *rows, enum sea_dataset_kind kind, const struc
                                  "field \"image\" is \"%.120s\", expected a relative name "
                                  "without \"..\"", image->text);
         row->image = sea_arena_strdup(arena, image->text);
+    } else if (image && rows->parquet && image->kind == SEA_NODE_MAP) {
+        sea_records_fail(rows, row->id, err, SEA_E_FORMAT,
+                         "the picture is in the file, expected the name of one in field \"image\"");
+        sea_hint(err, "Take the pictures out first: sea data parquet \"%s\" --out data.json "
+                 "--images DIR.", rows->path);
+        return SEA_E_FORMAT;
     } else if (image && image->kind != SEA_NODE_NULL) {
         return sea_records_fail(rows, row->id, err, SEA_E_FORMAT,
                              "field \"image\" is %s, expected the name of one file",
@@ -350,7 +357,8 @@ sea_dataset_digest(const char *json, const char *images, char out[SEA_SHA256_TEX
     size_t count = 0;
 
     out[0] = 0;
-    status = sea_hash_file(json, of_json, NULL, err);
+    status = sea_parquet_is(json) ? sea_parquet_digest(json, of_json, err)
+                                  : sea_hash_file(json, of_json, NULL, err);
     if (!status)
         status = read_names(json, arena, &names, &count, err);
     if (!status && count && !images)

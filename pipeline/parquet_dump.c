@@ -19,6 +19,9 @@ struct known {                  /* a picture that was written */
 };
 struct dumping {
     struct sea_parquet *parquet;
+    const char *column;         /* of the row, at hand */
+    int number;                 /* the column's, from 0 */
+    int pictures;               /* of the row's column, so far */
     const char *images;         /* NULL: pictures are not written */
     struct known *known;        /* (room) open addressing; room is a power of two */
     size_t count, room;
@@ -68,27 +71,31 @@ extension(const char *bytes, size_t n)
     return "bin";
 }
 
-/* Names of columns become parts of file names. */
+/* A name that no other picture has: row, column (by its number, too, where its name holds what
+ * names of files had better not), and which of the column's. */
 static void
-plain_name(char out[NAME_BYTES], int64_t row, const char *column, size_t nth, const char *end)
+plain_name(const struct dumping *d, const char *end, char out[NAME_BYTES])
 {
-    char plain[64];
+    const char *column = d->column;
+    char plain[64], which[32] = "", nth[32] = "";
     size_t n = 0;
 
     for (; column[n] && n + 1 < sizeof(plain); n++)
         plain[n] = (column[n] >= '0' && column[n] <= '9') || (column[n] >= 'a' && column[n] <= 'z') ||
                    (column[n] >= 'A' && column[n] <= 'Z') ? column[n] : '_';
     plain[n] = 0;
-    if (nth)
-        snprintf(out, NAME_BYTES, "%08lld-%s-%zu.%s", (long long)row, plain, nth, end);
-    else
-        snprintf(out, NAME_BYTES, "%08lld-%s.%s", (long long)row, plain, end);
+    if (strcmp(plain, column) != 0)
+        snprintf(which, sizeof(which), ".%d", d->number);
+    if (d->pictures)
+        snprintf(nth, sizeof(nth), "-%d", d->pictures);
+    snprintf(out, NAME_BYTES, "%08lld-%s%s%s.%s", (long long)sea_parquet_index(d->parquet), plain,
+             which, nth, end);
 }
 
 /* Writes the picture unless one of equal bytes was written; name is the file's. */
 static enum sea_status
-keep_picture(struct dumping *d, const struct sea_buf *bytes, const char *column, size_t nth,
-             char name[NAME_BYTES], struct sea_err *err)
+keep_picture(struct dumping *d, const struct sea_buf *bytes, char name[NAME_BYTES],
+             struct sea_err *err)
 {
     char digest[SEA_SHA256_TEXT], path[SEA_PATH_MAX];
     struct known *known;
@@ -97,8 +104,7 @@ keep_picture(struct dumping *d, const struct sea_buf *bytes, const char *column,
     sea_hash_bytes(bytes->data, bytes->len, digest);
     known = known_picture(d, digest);
     if (!known->name[0]) {
-        plain_name(name, sea_parquet_index(d->parquet), column, nth,
-                   extension(bytes->data, bytes->len));
+        plain_name(d, extension(bytes->data, bytes->len), name);
         status = sea_path_join(path, d->images, name, err);
         if (!status)
             status = sea_file_replace(path, bytes->data, bytes->len, err);
@@ -113,67 +119,76 @@ keep_picture(struct dumping *d, const struct sea_buf *bytes, const char *column,
 }
 
 static enum sea_status
-put_picture(struct dumping *d, struct sea_arena *arena, struct sea_node *parent, const char *key,
-            const char *column, size_t nth, int64_t cell, const char *path, struct sea_err *err)
+put_picture(struct dumping *d, struct sea_arena *arena, struct sea_node *parent,
+            const struct sea_node *node, struct sea_err *err)
 {
     struct sea_buf bytes;
     char name[NAME_BYTES];
+    const char *path = "";
+    int64_t cell = 0;
     enum sea_status status;
 
+    sea_parquet_is_picture(node, &cell, &path);
     sea_buf_init(&bytes, SEA_PARQUET_PICTURE_MAX);
     status = sea_parquet_picture(d->parquet, sea_parquet_index(d->parquet), cell, &bytes, err);
     if (!status && d->images) {
-        status = keep_picture(d, &bytes, column, nth, name, err);
+        status = keep_picture(d, &bytes, name, err);
         if (!status)
-            sea_node_put_text(arena, parent, key, name);
+            sea_node_put_text(arena, parent, node->key, name);
     } else if (!status) {
-        struct sea_node *map = sea_node_put(arena, parent, key, SEA_NODE_MAP);
+        struct sea_node *map = sea_node_put(arena, parent, node->key, SEA_NODE_MAP);
 
         sea_node_put_text(arena, map, "path", path);
         sea_node_put_int(arena, map, "bytes", (int64_t)bytes.len);
     }
+    d->pictures++;
     sea_buf_release(&bytes);
     return status;
 }
 
-/* The node below parent, with its pictures as above. column: the field of the row. */
+/* The node below parent, with its pictures as above. */
 static enum sea_status
 put_node(struct dumping *d, struct sea_arena *arena, struct sea_node *parent,
-         const struct sea_node *node, const char *column, size_t nth, struct sea_err *err)
+         const struct sea_node *node, struct sea_err *err)
 {
     enum sea_status status = SEA_OK;
     struct sea_node *copy;
     const char *path;
     int64_t cell;
-    size_t i = 0;
 
     if (sea_parquet_is_picture(node, &cell, &path))
-        return put_picture(d, arena, parent, node->key, column, nth, cell, path, err);
+        return put_picture(d, arena, parent, node, err);
     if (node->kind != SEA_NODE_MAP && node->kind != SEA_NODE_LIST) {
         sea_node_put_copy(arena, parent, node->key, node);
         return SEA_OK;
     }
     copy = sea_node_put(arena, parent, node->key, node->kind);
     for (const struct sea_node *child = node->first; child && !status; child = child->next)
-        status = put_node(d, arena, copy, child, column ? column : child->key,
-                          node->kind == SEA_NODE_LIST ? ++i : nth, err);
+        status = put_node(d, arena, copy, child, err);
     return status;
 }
 
-/* The next row as it is shown; *out is NULL at the end. */
+/* The next row as it is shown, below list; *out is NULL at the end. */
 static enum sea_status
-next_row(struct dumping *d, struct sea_arena *arena, struct sea_node **out, struct sea_err *err)
+next_row(struct dumping *d, struct sea_arena *arena, struct sea_node *list, struct sea_node **out,
+         struct sea_err *err)
 {
-    struct sea_node *row, *top;
+    struct sea_node *row, *map;
     enum sea_status status = sea_parquet_next(d->parquet, arena, &row, err);
 
     *out = NULL;
     if (status || !row)
         return status;
-    top = sea_node_put(arena, NULL, NULL, SEA_NODE_LIST);
-    status = put_node(d, arena, top, row, NULL, 0, err);
+    map = sea_node_put(arena, list, NULL, SEA_NODE_MAP);
+    d->number = 0;
+    for (const struct sea_node *field = row->first; field && !status; field = field->next) {
+        d->column = field->key;
+        d->pictures = 0;
+        status = put_node(d, arena, map, field, err);
+        d->number++;
+    }
     if (!status)
-        *out = top->first;
+        *out = map;
     return status;
 }
 
@@ -192,7 +207,7 @@ write_rows(struct dumping *d, int64_t most, bool as_list, struct sea_file_writer
     while (!status && (most < 0 || *rows < most)) {
         sea_arena_reset(arena);
         sea_buf_clear(&text);
-        status = next_row(d, arena, &row, err);
+        status = next_row(d, arena, NULL, &row, err);
         if (status || !row)
             break;
         if (as_list)
@@ -244,10 +259,9 @@ sea_parquet_head(const char *path, int64_t rows, struct sea_arena *arena, struct
 
     *list = sea_node_put(arena, NULL, NULL, SEA_NODE_LIST);
     for (int64_t i = 0; i < rows && !status; i++) {
-        status = sea_parquet_next(d.parquet, arena, &row, err);
+        status = next_row(&d, arena, *list, &row, err);
         if (status || !row)
             break;
-        status = put_node(&d, arena, *list, row, NULL, 0, err);
     }
     sea_parquet_close(d.parquet);
     return status;

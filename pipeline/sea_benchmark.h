@@ -114,6 +114,7 @@ struct sea_bench_questions {    /* read freely; lives in its arena */
     struct sea_bench_question *items;
     size_t count;
     bool is_partial;            /* cut by limit */
+    const size_t *order;        // (count) by key, then by row
 };
 /* limit 0: all questions; else the first so many (of each group, where groups belong
  * together). */
@@ -174,13 +175,15 @@ struct sea_bench_metric {
 
 struct sea_bench_row {
     const struct sea_bench_question *question;
-    const char *text;           /* the answer as given */
+    const char *text;           /* the answer as given, without thoughts */
+    const char *thoughts;       /* "<think>...</think>" in front of it; NULL: none */
     const char *asked;          /* the answer's field "prompt"; NULL: it has none */
     const char *parsed;         /* what the scorer made of it; "" when nothing */
     const char *gold;
     double score;               /* 0 to 1 */
     bool is_unit;               /* the headline is about these rows' scores */
     bool is_missing, is_failed; /* no answer; could not be parsed */
+    bool is_extracted;          /* text is what an earlier step took out of the answer */
     const char *const *judged;  /* the judge's words, one per run; NULL: none came */
     size_t judged_count;
 };
@@ -242,7 +245,8 @@ struct sea_node *sea_bench_result_node(const struct sea_bench_result *result,
 struct sea_node *sea_bench_lmms_node(const struct sea_bench_result *result,
                                      struct sea_arena *arena);
 /* A line per row: {"id", "cluster", "category", "prompt", "text", "parsed", "gold", "score",
- * "unit", "missing", "failed"}, and "judge": [TEXT per run] where one judged. */
+ * "unit", "missing", "failed"}, "thoughts" where a model thought aloud, and "judge": [TEXT per
+ * run] where one judged. */
 void sea_bench_rows_write(const struct sea_bench_result *result, struct sea_buf *buf);
 /* NULL when there is none of this name. */
 const struct sea_bench_metric *sea_bench_metric_find(const struct sea_bench_result *result,

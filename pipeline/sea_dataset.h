@@ -8,7 +8,7 @@
  *
  * pretrain: every row has a picture and one exchange, human then gpt; gpt's value is the
  * caption. instruct: any number of exchanges; a row without a picture is text only. JSON is
- * LLaVA's list, or one row per line.
+ * LLaVA's list, or one row per line; or the same columns as Parquet, pictures as names.
  *
  * Invariants: (1) rows keep the order of the file; index is the row's number there, from 0;
  *             (2) image is a relative name without "..", or NULL;

@@ -57,7 +57,9 @@ lookup_name(const struct sea_bench_lookup *lookup, size_t i)
 {
     const struct sea_bench_question *q = &lookup->questions->items[i];
 
-    return lookup->by_image ? (q->image ? q->image : "") : lookup->by_id ? q->id : sea_bench_key(q);
+    if (lookup->by_image)
+        return q->image ? q->image : q->picture ? q->picture : "";
+    return lookup->by_id ? q->id : sea_bench_key(q);
 }
 
 struct named {
@@ -81,12 +83,14 @@ sort_names(struct sea_bench_lookup *lookup, struct sea_arena *arena)
     const struct sea_bench_questions *questions = lookup->questions;
     struct named *list = sea_xcalloc(questions->count + 1, sizeof(*list));
 
-    lookup->order = sea_arena_alloc(arena, questions->count + 1, sizeof(size_t));
+    size_t *order = sea_arena_alloc(arena, questions->count + 1, sizeof(size_t));
+
+    lookup->order = order;
     for (size_t i = 0; i < questions->count; i++)
         list[i] = (struct named){ lookup_name(lookup, i), i };
     qsort(list, questions->count, sizeof(*list), by_name);
     for (size_t i = 0; i < questions->count; i++)
-        lookup->order[i] = list[i].index;
+        order[i] = list[i].index;
     free(list);
 }
 
@@ -96,7 +100,10 @@ sea_bench_lookup_init(struct sea_bench_lookup *lookup,
                       struct sea_arena *arena)
 {
     *lookup = (struct sea_bench_lookup){ .questions = questions, .by_image = by_image };
-    sort_names(lookup, arena);
+    if (!by_image && questions->order)
+        lookup->order = questions->order;       /* rows keep the order of equal keys */
+    else
+        sort_names(lookup, arena);
 }
 
 void

@@ -39,6 +39,7 @@ add_trouble(struct trouble *trouble, const char *id)
 struct reading {
     struct sea_bench_scoring *s;
     struct sea_bench_lookup keys, images, ids;
+    struct sea_bench_row *taken;        /* that the newest answer went to */
     struct trouble missing, doubled, unknown;
 };
 
@@ -60,7 +61,8 @@ sea_bench_answer_take(struct sea_bench_scoring *s, const char *key, const char *
         add_trouble(known ? &r->doubled : &r->unknown, key);
         return false;
     }
-    s->rows[found].text = sea_text_copy(s->arena, text, len);
+    r->taken = &s->rows[found];
+    r->taken->text = sea_text_copy(s->arena, text, len);
     s->prompts[found] = prompt ? sea_arena_strdup(s->arena, prompt) : NULL;
     return true;
 }
@@ -110,6 +112,8 @@ answer_key(struct reading *r, const struct sea_bench_table *table, const struct 
         *id = table->key;
     } else if (!node && image && image->kind == SEA_NODE_STRING) {
         *id = image->text;
+        if (!r->images.order)   /* most files have ids */
+            sea_bench_lookup_init(&r->images, r->s->questions, true, r->s->arena);
         found = sea_bench_lookup_find(&r->images, image->text, 0);
         *key = found < 0 ? NULL : sea_bench_key(&r->s->questions->items[found]);
         return SEA_OK;
@@ -220,10 +224,10 @@ read_answer(struct reading *r, const struct sea_bench_table *table, const struct
         words = sea_py_float_text(text->real, scratch);
     if (!key)
         add_trouble(&r->unknown, id);
-    else
-        sea_bench_answer_take(r->s, key, words,
-                              text->kind == SEA_NODE_STRING ? text->text_len : strlen(words),
-                              sea_node_text(sea_node_get(row, "prompt"), NULL));
+    else if (sea_bench_answer_take(r->s, key, words,
+                                   text->kind == SEA_NODE_STRING ? text->text_len : strlen(words),
+                                   sea_node_text(sea_node_get(row, "prompt"), NULL)))
+        r->taken->is_extracted = text->key && strcmp(text->key, "extraction") == 0;
     return SEA_OK;
 }
 
@@ -266,6 +270,23 @@ read_path(struct reading *r, const char *path, struct sea_err *err)
     return status;
 }
 
+/* What a model that thinks aloud says in the end is its answer; parsers get no more than that. */
+static void
+part_thoughts(struct sea_bench_scoring *s, struct sea_bench_row *row)
+{
+    static const char begin[] = "<think>", end[] = "</think>";
+    const char *start = row->text + strspn(row->text, " \t\r\n"), *behind;
+    size_t n;
+
+    if (strncmp(start, begin, sizeof(begin) - 1) != 0 || !(behind = strstr(start, end)))
+        return;
+    behind += sizeof(end) - 1;
+    n = strlen(behind);
+    row->thoughts = sea_arena_strndup(s->arena, row->text, (size_t)(behind - row->text));
+    sea_text_strip(&behind, &n);
+    row->text = sea_arena_strndup(s->arena, n ? behind : "", n);
+}
+
 static enum sea_status
 report(const struct reading *r, const char *path, struct sea_err *err)
 {
@@ -296,7 +317,6 @@ sea_bench_answers_read(struct sea_bench_scoring *s, const char *path, struct sea
 
     s->reading = &r;
     sea_bench_lookup_init(&r.keys, s->questions, false, s->arena);
-    sea_bench_lookup_init(&r.images, s->questions, true, s->arena);
     if (s->bench->answer_key)
         sea_bench_lookup_ids(&r.ids, s->questions, s->arena);
     if (s->bench->read_answers)
@@ -311,6 +331,8 @@ sea_bench_answers_read(struct sea_bench_scoring *s, const char *path, struct sea
             add_trouble(&r.missing, s->questions->items[i].id);
             s->rows[i].text = "";
             s->rows[i].is_missing = true;
+        } else {
+            part_thoughts(s, &s->rows[i]);
         }
     if (!status && ((r.missing.count && !s->options->allow_missing) || r.doubled.count ||
                     r.unknown.count))

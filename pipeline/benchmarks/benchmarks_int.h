@@ -106,7 +106,8 @@ void sea_bench_add_yes_share(struct sea_bench_scoring *scoring, const char *name
 
 /*
  * JSON Lines, a JSON list, one JSON object ({id: record}, {id: text}, or a list below one of
- * `members`), TSV or CSV, Parquet. rows.path, index and line serve messages, as in sea_records_fail.
+ * `members`), TSV or CSV, a spreadsheet, Parquet. rows.path, index and line serve messages, as
+ * in sea_records_fail.
  */
 struct sea_bench_table {
     struct sea_records rows;
@@ -136,6 +137,14 @@ SEA_MUST_CHECK enum sea_status
 sea_bench_need_column(const struct sea_bench_table *table, const char *name,
                       struct sea_err *err);
 void sea_bench_table_close(struct sea_bench_table *table);      /* accepts NULL */
+
+/* Calls fn for every row of a file; scratch lives until the last. count: of rows; may be NULL. */
+typedef enum sea_status
+sea_bench_each_fn(void *arg, const struct sea_bench_table *table, const struct sea_node *row,
+                  struct sea_arena *scratch, struct sea_err *err);
+SEA_MUST_CHECK enum sea_status
+sea_bench_each_row(const char *path, const char *const *members, sea_bench_each_fn *fn, void *arg,
+                   int64_t *count, struct sea_err *err);
 
 #define SEA_BENCH_ID_FIELDS \
     "question_id questionId id index image_id pid data_id idx Index image"
@@ -214,7 +223,7 @@ sea_bench_key(const struct sea_bench_question *question)
 /* The question with this key, NULL when there is none; sorts on the first call. */
 struct sea_bench_lookup {
     const struct sea_bench_questions *questions;
-    size_t *order;
+    const size_t *order;
     bool by_image, by_id;       /* look for pictures' names, or ids, instead */
 };
 void sea_bench_lookup_init(struct sea_bench_lookup *lookup,
@@ -224,6 +233,12 @@ void sea_bench_lookup_ids(struct sea_bench_lookup *lookup,
                           const struct sea_bench_questions *questions, struct sea_arena *arena);
 /* Index of the nth question of this key, or -1. */
 int64_t sea_bench_lookup_find(const struct sea_bench_lookup *lookup, const char *key, size_t nth);
+
+/* What readers of annotations need: the argument of their sea_bench_each_fn. */
+struct sea_bench_notes {
+    struct sea_bench_scoring *s;
+    struct sea_bench_lookup lookup;
+};
 
 /* ---- multiple choice ---- */
 

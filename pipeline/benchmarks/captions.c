@@ -52,51 +52,43 @@ load(struct sea_bench_questions *questions, int64_t limit, struct sea_err *err)
 }
 
 static enum sea_status
+take_note(void *arg, const struct sea_bench_table *table, const struct sea_node *row,
+          struct sea_arena *scratch, struct sea_err *err)
+{
+    const struct sea_bench_notes *notes = arg;
+    const char *id = sea_bench_field_text(row, "image_id", scratch),
+               *caption = sea_node_text(sea_node_get(row, "caption"), NULL);
+    struct sea_arena *arena = notes->s->arena;
+    struct record *record;
+    int64_t found;
+
+    if (!id || !caption)
+        return sea_records_fail(&table->rows, NULL, err, SEA_E_FORMAT,
+                                "expected {\"image_id\", \"caption\"}");
+    found = sea_bench_lookup_find(&notes->lookup, id, 0);
+    if (found < 0)
+        return SEA_OK;
+    record = notes->s->questions->items[found].extra;
+    if (!record->references.at)
+        record->references.at = sea_arena_alloc(arena, REFERENCES_MAX, sizeof(char *));
+    if (record->references.count == REFERENCES_MAX)
+        return sea_records_fail(&table->rows, id, err, SEA_E_FORMAT,
+                                "more than %d captions of one image", REFERENCES_MAX);
+    record->references.at[record->references.count++] = sea_arena_strdup(arena, caption);
+    return SEA_OK;
+}
+
+static enum sea_status
 read_annotations(struct sea_bench_scoring *s, struct sea_err *err)
 {
     static const char *const members[] = { "annotations", NULL };
-    struct sea_arena *scratch = sea_arena_create(s->arena, "annotations");
-    struct sea_bench_table table = { .image_column = -1 };
-    struct sea_bench_lookup lookup;
+    struct sea_bench_notes notes = { .s = s };
     char path[SEA_PATH_MAX];
     enum sea_status status =
         sea_bench_annotation(s, "captions_val2014.json", NULL, true, path, err);
 
-    sea_bench_lookup_init(&lookup, s->questions, false, s->arena);
-    if (!status)
-        status = sea_bench_table_open(&table, path, members, scratch, err);
-    while (!status) {
-        struct sea_node *row;
-        struct record *record;
-        const char *id, *caption;
-        int64_t found;
-
-        status = sea_bench_table_next(&table, scratch, &row, err);
-        if (status || !row)
-            break;
-        id = sea_bench_field_text(row, "image_id", scratch);
-        caption = sea_node_text(sea_node_get(row, "caption"), NULL);
-        if (!id || !caption) {
-            status = sea_records_fail(&table.rows, NULL, err, SEA_E_FORMAT,
-                                      "expected {\"image_id\", \"caption\"}");
-            break;
-        }
-        found = sea_bench_lookup_find(&lookup, id, 0);
-        if (found < 0)
-            continue;
-        record = s->questions->items[found].extra;
-        if (!record->references.at)
-            record->references.at = sea_arena_alloc(s->arena, REFERENCES_MAX, sizeof(char *));
-        if (record->references.count == REFERENCES_MAX)
-            status = sea_records_fail(&table.rows, id, err, SEA_E_FORMAT,
-                                      "more than %d captions of one image", REFERENCES_MAX);
-        else
-            record->references.at[record->references.count++] =
-                sea_arena_strdup(s->arena, caption);
-    }
-    sea_bench_table_close(&table);
-    sea_arena_destroy(scratch);
-    return status;
+    sea_bench_lookup_init(&notes.lookup, s->questions, false, s->arena);
+    return status ? status : sea_bench_each_row(path, members, take_note, &notes, NULL, err);
 }
 
 static const char *

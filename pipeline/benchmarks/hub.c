@@ -96,6 +96,7 @@ static const struct hub {
     { &sea_bench_pope,           NULL, "image_source",                                adapt_pope },
     { &sea_bench_vqav2,          NULL, "image_id",                                    NULL },
     { &sea_bench_gqa,            "id", "imageId",                                     NULL },
+    { &sea_bench_vizwiz,         NULL, "question_id",                                 NULL },
     { &sea_bench_textvqa,        NULL, "image_id",                                    NULL },
     { &sea_bench_textvqa_plain,  NULL, "image_id",                                    NULL },
     { &sea_bench_scienceqa,      NULL, NULL,                                          adapt_scienceqa },

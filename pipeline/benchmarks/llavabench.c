@@ -57,37 +57,16 @@ caption_of(const struct sea_node *node, struct sea_arena *arena)
     return text;
 }
 
-/* Goes through the rows of an annotation file; take puts one where it belongs. */
-typedef enum sea_status take_fn(struct sea_bench_scoring *s, const struct sea_bench_table *table,
-                                const struct sea_node *row, struct sea_err *err);
 static enum sea_status
-each_row(struct sea_bench_scoring *s, const char *path, take_fn *take, struct sea_err *err)
+take_context(void *arg, const struct sea_bench_table *table, const struct sea_node *row,
+             struct sea_arena *scratch, struct sea_err *err)
 {
-    struct sea_arena *whole = sea_arena_create(s->arena, "rows");
-    struct sea_bench_table table;
-    struct sea_node *row = NULL;
-    enum sea_status status = sea_bench_table_open(&table, path, NULL, whole, err);
-
-    if (!status) {
-        do {
-            status = sea_bench_table_next(&table, whole, &row, err);
-            if (!status && row)
-                status = take(s, &table, row, err);
-        } while (!status && row);
-        sea_bench_table_close(&table);
-    }
-    sea_arena_destroy(whole);
-    return status;
-}
-
-static enum sea_status
-take_context(struct sea_bench_scoring *s, const struct sea_bench_table *table,
-             const struct sea_node *row, struct sea_err *err)
-{
+    struct sea_bench_scoring *s = arg;
     struct wild *wild = s->extra;
     const char *image = sea_node_text(sea_node_get(row, "image"), NULL),
                *caption = caption_of(sea_node_get(row, "caption"), s->arena);
 
+    (void)scratch;
     if (!image || !caption)
         return sea_records_fail(&table->rows, NULL, err, SEA_E_FORMAT,
                                 "expected \"image\" and \"caption\"");
@@ -99,14 +78,16 @@ take_context(struct sea_bench_scoring *s, const struct sea_bench_table *table,
 }
 
 static enum sea_status
-take_reference(struct sea_bench_scoring *s, const struct sea_bench_table *table,
-               const struct sea_node *row, struct sea_err *err)
+take_reference(void *arg, const struct sea_bench_table *table, const struct sea_node *row,
+               struct sea_arena *scratch, struct sea_err *err)
 {
+    struct sea_bench_scoring *s = arg;
     struct wild *wild = s->extra;
     struct sea_bench_question found = { 0 };
     const char *text = NULL;
     enum sea_status status = sea_bench_need_id(table, row, "question_id", &found, s->arena, err);
 
+    (void)scratch;
     if (!status)
         status = sea_bench_need_text(table, row, found.id, "text", s->arena, &text, err);
     for (size_t i = 0; i < s->count && !status; i++)
@@ -123,11 +104,11 @@ read_annotations(struct sea_bench_scoring *s, struct sea_err *err)
     enum sea_status status = sea_bench_annotation(s, "context.jsonl", NULL, false, path, err);
 
     if (!status)
-        status = each_row(s, path, take_context, err);
+        status = sea_bench_each_row(path, NULL, take_context, s, NULL, err);
     if (!status)
         status = sea_bench_annotation(s, "answers_gpt4.jsonl", NULL, false, path, err);
     if (!status)
-        status = each_row(s, path, take_reference, err);
+        status = sea_bench_each_row(path, NULL, take_reference, s, NULL, err);
     for (size_t i = 0; i < s->count && !status; i++)
         if (!wild->context[i] || !wild->reference[i])
             status = sea_fail(err, SEA_E_FORMAT, "question \"%s\" of \"%s\" has no %s",
@@ -331,14 +312,16 @@ read_answers(struct sea_bench_scoring *s, const char *path, bool *done, struct s
 }
 
 static enum sea_status
-take_review(struct sea_bench_scoring *s, const struct sea_bench_table *table,
-            const struct sea_node *row, struct sea_err *err)
+take_review(void *arg, const struct sea_bench_table *table, const struct sea_node *row,
+            struct sea_arena *scratch, struct sea_err *err)
 {
+    struct sea_bench_scoring *s = arg;
     struct wild *wild = s->extra;
     const struct sea_node *pair = sea_node_get(row, "tuple");
     struct sea_bench_question found = { 0 };
     enum sea_status status = sea_bench_need_id(table, row, "question_id", &found, s->arena, err);
 
+    (void)scratch;
     if (status)
         return status;
     if (!pair || pair->kind != SEA_NODE_LIST || pair->count != 2)
@@ -360,7 +343,7 @@ static enum sea_status
 read_reviews(struct sea_bench_scoring *s, struct sea_grading *grading, struct sea_err *err)
 {
     struct wild *wild = s->extra;
-    enum sea_status status = each_row(s, s->reviews, take_review, err);
+    enum sea_status status = sea_bench_each_row(s->reviews, NULL, take_review, s, NULL, err);
 
     sea_bench_grades_alloc(s, grading, 1);
     for (size_t i = 0; i < s->count && !status; i++) {

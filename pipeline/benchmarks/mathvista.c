@@ -286,7 +286,9 @@ score(struct sea_bench_scoring *s, struct sea_err *err)
 
     for (size_t i = 0; i < s->count; i++) {
         struct sea_bench_row *row = &s->rows[i];
-        const char *found = extract(record_of(row), row->text, strict, s->arena), *plain;
+        const char *found = row->is_extracted
+                                ? row->text
+                                : extract(record_of(row), row->text, strict, s->arena), *plain;
 
         if (!row->question->gold) {
             sea_fail(err, SEA_E_FORMAT, "question \"%s\" of \"%s\" has no answer",

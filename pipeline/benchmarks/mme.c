@@ -153,23 +153,43 @@ struct folder {
     size_t files;
 };
 
-/* TASK.txt, TASK/STEM.txt or TASK/questions_answers_YN/STEM.txt. */
+static bool
+is_task(const char *name)
+{
+    return is_in(perception, name) || is_in(cognition, name);
+}
+
+/* The first folder of a path that has a task's name, NULL when none has. */
+static const char *
+task_folder(const char *relative, struct sea_arena *arena)
+{
+    const char *slash;
+
+    for (; (slash = strchr(relative, '/')) != NULL; relative = slash + 1) {
+        const char *name = sea_arena_strndup(arena, relative, (size_t)(slash - relative));
+
+        if (is_task(name))
+            return name;
+    }
+    return NULL;
+}
+
+/* TASK.txt, TASK/STEM.txt or TASK/questions_answers_YN/STEM.txt, also some folders deeper. */
 static enum sea_status
 visit(void *arg, const char *relative, uint64_t bytes, struct sea_err *err)
 {
     struct folder *f = arg;
     size_t n = strlen(relative);
-    const char *slash = strrchr(relative, '/'), *first = strchr(relative, '/');
+    const char *slash = strrchr(relative, '/'), *folder = task_folder(relative, f->arena);
     const char *name = slash ? slash + 1 : relative;
 
     (void)bytes;
     if (n < 5 || strcmp(relative + n - 4, ".txt") != 0)
         return SEA_OK;
     f->lines.path = sea_arena_printf(f->arena, "%s/%s", f->root, relative);
-    f->lines.task = sea_arena_strndup(f->arena, first ? relative : name,
-                                      first ? (size_t)(first - relative) : strlen(name) - 4);
-    f->lines.file = first ? name : NULL;
-    if (!is_in(perception, f->lines.task) && !is_in(cognition, f->lines.task))
+    f->lines.task = folder ? folder : sea_arena_strndup(f->arena, name, strlen(name) - 4);
+    f->lines.file = folder ? name : NULL;
+    if (!is_task(f->lines.task))
         return SEA_OK;          /* a readme, say */
     f->files++;
     return read_file(&f->lines, err);

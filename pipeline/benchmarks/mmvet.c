@@ -123,43 +123,38 @@ load(struct sea_bench_questions *questions, int64_t limit, struct sea_err *err)
     return sea_bench_load_rows(questions, limit, take_row, err);
 }
 
+static enum sea_status
+take_note(void *arg, const struct sea_bench_table *table, const struct sea_node *row,
+          struct sea_arena *scratch, struct sea_err *err)
+{
+    const struct sea_bench_notes *notes = arg;
+    struct sea_bench_question found = { 0 };
+    struct item item = { 0 };
+    int64_t at;
+    enum sea_status status =
+        sea_bench_need_id(table, row, "question_id id index", &found, scratch, err);
+
+    if (!status)
+        status = read_item(table, row, found.id, notes->s->arena, &item, err);
+    if (status)
+        return status;
+    at = sea_bench_lookup_find(&notes->lookup, answer_key(found.id, NULL, scratch), 0);
+    if (at >= 0)
+        take_item(&notes->s->questions->items[at], &item, notes->s->arena);
+    return SEA_OK;
+}
+
 /* Gold answers of questions that came without. */
 static enum sea_status
 read_golds(struct sea_bench_scoring *s, struct sea_err *err)
 {
-    struct sea_arena *whole = sea_arena_create(s->arena, "mm-vet.json");
-    struct sea_bench_lookup lookup;
-    struct sea_bench_table table;
-    struct sea_node *row = NULL;
+    struct sea_bench_notes notes = { .s = s };
     char path[SEA_PATH_MAX];
     enum sea_status status = sea_bench_annotation(s, "mm-vet.json", NULL, true, path, err);
 
-    sea_bench_lookup_init(&lookup, s->questions, false, s->arena);
+    sea_bench_lookup_init(&notes.lookup, s->questions, false, s->arena);
     if (!status)
-        status = sea_bench_table_open(&table, path, NULL, whole, err);
-    if (status) {
-        sea_arena_destroy(whole);
-        return status;
-    }
-    while (!status) {
-        struct sea_bench_question found = { 0 };
-        struct item item = { 0 };
-        int64_t at;
-
-        status = sea_bench_table_next(&table, whole, &row, err);
-        if (status || !row)
-            break;
-        status = sea_bench_need_id(&table, row, "question_id id index", &found, whole, err);
-        if (!status)
-            status = read_item(&table, row, found.id, s->arena, &item, err);
-        if (status)
-            break;
-        at = sea_bench_lookup_find(&lookup, answer_key(found.id, NULL, whole), 0);
-        if (at >= 0)
-            take_item(&s->questions->items[at], &item, s->arena);
-    }
-    sea_bench_table_close(&table);
-    sea_arena_destroy(whole);
+        status = sea_bench_each_row(path, NULL, take_note, &notes, NULL, err);
     for (size_t i = 0; i < s->count && !status; i++)
         if (!s->questions->items[i].extra)
             status = sea_fail(err, SEA_E_FORMAT, "question \"%s\" of \"%s\" is not in \"%s\"",

@@ -202,15 +202,19 @@ by_id(const void *a, const void *b)
 }
 
 static enum sea_status
-check_ids(const struct sea_bench_questions *questions, struct sea_err *err)
+check_ids(struct sea_bench_questions *questions, struct sea_err *err)
 {
     size_t n = questions->count;
     const struct sea_bench_question **list = sea_xcalloc(n + 1, sizeof(*list));
+    size_t *order = sea_arena_alloc(questions->arena, n + 1, sizeof(*order));
     enum sea_status status = SEA_OK;
 
     for (size_t i = 0; i < n; i++)
         list[i] = &questions->items[i];
     qsort(list, n, sizeof(*list), by_id);
+    for (size_t i = 0; i < n; i++)
+        order[i] = (size_t)(list[i] - questions->items);
+    questions->order = order;
     for (size_t i = 1; i < n && !status && !questions->bench->keys_repeat; i++)
         if (strcmp(sea_bench_key(list[i]), sea_bench_key(list[i - 1])) == 0)
             status = sea_fail(err, SEA_E_FORMAT,

@@ -352,6 +352,8 @@ sea_bench_rows_write(const struct sea_bench_result *result, struct sea_buf *buf)
         add_field(buf, ", \"category\": ", row->question->category);
         add_field(buf, ", \"prompt\": ", row->asked ? row->asked : row->question->prompt);
         add_field(buf, ", \"text\": ", row->text);
+        if (row->thoughts)
+            add_field(buf, ", \"thoughts\": ", row->thoughts);
         add_field(buf, ", \"parsed\": ", row->parsed);
         add_field(buf, ", \"gold\": ", row->gold);
         sea_buf_addf(buf, ", \"score\": %.17g, \"unit\": %s, \"missing\": %s, \"failed\": %s",

@@ -74,45 +74,43 @@ load(struct sea_bench_questions *questions, int64_t limit, struct sea_err *err)
     return sea_bench_load_rows(questions, limit, take_row, err);
 }
 
-/* SEED-Bench.json; ids there are texts, in LLaVA's files whole numbers where they can be. */
+/* A row of SEED-Bench.json; ids there are texts, in LLaVA's files whole numbers where they can
+ * be. */
+static enum sea_status
+take_note(void *arg, const struct sea_bench_table *table, const struct sea_node *row,
+          struct sea_arena *scratch, struct sea_err *err)
+{
+    const struct sea_bench_notes *notes = arg;
+    const char *id = sea_bench_field_text(row, "question_id", scratch);
+    struct record *record;
+    int64_t number, found;
+
+    (void)table;
+    (void)err;
+    if (id && sea_py_int(id, &number))
+        id = sea_arena_printf(scratch, "%lld", (long long)number);
+    found = id ? sea_bench_lookup_find(&notes->lookup, id, 0) : -1;
+    if (found < 0)
+        return SEA_OK;
+    record = notes->s->questions->items[found].extra;
+    record->choice.answer = sea_choice_answer(&record->choice, row, "answer", false);
+    record->kind = sea_bench_field_text(row, "data_type", notes->s->arena);
+    record->type = type_name(row, notes->s->arena);
+    return SEA_OK;
+}
+
 static enum sea_status
 read_annotations(struct sea_bench_scoring *s, struct sea_err *err)
 {
     static const char *const members[] = { "questions", NULL };
-    struct sea_arena *scratch = sea_arena_create(s->arena, "annotations");
-    struct sea_bench_table table = { .image_column = -1 };
-    struct sea_bench_lookup lookup;
+    struct sea_bench_notes notes = { .s = s };
     char path[SEA_PATH_MAX];
     enum sea_status status = sea_bench_annotation(s, "SEED-Bench.json", NULL, true, path, err);
 
-    sea_bench_lookup_init(&lookup, s->questions, false, s->arena);
+    sea_bench_lookup_init(&notes.lookup, s->questions, false, s->arena);
     for (size_t i = 0; i < s->count; i++)
         ((struct record *)s->rows[i].question->extra)->choice.answer = -1;
-    if (!status)
-        status = sea_bench_table_open(&table, path, members, scratch, err);
-    while (!status) {
-        struct sea_node *row;
-        struct record *record;
-        const char *id;
-        int64_t number, found;
-
-        status = sea_bench_table_next(&table, scratch, &row, err);
-        if (status || !row)
-            break;
-        id = sea_bench_field_text(row, "question_id", scratch);
-        if (id && sea_py_int(id, &number))
-            id = sea_arena_printf(scratch, "%lld", (long long)number);
-        found = id ? sea_bench_lookup_find(&lookup, id, 0) : -1;
-        if (found < 0)
-            continue;
-        record = s->questions->items[found].extra;
-        record->choice.answer = sea_choice_answer(&record->choice, row, "answer", false);
-        record->kind = sea_bench_field_text(row, "data_type", s->arena);
-        record->type = type_name(row, s->arena);
-    }
-    sea_bench_table_close(&table);
-    sea_arena_destroy(scratch);
-    return status;
+    return status ? status : sea_bench_each_row(path, members, take_note, &notes, NULL, err);
 }
 
 static const struct record *

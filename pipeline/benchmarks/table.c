@@ -3,8 +3,8 @@
  * table.c - rows of published files, whatever holds them
  *
  * JSON Lines and JSON lists go through sea_records; a list or a map inside one JSON object,
- * TSV and CSV as pandas writes them give the same nodes. Pictures in a column "image" are not
- * copied: they are pointed to in the mapped file.
+ * TSV and CSV as pandas writes them, and spreadsheets, give the same nodes. Pictures in a column
+ * "image" are not copied: they are pointed to in the mapped file.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -310,6 +310,30 @@ sea_bench_table_next(struct sea_bench_table *t, struct sea_arena *arena, struct 
                                 sea_node_kind_name(node->kind));
     }
     return SEA_OK;
+}
+
+enum sea_status
+sea_bench_each_row(const char *path, const char *const *members, sea_bench_each_fn *fn, void *arg,
+                   int64_t *count, struct sea_err *err)
+{
+    struct sea_arena *scratch = sea_arena_create(NULL, "rows");
+    struct sea_bench_table table = { .image_column = -1 };
+    struct sea_node *row = NULL;
+    int64_t rows = 0;
+    enum sea_status status = sea_bench_table_open(&table, path, members, scratch, err);
+
+    while (!status) {
+        status = sea_bench_table_next(&table, scratch, &row, err);
+        if (status || !row)
+            break;
+        status = fn(arg, &table, row, scratch, err);
+        rows++;
+    }
+    sea_bench_table_close(&table);
+    sea_arena_destroy(scratch);
+    if (count)
+        *count = rows;
+    return status;
 }
 
 /* ---- fields ---- */

@@ -170,52 +170,49 @@ take_people(const struct sea_bench_table *table, const struct sea_node *row,
 }
 
 static enum sea_status
+take_note(void *arg, const struct sea_bench_table *table, const struct sea_node *row,
+          struct sea_arena *scratch, struct sea_err *err)
+{
+    const struct sea_bench_notes *notes = arg;
+    const char *question = sea_node_text(sea_node_get(row, "question"), "");
+    const char *key = sea_arena_printf(scratch, "%s\n%s",
+                                       sea_node_text(sea_bench_field(row, "image_id"), ""),
+                                       sea_text_tidy(question, true, false, scratch));
+    struct sea_py_texts *people;
+    enum sea_status status = take_people(table, row, notes->s->arena, &people, err);
+
+    for (size_t nth = 0; !status; nth++) {
+        int64_t found = sea_bench_lookup_find(&notes->lookup, key, nth);
+
+        if (found < 0)
+            break;
+        notes->s->questions->items[found].extra = people;       /* the last one wins, as published */
+    }
+    return status;
+}
+
+static enum sea_status
 read_annotations(struct sea_bench_scoring *s, struct sea_err *err)
 {
     static const char *const members[] = { "data", NULL };
-    struct sea_arena *scratch = sea_arena_create(s->arena, "row");
-    struct sea_bench_table table = { .image_column = -1 };
-    struct sea_bench_lookup lookup;
+    struct sea_bench_notes notes = { .s = s };
     char path[SEA_PATH_MAX];
+    int64_t rows = 0;
     enum sea_status status =
         sea_bench_annotation(s, "TextVQA_0.5.1_val.json", NULL, true, path, err);
 
-    sea_bench_lookup_init(&lookup, s->questions, false, s->arena);
+    sea_bench_lookup_init(&notes.lookup, s->questions, false, s->arena);
     if (!status)
-        status = sea_bench_table_open(&table, path, members, scratch, err);
-    while (!status) {
-        struct sea_node *row;
-        struct sea_py_texts *people;
-        const char *key;
-
-        status = sea_bench_table_next(&table, scratch, &row, err);
-        if (status || !row)
-            break;
-        status = take_people(&table, row, s->arena, &people, err);
-        key = sea_arena_printf(
-            scratch, "%s\n%s",
-            sea_node_text(sea_bench_field(row, "image_id"), ""),
-            sea_text_tidy(sea_node_text(sea_node_get(row, "question"), ""), true, false,
-                          scratch));
-        for (size_t nth = 0; !status; nth++) {
-            int64_t found = sea_bench_lookup_find(&lookup, key, nth);
-
-            if (found < 0)
-                break;
-            s->questions->items[found].extra = people;  /* the last one wins, as published */
-        }
-    }
-    sea_bench_table_close(&table);
+        status = sea_bench_each_row(path, members, take_note, &notes, &rows, err);
     for (size_t i = 0; i < s->count && !status; i++)
         if (!s->rows[i].question->extra) {
             status = sea_fail(err, SEA_E_FORMAT,
                               "annotation file \"%s\" (%lld rows) has no answers for question "
                               "\"%s\" of \"%s\" (row %zu of %zu)", path,
-                              (long long)table.rows.index + 1, s->rows[i].question->id,
+                              (long long)rows, s->rows[i].question->id,
                               s->questions->path, i, s->count);
             sea_hint(err, "Question file and annotations are of different versions.");
         }
-    sea_arena_destroy(scratch);
     return status;
 }
 

@@ -81,38 +81,38 @@ load(struct sea_bench_questions *questions, int64_t limit, struct sea_err *err)
     return sea_bench_load_rows(questions, limit, take_row, err);
 }
 
-/* val.json, joined by the picture. */
+/* A row of val.json, joined by the picture. */
+static enum sea_status
+take_note(void *arg, const struct sea_bench_table *table, const struct sea_node *row,
+          struct sea_arena *scratch, struct sea_err *err)
+{
+    const struct sea_bench_notes *notes = arg;
+    const char *image = sea_node_text(sea_node_get(row, "image"), "");
+    struct record *record;
+    enum sea_status status = take_people(table, row, image, notes->s->arena, &record, err);
+
+    (void)scratch;
+    for (size_t nth = 0; !status && record; nth++) {
+        int64_t found = sea_bench_lookup_find(&notes->lookup, image, nth);
+
+        if (found < 0)
+            break;
+        notes->s->questions->items[found].extra = record;
+    }
+    return status;
+}
+
 static enum sea_status
 read_annotations(struct sea_bench_scoring *s, struct sea_err *err)
 {
-    struct sea_arena *scratch = sea_arena_create(s->arena, "row");
-    struct sea_bench_table table = { .image_column = -1 };
-    struct sea_bench_lookup lookup;
+    struct sea_bench_notes notes = { .s = s };
     char path[SEA_PATH_MAX];
+    int64_t rows = 0;
     enum sea_status status = sea_bench_annotation(s, "val.json", NULL, true, path, err);
 
-    sea_bench_lookup_init(&lookup, s->questions, true, s->arena);
+    sea_bench_lookup_init(&notes.lookup, s->questions, true, s->arena);
     if (!status)
-        status = sea_bench_table_open(&table, path, NULL, scratch, err);
-    while (!status) {
-        struct sea_node *row;
-        struct record *record;
-        const char *image;
-        int64_t found;
-
-        status = sea_bench_table_next(&table, scratch, &row, err);
-        if (status || !row)
-            break;
-        image = sea_node_text(sea_node_get(row, "image"), "");
-        status = take_people(&table, row, image, s->arena, &record, err);
-        for (size_t nth = 0; !status && record; nth++) {
-            found = sea_bench_lookup_find(&lookup, image, nth);
-            if (found < 0)
-                break;
-            s->questions->items[found].extra = record;
-        }
-    }
-    sea_bench_table_close(&table);
+        status = sea_bench_each_row(path, NULL, take_note, &notes, &rows, err);
     for (size_t i = 0; i < s->count && !status; i++) {
         const struct sea_bench_question *q = s->rows[i].question;
 
@@ -121,12 +121,11 @@ read_annotations(struct sea_bench_scoring *s, struct sea_err *err)
         status = sea_fail(err, SEA_E_FORMAT,
                           "annotation file \"%s\" (%lld rows) has no answers for image \"%s\" of "
                           "question \"%s\" of \"%s\" (%zu questions)", path,
-                          (long long)table.rows.index + 1, q->image ? q->image : "", q->id,
+                          (long long)rows, q->image ? q->image : "", q->id,
                           s->questions->path, s->count);
         sea_hint(err, "Answers of the test split are not public; use val.json, or export the "
                  "answers for the server.");
     }
-    sea_arena_destroy(scratch);
     return status;
 }
 
@@ -164,6 +163,28 @@ unanswerable_f1(void *arg, const int64_t *rows, size_t n)
         tp += gold && is_unanswerable(row->parsed);
     }
     return said + truth > 0 ? 2 * tp / (said + truth) : NAN;
+}
+
+/* Average precision of "can be answered". A text says 1 or 0 and nothing between, so the curve
+ * has two points: what it calls answerable, and everything. */
+static double
+answerable_ap(void *arg, const int64_t *rows, size_t n)
+{
+    const struct sea_bench_scoring *s = arg;
+    double right = 0, said = 0, truth = 0, recall;
+
+    for (size_t i = 0; i < n; i++) {
+        const struct sea_bench_row *row = &s->rows[rows[i]];
+        bool gold = record_of(row)->answerable != 0;
+
+        said += !is_unanswerable(row->parsed);
+        truth += gold;
+        right += gold && !is_unanswerable(row->parsed);
+    }
+    if (truth == 0)
+        return NAN;
+    recall = right / truth;
+    return (said > 0 ? recall * right / said : 0) + (1 - recall) * truth / (double)n;
 }
 
 static void
@@ -207,8 +228,10 @@ score(struct sea_bench_scoring *s, struct sea_err *err)
     }
     sea_bench_add_score(s, "accuracy", sea_bench_is_any, NULL);
     sea_bench_add_mean(s, "unanswerable_share", said, which, s->count);
-    if (known)
+    if (known) {
         sea_bench_add_metric(s, "unanswerable_f1", unanswerable_f1, which, s->count);
+        sea_bench_add_metric(s, "answerable_ap", answerable_ap, which, s->count);
+    }
     sea_bench_add_groups(s, "answer_type", answer_type);
     return SEA_OK;
 }
@@ -221,12 +244,13 @@ dump(struct sea_bench_scoring *s, struct sea_buf *out, struct sea_err *err)
     for (size_t i = 0; i < s->count; i++) {
         const struct sea_bench_question *q = s->rows[i].question;
         const char *answer = sea_vqa_copy(SEA_VQA_M4C, s->rows[i].text, s->arena);
+        const char *image = q->image ? q->image : q->picture;
 
-        if (!q->image)
+        if (!image)
             return sea_fail(err, SEA_E_FORMAT, "question \"%s\" has no name of a picture, which "
                             "uploads are about", q->id);
         sea_buf_puts(out, i ? ", {\"image\": " : "{\"image\": ");
-        sea_json_quote(out, q->image, strlen(q->image));
+        sea_json_quote(out, image, strlen(image));
         sea_buf_puts(out, ", \"answer\": ");
         sea_json_quote(out, answer, strlen(answer));
         sea_buf_puts(out, "}");

@@ -32,6 +32,7 @@ struct answering {
     const char **texts;         // (questions of the file) answers
     size_t *lengths;
     const char *parts;          /* folder of finished parts */
+    int64_t made, kept, seen;   /* answers made now, and by an earlier try; pictures encoded */
     int64_t max_new;
     struct sea_image_view view; /* the model's, or the suite's */
 };
@@ -152,6 +153,7 @@ see_pictures(struct answering *a, int64_t first, int64_t end, struct sea_prompt 
         }
         prompts[i - first].image = *images - 1;
     }
+    a->seen += *images;
     if (!status && *images > 0)
         status = sea_clip_features(eval->folder.clip, eval->work, eval->pixels, *images,
                                    eval->folder.layer, eval->folder.with_class,
@@ -337,10 +339,13 @@ answer_all(struct answering *a, struct sea_err *err)
 
     for (first = 0; first < count && !status; first = end) {
         end = part_end(a, first);
-        if (!load_part(a, first, end)) {
+        if (load_part(a, first, end)) {
+            a->kept += end - first;
+        } else {
             status = answer_part(a, first, end, err);
             if (!status)
                 status = save_part(a, first, end, err);
+            a->made += end - first;
         }
         a->eval->done += end - first;
         sea_events_progress(stage->events, a->eval->done, a->eval->total, "questions");
@@ -401,6 +406,10 @@ sea_eval_answer(struct sea_eval *eval, const struct sea_suite_item *item,
     }
     if (!status)
         status = write_answers(&a, path, err);
+    if (!status)
+        sea_events_log(eval->stage->events, "info", "answers of %s: %lld asked, %lld of an earlier "
+                       "try, %lld pictures seen", name, (long long)a.made, (long long)a.kept,
+                       (long long)a.seen);
     sea_arena_destroy(a.arena);
     return status;
 }

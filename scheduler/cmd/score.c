@@ -172,7 +172,8 @@ sea_cmd_score(const struct sea_call *call, struct sea_err *err)
     bool helped, list = false;
     const struct sea_arg table[] = {
         { "--questions", SEA_ARG_TEXT, &options.questions, "F", "question file" },
-        { "--answers", SEA_ARG_TEXT, &options.answers, "F", "answers, LLaVA's JSON Lines" },
+        { "--answers", SEA_ARG_TEXT, &options.answers, "F",
+          "answers: LLaVA's lines, spreadsheets, outputs of other scripts" },
         { "--annotations", SEA_ARG_LIST, &options.annotations, "F",
           "label files or folders (repeat)" },
         { "--variant", SEA_ARG_TEXT, &options.bench.variant, "V", "scorer variant" },

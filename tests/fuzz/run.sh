@@ -34,6 +34,7 @@ seeds()
     tokenizer)     ls $fixtures/tokenizers/*/tokenizer.json ;;
     sentencepiece) ls $fixtures/tokenizers/*/tokenizer.model ;;
     parquet)       find $fixtures/parquet -name '*.parquet' ;;
+    sheet)         ls $fixtures/sheets/*.xlsx $fixtures/sheets/*.xml ;;
     config)        find $fixtures -name config.json ;;
     documents)     ls $fixtures/tokenizers/*/tokenizer_config.json configs/*/*.yaml ;;
     esac

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Spreadsheets as pandas and openpyxl write them, and what pandas reads back.
 
-Writes tests/oracle/fixtures/sheets: shared.xlsx (texts in a table of their own), inline.xlsx
-(texts in the cells, as MMBench's uploads were published), and rows.json, the cells that
+Writes tests/oracle/fixtures/sheets: shared.xlsx (texts in a table of their own) and its
+sheet.xml, inline.xlsx (texts in the cells, as MMBench's uploads were published), and
+rows.json, the cells that
 tests/pipeline/test_benchmarks_files.c compares with. Needs openpyxl and pandas. Given the
 program, it also reads with pandas what `sea score mmbench --export` wrote.
 """
@@ -87,6 +88,8 @@ def main():
     write(put)
     share(put, shared)
     assert cells(shared) == cells(put)
+    with zipfile.ZipFile(shared) as book, open(os.path.join(OUT, "sheet.xml"), "wb") as f:
+        f.write(book.read("xl/worksheets/sheet1.xml"))
     with open(os.path.join(OUT, "rows.json"), "w", encoding="utf-8") as f:
         json.dump({"columns": HEADER, "rows": cells(shared)}, f, indent=0)
         f.write("\n")

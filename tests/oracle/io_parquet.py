@@ -28,18 +28,20 @@ IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 EPOCH = datetime.datetime(1970, 1, 1)
 
 
-def shown(kind, value):
-    """A value of to_pylist as a row of ours shows it."""
+def shown(kind, value, options=()):
+    """A value of to_pylist as a row of ours shows it; with digests, a picture as its bytes' digest."""
     if value is None:
         return None
     if kind == IMAGE:
+        if "digests" in options:
+            return hashlib.sha256(value["bytes"]).hexdigest()
         return {"bytes": len(value["bytes"]), "path": value["path"] or ""}
     if pa.types.is_struct(kind):
-        return {f.name: shown(f.type, value[f.name]) for f in kind}
+        return {f.name: shown(f.type, value[f.name], options) for f in kind}
     if pa.types.is_map(kind):
-        return [{"key": shown(kind.key_type, k), "value": shown(kind.item_type, v)} for k, v in value]
+        return [{"key": k, "value": shown(kind.item_type, v, options)} for k, v in value]
     if pa.types.is_list(kind) or pa.types.is_large_list(kind):
-        return [shown(kind.value_type, v) for v in value]
+        return [shown(kind.value_type, v, options) for v in value]
     if isinstance(value, bytes):
         try:
             return value.decode()
@@ -60,8 +62,18 @@ def shown(kind, value):
     return value
 
 
-def rows_of(table):
-    return [{f.name: shown(f.type, row[f.name]) for f in table.schema} for row in table.to_pylist()]
+def rows_of(table, *options):
+    return [{f.name: shown(f.type, row[f.name], options) for f in table.schema} for row in table.to_pylist()]
+
+
+def with_digests(value, folder):
+    """A row of ours whose pictures are files, with their digests in the place of their names."""
+    if isinstance(value, dict):
+        return {k: with_digests(v, folder) for k, v in value.items()}
+    if isinstance(value, list):
+        return [with_digests(v, folder) for v in value]
+    path = folder / value if isinstance(value, str) and value[:1].isdigit() and value.endswith(".bin") else None
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path else value
 
 
 # ---- random tables ----
@@ -178,14 +190,17 @@ def random_table(rng, rows):
     return pa.table(columns, schema=pa.schema(fields))
 
 
-def compare(sea, folder, table, name):
-    out = folder / "rows.jsonl"
-    done = subprocess.run([sea, "data", "parquet", str(folder / name), "--out", str(out)],
-                          capture_output=True, text=True)
+def compare(sea, folder, table, name, *options):
+    out, pictures = folder / "rows.jsonl", folder / "pictures"
+    shutil.rmtree(pictures, ignore_errors=True)
+    done = subprocess.run([sea, "data", "parquet", str(folder / name), "--out", str(out)] +
+                          (["--images", str(pictures)] if options else []), capture_output=True, text=True)
     if done.returncode:
         return done.stderr
     ours = [json.loads(line) for line in out.read_text().split("\n")[:-1]]
-    theirs = rows_of(table)
+    if options:
+        ours = with_digests(ours, pictures)
+    theirs = rows_of(table, *options)
     if ours == theirs:
         return None
     for i, (a, b) in enumerate(zip(ours, theirs)):
@@ -203,7 +218,7 @@ def compare_random(sea, count, seed):
             table = random_table(rng, rng.choice([0, 1, 2, 17, 60, 300]))
             options = random_options(rng, table, folder / "t.parquet")
             pq.write_table(table, folder / "t.parquet", **options)
-            wrong = compare(sea, folder, table, "t.parquet")
+            wrong = compare(sea, folder, table, "t.parquet", *(["digests"] if i % 2 else []))
             if wrong:
                 failed += 1
                 print(f"file {i} of seed {seed}: {wrong}\n{table.schema}\n{options}")
@@ -211,6 +226,128 @@ def compare_random(sea, count, seed):
                     break
     print(f"{count} files, {failed} differ")
     return failed
+
+
+# ---- files that lie about themselves, byte by byte ----
+
+def varint(n):
+    out = b""
+    while n > 127:
+        out += bytes([n & 127 | 128])
+        n >>= 7
+    return out + bytes([n])
+
+
+class Long(int):
+    """An i64 of Thrift; other ints are i32."""
+
+
+def thrift(fields):
+    """A struct of the compact protocol from {number: value}: ints, bytes, dicts, lists of one of them."""
+    out, last = b"", 0
+    for number, value in sorted(fields.items()):
+        kind = (6 if isinstance(value, Long) else 5 if isinstance(value, int) else 8 if isinstance(value, bytes) else 9 if isinstance(value, list) else 12)
+        out += bytes([number - last << 4 | kind])
+        last = number
+        if kind in (5, 6):
+            out += varint(value << 1 if value >= 0 else (-value << 1) - 1)
+        elif kind == 8:
+            out += varint(len(value)) + value
+        elif kind == 9:
+            inner = 12 if value and isinstance(value[0], dict) else 8 if value and isinstance(value[0], bytes) else 5
+            out += bytes([len(value) << 4 | inner])
+            out += b"".join(thrift(v) if inner == 12 else varint(len(v)) + v if inner == 8 else varint(v << 1)
+                            for v in value)
+        else:
+            out += thrift(value)
+    return out + b"\0"
+
+
+def raw_page(body, values=4, encoding=0, unpacked=None, packed=None, kind=0, **more):
+    header = {1: kind, 2: len(body) if unpacked is None else unpacked, 3: len(body) if packed is None else packed}
+    header[7 if kind == 2 else 5] = {1: values, 2: encoding} if kind == 2 else {1: values, 2: encoding, 3: 3, 4: 3}
+    header.update(more.get("header", {}))
+    return thrift(header) + body
+
+
+def raw_file(pages, rows=4, file_rows=None, codec=0, leaf=None, meta=None, chunks=None, element=None, extra=None):
+    """One column of four whole numbers, and what a case changes."""
+    data = b"PAR1" + b"".join(pages)
+    column = {1: 1, 2: [0], 3: [b"x"], 4: codec, 5: Long(rows), 6: Long(99), 7: Long(len(data) - 4), 9: Long(4)}
+    column.update({k: Long(v) if k > 4 else v for k, v in (meta or {}).items()})
+    columns = [{2: Long(4), 3: column}] if chunks is None else chunks(column)
+    schema = [{4: b"schema", 5: 1}, {1: 1, 3: 0, 4: b"x", **(leaf or {})}] + (element or [])
+    footer = {1: 1, 2: schema, 3: Long(rows if file_rows is None else file_rows),
+              4: [{1: columns, 2: Long(99), 3: Long(rows)}]}
+    footer.update(extra or {})
+    tail = thrift(footer)
+    return data + tail + struct.pack("<I", len(tail)) + b"PAR1"
+
+
+def broken():
+    folder = OUT / "broken"
+    folder.mkdir(exist_ok=True)
+    four = struct.pack("<4i", 7, -1, 2, 3)
+    page = raw_page(four)
+    where = 'row group 0, column "x": '
+    optional = {3: 1}
+    cases = {
+        "good": (raw_file([page]), ""),
+        "outside": (raw_file([page], meta={9: 900}), where + "it lies outside of the file's data"),
+        "negative": (raw_file([page], meta={9: -5}), where + "it lies outside of the file's data"),
+        "too-long": (raw_file([page], meta={7: 2**40}), where + "it lies outside of the file's data"),
+        "over-another": (raw_file([page], leaf={}, element=[{1: 1, 3: 0, 4: b"y"}], chunks=lambda c: [{3: c}, {3: c}],
+                                  extra={2: [{4: b"schema", 5: 2}, {1: 1, 3: 0, 4: b"x"}, {1: 1, 3: 0, 4: b"y"}]}),
+                         "it lies over another column"),
+        "rows": (raw_file([page], file_rows=5), "its number of rows is not the sum of its row groups"),
+        "entries": (raw_file([page], meta={5: 3}), where + "its number of entries does not fit"),
+        "rows-negative": (raw_file([page], rows=-1), "lacks the schema, the row groups or the number of rows"),
+        "few-columns": (raw_file([page], chunks=lambda c: []), "another number of columns"),
+        "type": (raw_file([page], meta={1: 2}), where + "its type is not the one of the schema"),
+        "unknown-type": (raw_file([page], leaf={1: 9}), "a column has an unknown type"),
+        "other-file": (raw_file([page], chunks=lambda c: [{1: b"x.parquet", 3: c}]), "lies in another file"),
+        "encrypted": (raw_file([page], extra={8: {1: 1}}), "the file is encrypted"),
+        "no-children": (raw_file([page], extra={2: [{4: b"schema", 5: 3}, {1: 1, 3: 0, 4: b"x"}]}),
+                        "the schema ends too early"),
+        "two-names": (raw_file([page], chunks=lambda c: [{3: c}, {3: c}],
+                               extra={2: [{4: b"schema", 5: 2}, {1: 1, 3: 0, 4: b"x"}, {1: 1, 3: 0, 4: b"x"}]}),
+                      "two columns of one group have the same name"),
+        "bomb": (raw_file([raw_page(b"x" * 30, unpacked=900 << 20)], codec=2),
+                 where + "a page would grow more than 1100 times when it is unpacked"),
+        "huge": (raw_file([raw_page(b"x" * 30, unpacked=2**31 - 1)], codec=2),
+                 where + "a page would unpack to more than 1 GiB"),
+        "page-too-long": (raw_file([raw_page(four, packed=5000, unpacked=5000)]),
+                          where + "a page is longer than its column"),
+        "two-sizes": (raw_file([raw_page(four, unpacked=40)]), where + "a page that is not packed has two sizes"),
+        "not-gzip": (raw_file([raw_page(four)], codec=2), where + "a page is not what gzip wrote"),
+        "pages-end": (raw_file([raw_page(four[:8], values=2)]), where + "its pages end 2 entries too early"),
+        "too-many": (raw_file([raw_page(four + four, values=8)]), where + "a page has more entries than its column"),
+        "few-values": (raw_file([raw_page(four[:12])]), where + "a page has fewer values than it says"),
+        "no-dictionary": (raw_file([raw_page(b"\1\x03\x0a", encoding=8)]), where + "a page refers to a dictionary that is not there"),
+        "dictionary-index": (raw_file([raw_page(four[:4], values=1, kind=2), raw_page(b"\1\x03\xff", encoding=8)]),
+                             where + "a page refers to an entry that its dictionary does not have"),
+        "two-dictionaries": (raw_file([raw_page(four[:4], values=1, kind=2)] * 2 + [page]),
+                             where + "there are two dictionaries"),
+        "dictionary-short": (raw_file([raw_page(four[:4], values=9, kind=2), page]),
+                             where + "a dictionary has fewer entries than it says"),
+        "levels-end": (raw_file([raw_page(b"\2\0\0\0\x02\x01" + four)], leaf=optional),
+                       where + "a page has fewer levels than entries"),
+        "levels-long": (raw_file([raw_page(b"\xff\xff\0\0" + four)], leaf=optional),
+                        where + "a page ends inside its levels"),
+        "level-high": (raw_file([raw_page(b"\2\0\0\0\x08\x05" + four)], leaf=optional),
+                       where + "a page has a level that its column cannot have"),
+        "delta": (raw_file([raw_page(b"\x80\x01\x04\x04\x00\x00\xff\xff\xff\xff", encoding=5)]),
+                  where + "a page has fewer values than it says"),
+        "encoding": (raw_file([raw_page(four, encoding=4)]), where + "a page's encoding is unknown"),
+        "checksum": (raw_file([raw_page(four, header={4: 1})]), where + "a page's checksum is wrong"),
+        "header": (raw_file([b"\x15\xff\xff"]), where + "a page header is damaged"),
+    }
+    about = {}
+    for name, (data, words) in cases.items():
+        (folder / f"{name}.parquet").write_bytes(data)
+        about[name] = words
+    assert pq.read_table(folder / "good.parquet").to_pydict() == {"x": [7, -1, 2, 3]}
+    (folder / "about.json").write_text(json.dumps(about, indent=1) + "\n")
 
 
 # ---- fixtures ----
@@ -253,7 +390,8 @@ def fixtures():
     digests = [hashlib.sha256(v["bytes"]).hexdigest() if v else None for v in table["image"].to_pylist()]
     (OUT / "pictures.json").write_text(json.dumps(digests, indent=0) + "\n")
     small = {"row_group_size": 15, "data_page_size": 150, "write_batch_size": 4, "write_statistics": False}
-    pq.write_table(table, OUT / "none-v1-dictionary.parquet", compression="none", **small)
+    pq.write_table(table, OUT / "none-v1-dictionary.parquet", compression="none", **small,
+                   write_page_checksum=True)
     pq.write_table(table, OUT / "snappy-v1-dictionary.parquet", compression="snappy", **small,
                    write_page_checksum=True)
     pq.write_table(table, OUT / "gzip-v2-plain.parquet", compression="gzip", use_dictionary=False,
@@ -271,11 +409,15 @@ def fixtures():
                                                              "small": "BYTE_STREAM_SPLIT",
                                                              "code": "BYTE_STREAM_SPLIT"}, **small)
     for i in range(3):          # shards as the hub names them
-        pq.write_table(table.slice(14 * i, 14), OUT / f"test-{i:05}-of-00003.parquet", compression="snappy")
+        pq.write_table(table.slice(14 * i, 14), OUT / f"test-{i:05}-of-00003.parquet", compression="gzip")
+    pair = pa.struct([("a", IMAGE), ("b", pa.list_(IMAGE))])
+    pq.write_table(pa.table({"image-pair": pa.array([{"a": image(1), "b": [image(2), image(1), image(3)]}], pair),
+                             "image_pair": pa.array([image(4)], IMAGE)}), OUT / "pairs.parquet", compression="gzip")
     few = table.select(["question_id", "index"]).slice(0, 3)
     pq.write_table(few, OUT / "brotli.parquet", compression="brotli")
     pq.write_table(few, OUT / "lz4.parquet", compression="lz4")
     hub()
+    broken()
     names = sorted(str(p.relative_to(OUT)) for p in OUT.rglob("*") if p.is_file())
     (OUT / "SHA256SUMS").write_text("".join(
         f"{hashlib.sha256((OUT / name).read_bytes()).hexdigest()}  {name}\n" for name in names))
@@ -438,7 +580,7 @@ def hub():
     folder = OUT / "hub"
     folder.mkdir(exist_ok=True)
     about = {}
-    options = {"compression": "zstd", "write_statistics": False, "store_schema": False}
+    options = {"compression": "gzip", "write_statistics": False, "store_schema": False}
 
     def write(rows, path):
         path.parent.mkdir(exist_ok=True)

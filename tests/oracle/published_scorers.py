@@ -5,7 +5,8 @@
 
 PUBLISHED holds checkouts of the scorers' repositories, by these names; what is not there is
 left out and said so: LLaVA, MMMU (with mmmu/), VQA (GT-Vision-Lab), POPE is in LLaVA,
-lmms-eval, VLMEvalKit, and MME (calculation.py of its eval_tool.zip). Their code is run, never
+lmms-eval, VLMEvalKit, coco-caption (salaniz's pycocoevalcap: its bleu, cider and rouge), and MME
+(calculation.py of its eval_tool.zip). Their code is run, never
 copied. N rows of each benchmark are compared one by one (2000), and every total to the last
 digit that the published scorer has. Exit status 1 when anything differs.
 
@@ -572,6 +573,49 @@ def docvqa():
                                     (answers[i]["answer"], rows[i]["answers"])) for i in range(N)])
 
 
+def captions():
+    folder = os.path.join(ROOT, "coco-caption")
+    sys.path.insert(0, folder)
+    try:
+        bleu = load("coco-caption", "bleu", "bleu_scorer.py")
+        sys.modules["bleu_scorer"] = bleu
+        cider = load("coco-caption", "cider", "cider_scorer.py")
+        rouge = load("coco-caption", "rouge", "rouge.py")
+    finally:
+        sys.path.pop(0)
+    vocabulary = "a man dog red car on the street with two cats near green table sits".split()
+    images, notes, results, gts, res = [], [], [], {}, {}
+    for i in range(N):
+        images.append({"id": i, "file_name": f"{i}.jpg"})
+        gts[i] = [" ".join(rng.choices(vocabulary, k=rng.randrange(1, 12)))
+                  for _ in range(rng.randrange(1, 6))]
+        notes += [{"image_id": i, "id": len(notes) + k, "caption": c} for k, c in enumerate(gts[i])]
+        said = rng.choice(gts[i]).split()
+        rng.shuffle(said)
+        res[i] = [" ".join(said[:rng.randrange(1, len(said) + 1)])]
+        results.append({"image_id": i, "caption": res[i][0]})
+    q = put_json("q.json", {"images": images, "annotations": notes})
+    a = put_json("a.json", results)
+    total, rows, _ = score("coco-caption", q, a, "--annotations", q)
+    scorer = cider.CiderScorer(n=4, sigma=6.0)
+    for i in range(N):
+        scorer += (res[i][0], gts[i])
+    mean, each = scorer.compute_score()
+    r_mean, r_each = rouge.Rouge().compute_score(gts, res)
+    b = bleu.BleuScorer(n=4)
+    for i in range(N):
+        b += (res[i][0], gts[i])
+    b_score, _ = b.compute_score(option="closest", verbose=0)
+    compare("captions, rows (coco-caption)",
+            [(i, rows[str(i)]["score"], float(min(each[i] / 10, 1)), (res[i], gts[i]))
+             for i in range(N)])
+    compare("captions, totals", [("cider", total["cider"], float(mean), ""),
+                                 ("rouge_l", total["rouge_l"], float(r_mean), "")] +
+            [(f"bleu_{k + 1}", total[f"bleu_{k + 1}"], float(b_score[k]), "") for k in range(4)])
+    keep("coco-caption", q, a, None, [q], {"cider": float(mean), "rouge_l": float(r_mean), **{
+        f"bleu_{k + 1}": float(b_score[k]) for k in range(4)}}, None)
+
+
 CASES = [(textvqa, "LLaVA/llava/eval/m4c_evaluator.py", ["tqdm"]),
          (vqav2, "VQA/PythonEvaluationTools/vqaEvaluation/vqaEval.py", []),
          (pope, "LLaVA/llava/eval/eval_pope.py", []), (mme, "MME/calculation.py", []),
@@ -581,7 +625,8 @@ CASES = [(textvqa, "LLaVA/llava/eval/m4c_evaluator.py", ["tqdm"]),
          (realworldqa, "lmms-eval/lmms_eval/tasks/_task_utils/mcq_extract.py", []),
          (ocrbench, "lmms-eval/lmms_eval/tasks/ocrbench/utils.py", []),
          (chartqa, "lmms-eval/lmms_eval/tasks/chartqa/utils.py", []),
-         (docvqa, "lmms-eval/lmms_eval/api/metrics.py", [])]
+         (docvqa, "lmms-eval/lmms_eval/api/metrics.py", []),
+         (captions, "coco-caption/cider/cider_scorer.py", ["numpy"])]
 
 
 def main():

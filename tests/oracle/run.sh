@@ -9,7 +9,7 @@
 # PYTHON: an interpreter with torch, transformers, tokenizers, sentencepiece, peft, safetensors
 # and Pillow (python3). BUILD: where the programs are (build/dev). T: only scripts whose name
 # contains this. TEXTS: of io_tokenizers.py (20000). CORENLP_JAR: Stanford CoreNLP 3.4.1, for
-# caption_tokens.py. Exit status 1 when something failed.
+# caption_tokens.py. PUBLISHED: checkouts for published_scorers.py. Exit status 1 when something failed.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 root=$PWD
@@ -100,9 +100,11 @@ fi
 
 tokens="engine/test_tokenizer engine/test_conversation"
 makes bench_scores.py "" fixtures/bench pipeline/test_benchmarks_oracle
+makes bench_xlsx.py "openpyxl pandas" fixtures/sheets pipeline/test_benchmarks_files "$BUILD"
 makes io_images.py "PIL numpy" fixtures/images engine/test_image
 makes image_processors.py "transformers PIL numpy safetensors" fixtures/processors \
     engine/test_image_views
+makes io_parquet.py "pyarrow numpy" fixtures/parquet pipeline/test_parquet
 makes io_tensors.py "torch safetensors" fixtures/tensors engine/test_safetensors
 makes io_tokenizer_files.py "sentencepiece tokenizers" fixtures/tokenizers "$tokens"
 makes io_sentencepiece.py "sentencepiece tokenizers" \
@@ -131,6 +133,7 @@ if wanted io_unicode.py && has io_unicode.py tokenizers; then
     fi
 fi
 
+compares io_parquet.py "pyarrow numpy" "$BUILD/sea" 500
 compares families.py "torch transformers" "$BUILD/sea"
 compares lm_oracle.py "torch transformers safetensors" "$BUILD"
 compares llava_folders.py "torch transformers tokenizers PIL" "$BUILD"
@@ -139,6 +142,11 @@ compares tune_torch.py "torch transformers peft PIL" "$BUILD"
 compares image_processors.py "transformers PIL numpy safetensors" "$BUILD"
 compares io_tokenizers.py "tokenizers sentencepiece" --sea "$BUILD/sea" \
     --texts "${TEXTS:-20000}"
+if [ -n "${PUBLISHED:-}" ]; then
+    compares published_scorers.py numpy "$BUILD/sea" 2000
+elif wanted published_scorers.py; then
+    skip published_scorers.py "PUBLISHED names no folder of checkouts (its head says which)"
+fi
 if [ -n "${CORENLP_JAR:-}" ]; then
     compares caption_tokens.py "" "$CORENLP_JAR" "$BUILD/sea"
 elif wanted caption_tokens.py; then

@@ -1,30 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Answer files in the layouts that scripts and people publish: spreadsheets, analyses, reviews
  * and grades, chunks, logs of samples, tables of other tools; and the exports that are made. */
-#include <math.h>
-#include <stdlib.h>
-
-#include "engine/base/sea_file.h"
 #include "engine/base/sea_rng.h"
-#include "pipeline/benchmarks/benchmarks_int.h"
 #include "pipeline/benchmarks/xlsx_int.h"
-#include "tests/sea_test.h"
+#include "tests/pipeline/bench_files.h"
 
 #define SHEETS "tests/oracle/fixtures/sheets"
-
-static struct sea_arena *arena;
-
-static const char *
-put_file(const char *name, const char *text)
-{
-    struct sea_err err = { 0 };
-    const char *path;
-
-    arena = arena ? arena : sea_arena_create(NULL, "test");
-    path = sea_arena_printf(arena, "%s/%s", sea_test_dir(), name);
-    CHECK_OK(sea_file_replace(path, text, strlen(text), &err), err);
-    return path;
-}
 
 static const char *
 put_dir(const char *name)
@@ -36,30 +17,6 @@ put_dir(const char *name)
     path = sea_arena_printf(arena, "%s/%s", sea_test_dir(), name);
     CHECK_OK(sea_dir_create(path, &err), err);
     return path;
-}
-
-static struct sea_bench_result
-score(const char *bench, const char *questions, const char *answers, const char *annotation,
-      const char *variant, struct sea_err *err)
-{
-    struct sea_bench_options options = { .variant = variant, .resamples = 20 };
-    struct sea_bench_result result = { 0 };
-    const char *list[1] = { annotation };
-
-    *err = (struct sea_err){ 0 };
-    if (sea_bench_score(bench, questions, answers, list, annotation ? 1 : 0, &options, arena,
-                        &result, err))
-        result.rows_count = 0;
-    return result;
-}
-
-static double
-value_of(const struct sea_bench_result *result, const char *name)
-{
-    const struct sea_bench_metric *metric = sea_bench_metric_find(result, name);
-
-    CHECK_MSG(metric != NULL, "there is no metric \"%s\"", name);
-    return metric ? metric->value : NAN;
 }
 
 /* ---- spreadsheets ---- */
@@ -118,7 +75,7 @@ mmbench_scores_a_published_upload(void)
 
     arena = arena ? arena : sea_arena_create(NULL, "test");
     sheet = sea_arena_printf(arena, "%s/" SHEETS "/shared.xlsx", sea_test_root());
-    result = score("mmbench", sheet, sheet, NULL, NULL, &err);
+    result = score_files("mmbench", sheet, sheet, NULL, NULL, &err);
     CHECK_OK(err.status, err);
     CHECK_NEAR(value_of(&result, "circular_accuracy"), 2.0 / 6, 1e-15);
     CHECK_INT(result.rows_count, 7);
@@ -146,9 +103,9 @@ broken_spreadsheets_are_refused(void)
     sea_buf_init(&bad, 1 << 20);
     CHECK_OK(sea_file_read(path, &good, &err), err);
     CHECK_OK(sea_file_replace(out, good.data, good.len / 2, &err), err);
-    score("mmbench", out, out, NULL, NULL, &err);
+    score_files("mmbench", out, out, NULL, NULL, &err);
     CHECK_FAILS(err, SEA_E_FORMAT, "has no directory at its end");
-    score("mmbench", put_file("zip", "PK\3\4 and no more"), path, NULL, NULL, &err);
+    score_files("mmbench", put_file("zip", "PK\3\4 and no more"), path, NULL, NULL, &err);
     CHECK_FAILS(err, SEA_E_FORMAT, "begins like a zip archive");
     sea_rng_init(&rng, 3, 0);
     for (int turn = 0; turn < 400; turn++) {
@@ -158,7 +115,7 @@ broken_spreadsheets_are_refused(void)
             bad.data[sea_rng_below(&rng, (uint32_t)bad.len)] = (char)sea_rng_below(&rng, 256);
         err = (struct sea_err){ 0 };
         CHECK_OK(sea_file_replace(out, bad.data, bad.len, &err), err);
-        score("mmbench", out, path, NULL, NULL, &err);
+        score_files("mmbench", out, path, NULL, NULL, &err);
         refused += err.status != SEA_OK;
         scored += err.status == SEA_OK;
     }
@@ -242,7 +199,7 @@ mmbench_exports_the_upload_of_either_split(void)
         CHECK_STR(sea_node_text(sea_node_get(rows->first, "prediction"), ""), i ? "=B\t" : "B");
         CHECK_OK(sea_file_replace(path, out.data, out.len, &err), err);
         if (i == 0) {
-            result = score("mmbench", put_file("q.tsv", tables[0]), path, NULL, NULL, &err);
+            result = score_files("mmbench", put_file("q.tsv", tables[0]), path, NULL, NULL, &err);
             CHECK_NEAR(value_of(&result, "circular_accuracy"), 1, 0);
         }
     }
@@ -265,12 +222,12 @@ llava_bench_reviews_stand_for_their_answers(void)
     struct sea_bench_result result;
     struct sea_err err;
 
-    result = score("llava-bench", questions, reviews, NULL, NULL, &err);
+    result = score_files("llava-bench", questions, reviews, NULL, NULL, &err);
     CHECK_OK(err.status, err);
     CHECK_NEAR(value_of(&result, "relative"), 6.5 / 8.5, 1e-15);
     CHECK_NEAR(value_of(&result, "conv/relative"), 6.0 / 8, 1e-15);
     reviews = put_file("r.jsonl", "{\"question_id\": 0, \"tuple\": [8.0, 6.0]}\n");
-    score("llava-bench", questions, reviews, NULL, NULL, &err);
+    score_files("llava-bench", questions, reviews, NULL, NULL, &err);
     CHECK_FAILS(err, SEA_E_FORMAT, "1 missing (\"1\")");
 }
 
@@ -291,11 +248,11 @@ mm_vet_grades_stand_for_their_answers(void)
     struct sea_bench_result result;
     struct sea_err err;
 
-    result = score("mm-vet", questions, grades, NULL, NULL, &err);  /* the total alone */
+    result = score_files("mm-vet", questions, grades, NULL, NULL, &err);  /* the total alone */
     CHECK_OK(err.status, err);
     CHECK_NEAR(value_of(&result, "total"), (0.75 + 0.1) / 2, 1e-15);
     CHECK(!sea_bench_metric_find(&result, "rec"));
-    result = score("mm-vet", questions, grades, gold, NULL, &err);
+    result = score_files("mm-vet", questions, grades, gold, NULL, &err);
     CHECK_NEAR(value_of(&result, "ocr"), 0.1, 1e-15);
     CHECK_NEAR(value_of(&result, "integration/rec_ocr"), 0.1, 1e-15);
 }
@@ -322,18 +279,18 @@ samples_of_lmms_eval_go_by_row_and_are_compared(void)
         "\"filtered_resps\": \"No\", \"doc_hash\": \"h\"}\n"
         "{\"doc_id\": 0, \"target\": \"yes\", \"input\": \"?\", \"filtered_resps\": [\"Yes\"]}\n"
         "{\"doc_id\": 1, \"target\": \"no\", \"input\": \"is it BLUE?\", \"resps\": [[\"yes.\"]]}\n");
-    result = score("pope", questions, answers, NULL, "lmms", &err);
+    result = score_files("pope", questions, answers, NULL, "lmms", &err);
     CHECK_OK(err.status, err);
     CHECK_NEAR(value_of(&result, "accuracy"), 2.0 / 3, 1e-15);      /* "yes." is neither */
     CHECK_INT(result.failed, 1);
     answers = put_file("s.jsonl",
         "{\"doc_id\": 0, \"target\": \"no\", \"input\": \"Is it old?\", \"filtered_resps\": "
         "\"No\"}\n");
-    score("pope", questions, answers, NULL, "lmms", &err);
+    score_files("pope", questions, answers, NULL, "lmms", &err);
     CHECK_FAILS(err, SEA_E_FORMAT, "sample 0 asked \"Is it old?\", but row 0");
     answers = put_file("s.jsonl",
         "{\"doc_id\": 5, \"target\": \"no\", \"input\": \"x\", \"filtered_resps\": \"No\"}\n");
-    score("pope", questions, answers, NULL, "lmms", &err);
+    score_files("pope", questions, answers, NULL, "lmms", &err);
     CHECK_FAILS(err, SEA_E_FORMAT, "1 unknown (\"doc_id 5\")");
 }
 
@@ -348,16 +305,16 @@ chunks_of_a_folder_are_one_file(void)
                                  "{\"question_id\": \"q8\", \"text\": \"no\"}\n");
     put_file("chunks/2_1.jsonl", "{\"question_id\": \"q9\", \"text\": \"no\"}\n");
     put_file("chunks/notes.txt", "not an answer");
-    result = score("pope", questions, folder, NULL, NULL, &err);
+    result = score_files("pope", questions, folder, NULL, NULL, &err);
     CHECK_OK(err.status, err);
     CHECK_NEAR(value_of(&result, "accuracy"), 1, 0);
     put_file("chunks/merge.jsonl", "{\"question_id\": \"q7\", \"text\": \"no\"}\n"
                                    "{\"question_id\": \"q8\", \"text\": \"no\"}\n"
                                    "{\"question_id\": \"q9\", \"text\": \"no\"}\n");
-    result = score("pope", questions, folder, NULL, NULL, &err);
+    result = score_files("pope", questions, folder, NULL, NULL, &err);
     CHECK_OK(err.status, err);          /* the chunks are in it already */
     CHECK_NEAR(value_of(&result, "accuracy"), 2.0 / 3, 1e-15);
-    score("pope", questions, put_dir("empty"), NULL, NULL, &err);
+    score_files("pope", questions, put_dir("empty"), NULL, NULL, &err);
     CHECK_FAILS(err, SEA_E_MISSING, "holds neither merge.jsonl");
 }
 
@@ -373,7 +330,7 @@ vlmevalkits_pope_counts_a_question_in_each_split(void)
     struct sea_bench_result result;
     struct sea_err err;
 
-    result = score("pope", questions, answers, NULL, "vlmeval", &err);
+    result = score_files("pope", questions, answers, NULL, "vlmeval", &err);
     CHECK_OK(err.status, err);
     CHECK_NEAR(value_of(&result, "random/accuracy"), 0.5, 0);
     CHECK_NEAR(value_of(&result, "adversarial/accuracy"), 1, 0);
@@ -392,10 +349,10 @@ vlmevalkits_mme_is_joined_by_index(void)
     struct sea_bench_result result;
     struct sea_err err;
 
-    result = score("mme", questions, answers, NULL, "vlmeval", &err);
+    result = score_files("mme", questions, answers, NULL, "vlmeval", &err);
     CHECK_OK(err.status, err);
     CHECK_NEAR(value_of(&result, "task/color"), 1, 0);
-    result = score("mme", questions, answers, NULL, NULL, &err);    /* "the " is neither */
+    result = score_files("mme", questions, answers, NULL, NULL, &err);    /* "the " is neither */
     CHECK_NEAR(value_of(&result, "task/color"), 0.25, 0);           /* acc 1/2, acc+ 0 */
 }
 
@@ -413,10 +370,10 @@ lmms_eval_reads_mmes_answers_stripped(void)
     struct sea_bench_result result;
     struct sea_err err;
 
-    result = score("mme", questions, answers, NULL, "lmms", &err);
+    result = score_files("mme", questions, answers, NULL, "lmms", &err);
     CHECK_OK(err.status, err);
     CHECK_NEAR(value_of(&result, "task/OCR"), 1, 0);
-    result = score("mme", questions, answers, NULL, NULL, &err);
+    result = score_files("mme", questions, answers, NULL, NULL, &err);
     CHECK_NEAR(value_of(&result, "task/OCR"), 0, 0);    /* four blanks; " n. " */
 }
 
@@ -454,7 +411,7 @@ mme_exports_what_the_official_script_reads(void)
     CHECK_OK(sea_file_read(path, &text, &err), err);
     CHECK_STR(text.data, "1.txt\ta? Please answer yes or no.\tYes\tYes\n"
                          "1.txt\tb? Please answer yes or no.\tNo\tno way \n");
-    result = score("mme", folder, folder, NULL, NULL, &err);
+    result = score_files("mme", folder, folder, NULL, NULL, &err);
     CHECK_OK(err.status, err);
     CHECK_INT(result.rows_count, 4);
     CHECK_NEAR(value_of(&result, "task/OCR"), 1, 0);
@@ -483,9 +440,39 @@ mm_vet_and_mmmu_export_a_map(void)
     answers = put_file("a.json", "{\"validation_Art_2\": \"so two\", \"validation_Art_1\": \"B\"}");
     CHECK_OK(sea_bench_export("mmmu", questions, answers, NULL, 0, NULL, &out, &err), err);
     CHECK_STR(out.data, "{\n\"validation_Art_1\": \"B\",\n\"validation_Art_2\": \"so two\"\n}\n");
-    CHECK_NEAR(score("mmmu", questions, put_file("again.json", out.data), NULL, NULL, &err)
+    CHECK_NEAR(score_files("mmmu", questions, put_file("again.json", out.data), NULL, NULL, &err)
                    .metrics[0].value, 1, 0);
     sea_buf_release(&out);
+}
+
+/* What `sea score --export-lmms` writes, read back as JSON. */
+static void
+lmms_evals_results_hold_the_same_numbers(void)
+{
+    struct sea_bench_result result;
+    const struct sea_node *of;
+    struct sea_node *back = NULL;
+    struct sea_err err;
+    struct sea_buf text;
+
+    sea_buf_init(&text, 1 << 20);
+    result = score_files("pope", put_file("q.jsonl", three_questions),
+                   put_file("a.json", "{\"q7\": \"Yes\", \"q8\": \"Yes\", \"q9\": \"No\"}"), NULL,
+                   "lmms", &err);
+    CHECK_OK(err.status, err);
+    CHECK_OK(sea_json_write(sea_bench_lmms_node(&result, arena), SEA_JSON_PRETTY, &text, &err), err);
+    CHECK_OK(sea_json_parse(text.data, text.len, "results", arena, &back, &err), err);
+    of = sea_node_get(sea_node_get(back, "results"), "pope");
+    for (size_t i = 0; i < result.metrics_count; i++) {
+        const char *name = sea_arena_printf(arena, "%s,none", result.metrics[i].name);
+
+        if (!isnan(result.metrics[i].value))
+            CHECK_NEAR(sea_node_real(sea_node_get(of, name), -1), result.metrics[i].value, 0);
+    }
+    CHECK_NEAR(sea_node_real(sea_node_get(of, "f1,none"), 0), 2.0 / 3, 1e-15);  /* tp 1, fp 1 */
+    CHECK_INT(sea_node_int(sea_node_path(back, "n-samples.pope.effective"), 0), 3);
+    CHECK_STR(sea_node_text(sea_node_path(back, "configs.pope.variant"), ""), "lmms");
+    sea_buf_release(&text);
 }
 
 /* Python: r = random.Random(42); [r.choice(range(4)) for _ in range(16)] */
@@ -522,4 +509,4 @@ SEA_TEST_MAIN("published answer files", TEST(spreadsheets_are_read_as_pandas_rea
               TEST(vlmevalkits_mme_is_joined_by_index),
               TEST(lmms_eval_reads_mmes_answers_stripped),
               TEST(mme_exports_what_the_official_script_reads), TEST(mm_vet_and_mmmu_export_a_map),
-              TEST(draws_are_pythons))
+              TEST(lmms_evals_results_hold_the_same_numbers), TEST(draws_are_pythons))

@@ -183,11 +183,12 @@ references_are_points_of_metrics(void)
 static void
 the_suites_of_the_tree_load(void)
 {
-    static const char *const names[] = { "llava-1.5", "sea-paper", "small", "scenes", "judged" };
+    static const char *const names[] = { "llava-1.5", "sea-paper", "small", "scenes", "judged",
+                                         "lmms" };
     size_t references = 0;
 
     arena = arena ? arena : sea_arena_create(NULL, "test");
-    for (size_t i = 0; i < 5; i++) {
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         struct sea_suite suite = { 0 };
         char path[1024];
 

@@ -15,6 +15,7 @@
 #include "pipeline/sea_benchmark.h"
 #include "pipeline/sea_parquet.h"
 #include "pipeline/sea_records.h"
+#include "pipeline/sea_suite.h"
 
 #define FILE_MAX ((size_t)1 << 20)
 
@@ -236,21 +237,42 @@ static void
 broken_files_are_refused(void)
 {
     struct stat info;
-    const char *whole = fixture("snappy-v1-dictionary.parquet");
+    const char *whole = fixture("none-v1-dictionary.parquet");
 
     check_refused(fixture("brotli.parquet"), SEA_E_FORMAT, "row group 0, column \"question_id\": is "
                   "packed with Brotli");
     check_refused(fixture("lz4.parquet"), SEA_E_FORMAT, "LZ4");
-    check_refused(changed("snappy-v1-dictionary.parquet", "torn.parquet", 9000, -1, 0), SEA_E_FORMAT,
+    check_refused(changed("none-v1-dictionary.parquet", "torn.parquet", 9000, -1, 0), SEA_E_FORMAT,
                   "does not end with its mark");
-    check_refused(changed("snappy-v1-dictionary.parquet", "short.parquet", 11, -1, 0), SEA_E_FORMAT,
+    check_refused(changed("none-v1-dictionary.parquet", "short.parquet", 11, -1, 0), SEA_E_FORMAT,
                   "does not begin");
-    check_refused(changed("snappy-v1-dictionary.parquet", "flip.parquet", 0, 60, 0x5A), SEA_E_FORMAT,
+    check_refused(changed("none-v1-dictionary.parquet", "flip.parquet", 0, 60, 0x5A), SEA_E_FORMAT,
                   "row group 0, column \"question_id\": a page's checksum is wrong");
     CHECK(stat(whole, &info) == 0);
-    check_refused(changed("snappy-v1-dictionary.parquet", "long.parquet", 0, (long)info.st_size - 6, 1),
+    check_refused(changed("none-v1-dictionary.parquet", "long.parquet", 0, (long)info.st_size - 6, 1),
                   SEA_E_FORMAT, "its footer is longer than the file");
     check_refused(place("nothing.parquet"), SEA_E_MISSING, "nothing.parquet");
+}
+
+/* Files made byte by byte, each with one lie; the good one shows that it is the lie that counts. */
+static void
+lies_are_refused_by_column(void)
+{
+    struct sea_node *about = load_json(fixture("broken/about.json"));
+
+    for (const struct sea_node *one = about ? about->first : NULL; one; one = one->next) {
+        const char *path = fixture(sea_arena_printf(arena, "broken/%s.parquet", one->key));
+        struct sea_err err = { 0 };
+        struct sea_node *list;
+
+        if (one->text[0]) {
+            check_refused(path, SEA_E_FORMAT, one->text);
+            continue;
+        }
+        CHECK_OK(sea_parquet_head(path, 9, arena, &list, &err), err);
+        CHECK_STR(text_of(list), "[{\"x\":7},{\"x\":-1},{\"x\":2},{\"x\":3}]");
+    }
+    printf("  %zu files\n", about ? about->count : 0);
 }
 
 static void
@@ -419,6 +441,69 @@ part_of_a_data_set_is_partial(void)
     CHECK(questions.is_partial);
 }
 
+/* The upload names pictures, which are the ids here. */
+static void
+uploads_can_be_made(void)
+{
+    static const char lines[] = "{\"question_id\": \"VizWiz_val_00000001.jpg\", \"text\": \"A\"}\n"
+                                "{\"question_id\": \"VizWiz_val_00000000.jpg\", \"text\": \"Two\"}\n";
+    const char *answers = place("v.jsonl");
+    struct sea_err err = { 0 };
+    struct sea_buf out;
+
+    CHECK_OK(sea_file_replace(answers, lines, strlen(lines), &err), err);
+    sea_buf_init(&out, FILE_MAX);
+    CHECK_OK(sea_bench_export("vizwiz", fixture("hub/vizwiz.parquet"), answers, NULL, 0, NULL, &out,
+                              &err), err);
+    CHECK_MSG(strstr(out.data, "\"VizWiz_val_00000000.jpg\", \"answer\": \"2\""), "%s", out.data);
+    sea_buf_release(&out);
+}
+
+/* A suite needs no more than the folder: no annotations, no images, no name of a file. */
+static void
+suites_name_a_folder_of_parquet(void)
+{
+    struct sea_node *config = sea_node_put(arena, NULL, NULL, SEA_NODE_MAP), *eval;
+    const char *text = sea_arena_printf(arena,
+        "root: %s\nbenchmarks:\n  - {name: gqa, folder: ., questions: testdev_balanced_instructions}\n"
+        "  - {name: vqav2, folder: ., questions: vqav2.parquet}\n  - {name: chartqa, folder: %s}\n"
+        "  - {name: pope, folder: ., questions: \"po*.parquet\"}\n", fixture("hub"), place("charts"));
+    char one[SEA_SHA256_TEXT], two[SEA_SHA256_TEXT];
+    struct sea_suite suite;
+    struct sea_err err = { 0 };
+    struct sea_buf bytes;
+
+    sea_buf_init(&bytes, FILE_MAX);
+    CHECK_OK(sea_dir_create(place("charts/data"), &err), err);
+    CHECK_OK(sea_file_read(fixture("hub/chartqa.parquet"), &bytes, &err), err);
+    CHECK_OK(sea_file_replace(place("charts/data/test-00000-of-00001.parquet"), bytes.data, bytes.len,
+                              &err), err);
+    CHECK_OK(sea_file_replace(place("suite.yaml"), text, strlen(text), &err), err);
+    eval = sea_node_put(arena, sea_node_put(arena, config, "stages", SEA_NODE_MAP), "eval",
+                        SEA_NODE_MAP);
+    sea_node_put_text(arena, eval, "suite", place("suite.yaml"));
+    CHECK_OK(sea_suite_load(&suite, config, arena, &err), err);
+    if (err.status)
+        return;
+    for (size_t i = 0; i < suite.count; i++) {
+        struct sea_bench_questions questions;
+
+        CHECK_INT(suite.items[i].annotations_count, 0);
+        CHECK(suite.items[i].images == NULL);
+        CHECK_OK(sea_bench_questions_load(suite.items[i].bench, suite.items[i].questions, 0, arena,
+                                          &questions, &err), err);
+        CHECK(questions.count >= 2);
+    }
+    CHECK_STR(suite.items[2].questions, place("charts"));
+    CHECK_OK(sea_suite_digest(config, one, &err), err);
+    bytes.data[40] ^= 1;        /* another content is another suite */
+    CHECK_OK(sea_file_replace(place("charts/data/test-00000-of-00001.parquet"), bytes.data, bytes.len,
+                              &err), err);
+    CHECK_OK(sea_suite_digest(config, two, &err), err);
+    CHECK(strcmp(one, two) != 0);
+    sea_buf_release(&bytes);
+}
+
 /* ---- as files ---- */
 
 static void
@@ -456,12 +541,37 @@ rows_become_json_and_pictures(void)
     CHECK_OK(sea_bench_images_check(&one, place("pictures"), &err), err);
 }
 
+/* Several pictures in one column, and columns whose names differ by a mark only. */
+static void
+every_picture_has_a_name_of_its_own(void)
+{
+    struct sea_parquet_dump dump = { .rows = -1, .images = place("pairs") };
+    struct sea_err err = { 0 };
+    const struct sea_node *row, *pair, *list;
+    int64_t count;
+
+    CHECK_OK(sea_parquet_write(fixture("pairs.parquet"), &dump, place("pairs.json"), true, &count,
+                               &err), err);
+    row = at(load_json(place("pairs.json")), 0);
+    pair = sea_node_get(row, "image-pair");
+    list = sea_node_get(pair, "b");
+    CHECK_STR(sea_node_text(sea_node_get(pair, "a"), ""), "00000000-image_pair.0.png");
+    CHECK_STR(sea_node_text(at(list, 0), ""), "00000000-image_pair.0-1.png");
+    CHECK_STR(sea_node_text(at(list, 1), ""), "00000000-image_pair.0.png");     /* the same */
+    CHECK_STR(sea_node_text(at(list, 2), ""), "00000000-image_pair.0-3.png");
+    CHECK_STR(sea_node_text(sea_node_get(row, "image_pair"), ""), "00000000-image_pair.png");
+}
+
 SEA_TEST_MAIN("parquet",
     TEST(rows_equal_what_pyarrow_wrote),
     TEST(rows_are_records_and_texts),
     TEST(pictures_are_read_in_any_order),
     TEST(broken_files_are_refused),
+    TEST(lies_are_refused_by_column),
     TEST(shards_must_be_complete_and_of_one_split),
     TEST(benchmarks_of_the_hub_are_asked_and_scored),
     TEST(part_of_a_data_set_is_partial),
-    TEST(rows_become_json_and_pictures))
+    TEST(uploads_can_be_made),
+    TEST(suites_name_a_folder_of_parquet),
+    TEST(rows_become_json_and_pictures),
+    TEST(every_picture_has_a_name_of_its_own))
