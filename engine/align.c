@@ -25,6 +25,7 @@ struct sea_align {
     float *cos;                 // (pairs, pairs)
     float *scratch;             // (4 pairs)
     float *loss;                // (1)
+    float *dtheta;              // (1) of a joint loss, until it is added
     int32_t *index;             // (3, pairs) device: rows, words, 0..pairs-1
     int32_t *index_host;        // (2, pairs)
 };
@@ -115,7 +116,7 @@ sea_words_release(struct sea_words *words)
 static enum sea_status
 reserve(struct sea_align *align, struct sea_err *err)
 {
-    size_t pairs = (size_t)align->desc.pairs, D = (size_t)align->words->D, at[8];
+    size_t pairs = (size_t)align->desc.pairs, D = (size_t)align->words->D, at[9];
     struct sea_plan *plan = &align->plan;
     int32_t *host;
     enum sea_status status;
@@ -129,6 +130,7 @@ reserve(struct sea_align *align, struct sea_err *err)
     at[5] = sea_plan_add(plan, 4 * pairs, sizeof(float));
     at[6] = sea_plan_add(plan, 1, sizeof(float));
     at[7] = sea_plan_add(plan, 3 * pairs, sizeof(int32_t));
+    at[8] = sea_plan_add(plan, 1, sizeof(float));
     if (sea_plan_reserve(plan, align->words->device, err))
         return err->status;
     align->left = sea_plan_at(plan, at[0]);
@@ -139,6 +141,7 @@ reserve(struct sea_align *align, struct sea_err *err)
     align->scratch = sea_plan_at(plan, at[5]);
     align->loss = sea_plan_at(plan, at[6]);
     align->index = sea_plan_at(plan, at[7]);
+    align->dtheta = sea_plan_at(plan, at[8]);
     align->index_host = sea_xcalloc(2 * pairs, sizeof(int32_t));
     host = sea_xcalloc(pairs, sizeof(int32_t));
     for (size_t i = 0; i < pairs; i++)
@@ -221,7 +224,21 @@ put_pairs(struct sea_align *align, const struct sea_pair *pairs, int64_t count,
     return status;
 }
 
-/* left, right: unit rows of the pairs; cos: their cosines. */
+/* The index holds the rows of pairs, counted from a row of their own. */
+static enum sea_status
+put_rows(struct sea_align *align, const struct sea_pair *pairs, int64_t count, int64_t base,
+         struct sea_err *err)
+{
+    if (count > align->desc.pairs)
+        return sea_fail(err, SEA_E_INTERNAL, "%lld pairs do not fit, there is room for %lld",
+                        (long long)count, (long long)align->desc.pairs);
+    for (int64_t i = 0; i < count; i++)
+        align->index_host[i] = (int32_t)(pairs[i].row - base);
+    return sea_device_put(align->words->device, align->index, align->index_host,
+                          (size_t)count * sizeof(int32_t), err);
+}
+
+/* left, right: unit rows of the pairs; cos: their cosines. x NULL: left holds the rows. */
 static enum sea_status
 pair_cosines(struct sea_align *align, const float *x, int64_t count, struct sea_err *err)
 {
@@ -245,7 +262,7 @@ pair_cosines(struct sea_align *align, const float *x, int64_t count, struct sea_
         .c = align->cos, .ldc = count, .M = count, .N = count, .K = D, .alpha = 1.0f,
     };
 
-    status = sea_run(device, err, gather, &tokens);
+    status = x ? sea_run(device, err, gather, &tokens) : SEA_OK;
     if (!status)
         status = sea_run(device, err, gather, &words);
     if (!status)
@@ -255,9 +272,9 @@ pair_cosines(struct sea_align *align, const float *x, int64_t count, struct sea_
     return status;
 }
 
-/* From the gradient of the cosines to rows of dx. */
+/* From the gradient of the cosines to that of the pairs' rows, dleft. */
 static enum sea_status
-pairs_bwd(struct sea_align *align, int64_t count, float *dx, struct sea_err *err)
+pairs_bwd(struct sea_align *align, int64_t count, struct sea_err *err)
 {
     const struct sea_device *device = align->words->device;
     int64_t D = align->words->D;
@@ -270,17 +287,24 @@ pairs_bwd(struct sea_align *align, int64_t count, float *dx, struct sea_err *err
         .out = align->left, .dout = align->dleft, .rnorm = align->rnorm,
         .dinp = align->dleft, .R = count, .C = D,
     };
-    const struct sea_op_scatter scatter = {
-        .inp = align->dleft, .idx = align->index, .order = align->index + 2 * align->desc.pairs,
-        .out = dx, .R = count, .C = D, .ld_inp = D, .ld_out = D, .add = 1,
-    };
 
     status = sea_run(device, err, gemm, &gemm);
-    if (!status)
-        status = sea_run(device, err, l2norm_bwd, &unit);
-    if (!status)
-        status = sea_run(device, err, scatter, &scatter);
-    return status;
+    return status ? status : sea_run(device, err, l2norm_bwd, &unit);
+}
+
+/* Adds count rows of dleft, from pair `first` on, to the rows of dx that the index names. */
+static enum sea_status
+scatter_rows(struct sea_align *align, int64_t first, int64_t count, float *dx,
+             struct sea_err *err)
+{
+    int64_t D = align->words->D;
+    const struct sea_op_scatter scatter = {
+        .inp = align->dleft + first * D, .idx = align->index,
+        .order = align->index + 2 * align->desc.pairs, .out = dx, .R = count, .C = D,
+        .ld_inp = D, .ld_out = D, .add = 1,
+    };
+
+    return sea_run(align->words->device, err, scatter, &scatter);
 }
 
 enum sea_status
@@ -303,8 +327,85 @@ sea_align_add(struct sea_align *align, const struct sea_pair *pairs, int64_t cou
     if (!status)
         status = sea_run(device, err, contrast, &contrast);
     if (!status && dx)
-        status = pairs_bwd(align, count, dx, err);
+        status = pairs_bwd(align, count, err);
+    if (!status && dx)
+        status = scatter_rows(align, 0, count, dx, err);
     return status;
+}
+
+/* ---- the loss over several batches ---- */
+
+enum sea_status
+sea_align_rows(struct sea_align *align, const struct sea_pair *pairs, int64_t count,
+               int64_t base, const float *x, float *rows, struct sea_err *err)
+{
+    const struct sea_device *device = align->words->device;
+    int64_t D = align->words->D;
+    const struct sea_op_gather gather = {
+        .inp = x, .idx = align->index, .out = align->left, .R = count, .C = D, .ld_inp = D,
+        .ld_out = D,
+    };
+    enum sea_status status = put_rows(align, pairs, count, base, err);
+
+    if (!status)
+        status = sea_run(device, err, gather, &gather);
+    if (!status)
+        status = sea_device_get(device, rows, align->left, (size_t)(count * D) * sizeof(float),
+                                err);
+    return status;
+}
+
+enum sea_status
+sea_align_joint(struct sea_align *align, const struct sea_pair *pairs, int64_t count,
+                const float *rows, bool gradient, float weight, struct sea_err *err)
+{
+    const struct sea_device *device = align->words->device;
+    size_t bytes = (size_t)(count * align->words->D) * sizeof(float);
+    enum sea_status status;
+    const struct sea_op_contrast contrast = {
+        .cos = align->cos, .theta = align->params.data, .loss = align->loss,
+        .dtheta = gradient ? align->dtheta : NULL, .scratch = align->scratch, .R = count,
+        .weight = weight, .max_scale = align->desc.max_scale,
+    };
+
+    status = sea_device_zero(device, align->dtheta, sizeof(float), err);
+    if (!status && count < 2) {
+        status = sea_device_zero(device, align->dleft, bytes, err);
+        return status ? status : sea_device_zero(device, align->loss, sizeof(float), err);
+    }
+    if (!status)
+        status = put_pairs(align, pairs, count, err);
+    if (!status)
+        status = sea_device_put(device, align->left, rows, bytes, err);
+    if (!status)
+        status = pair_cosines(align, NULL, count, err);
+    if (!status)
+        status = sea_run(device, err, contrast, &contrast);
+    if (!status && gradient)
+        status = pairs_bwd(align, count, err);
+    return status;
+}
+
+enum sea_status
+sea_align_joint_rows(struct sea_align *align, const struct sea_pair *pairs, int64_t first,
+                     int64_t count, int64_t base, float *dx, struct sea_err *err)
+{
+    enum sea_status status = put_rows(align, pairs + first, count, base, err);
+
+    return status ? status : scatter_rows(align, first, count, dx, err);
+}
+
+enum sea_status
+sea_align_joint_theta(struct sea_align *align, struct sea_err *err)
+{
+    const struct sea_op_axpby add = {
+        .x = align->params.grad, .y = align->dtheta, .out = align->params.grad, .n = 1,
+        .a = 1.0f, .b = 1.0f,
+    };
+
+    if (!align->params.grad)
+        return SEA_OK;
+    return sea_run(align->words->device, err, axpby, &add);
 }
 
 enum sea_status

@@ -4,6 +4,7 @@
  * blocks, and backwards. Pictures of a chunk lie one after another, m + c rows each.
  */
 #include "engine/clip_int.h"
+#include "engine/sea_shard.h"
 
 enum sea_status
 sea_clip_eye_embed(const struct sea_clip *clip, struct sea_clip_work *work,
@@ -145,6 +146,8 @@ sea_clip_eye_backward(const struct sea_clip *clip, struct sea_clip_work *work, i
     if (layers > 0)
         status = sea_stack_backward(&clip->vision_stack, work->eye.stack, &segments, layers,
                                     work->eye.dx, err);
+    if (!status && clip->vision.grad)
+        status = sea_shard_open(&clip->vision, err);
     if (!status && clip->vision.grad)
         status = embed_backward(clip, work, count, err);
     return status;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * comm.c - messages between ranks, and collectives made of them
+ * comm.c - messages between ranks; comm_collect.c makes collectives of them
  *
  * The caller posts operations; the thread moves bytes. A link has a queue of sends, done in
  * order, and a set of receives, found by tag. On the wire a message is a head (tag, bytes)
@@ -23,48 +23,7 @@
 #include "engine/base/sea_arena.h"
 
 #define TIMEOUT_MS 600000
-#define OPS 1024                /* operations of one link and direction at a time */
-#define COLLECTIVE ((uint64_t)1 << 63)  /* tags of our own, followed by a count */
-#define SUM_FLOATS 65536        /* of a sum that is under way, per rank */
 #define WORD 72
-
-struct head {
-    uint64_t tag, bytes;
-};
-
-struct op {
-    struct head head;
-    char *at;
-    uint64_t moved;             /* of the head and the bytes */
-    bool used, done;            /* a receive: in use; complete */
-};
-
-struct link {
-    int fd;                     /* -1: our own place */
-    struct op sends[OPS];       /* ring */
-    size_t first, count;
-    struct op recvs[OPS];       /* slots */
-    size_t posted;
-    struct head head;           /* of the message that comes in */
-    size_t head_got;
-    struct op *into;            /* where its bytes go; NULL: not asked for yet */
-    int64_t heard_ms;           /* when a byte moved */
-};
-
-struct sea_comm {
-    int rank, size;
-    int64_t timeout_ms;
-    uint64_t collectives;       /* so far */
-    struct link *links;         // (size)
-    float *terms;               // (size, SUM_FLOATS)
-    int wake;                   /* eventfd: the caller has posted something */
-    pthread_t thread;
-    bool started;
-    pthread_mutex_t lock;       /* of everything below, and of the links' queues */
-    pthread_cond_t moved;
-    bool closing, failed;
-    struct sea_err err;
-};
 
 static int64_t
 now_ms(void)
@@ -110,10 +69,10 @@ lose(struct sea_comm *comm, int rank)
 
 /* ---- the thread ---- */
 
-static struct op *
-find_recv(struct link *link, uint64_t tag)
+static struct sea_comm_op *
+find_recv(struct sea_comm_link *link, uint64_t tag)
 {
-    for (size_t i = 0; link->posted && i < OPS; i++)
+    for (size_t i = 0; link->posted && i < SEA_COMM_OPS; i++)
         if (link->recvs[i].used && !link->recvs[i].done && link->recvs[i].head.tag == tag)
             return &link->recvs[i];
     return NULL;
@@ -121,7 +80,7 @@ find_recv(struct link *link, uint64_t tag)
 
 /* Under the lock: all bytes of the message at hand are there. */
 static void
-complete(struct sea_comm *comm, struct link *link)
+complete(struct sea_comm *comm, struct sea_comm_link *link)
 {
     link->into->done = true;
     link->into = NULL;
@@ -135,7 +94,7 @@ complete(struct sea_comm *comm, struct link *link)
 static void
 match(struct sea_comm *comm, int rank)
 {
-    struct link *link = &comm->links[rank];
+    struct sea_comm_link *link = &comm->links[rank];
 
     if (link->into || link->head_got < sizeof(link->head) || comm->failed)
         return;
@@ -154,7 +113,7 @@ match(struct sea_comm *comm, int rank)
 
 /* Whether bytes of a link are of use now. */
 static bool
-is_open(const struct link *link)
+is_open(const struct sea_comm_link *link)
 {
     return link->into || (link->posted && link->head_got < sizeof(link->head));
 }
@@ -163,7 +122,7 @@ is_open(const struct link *link)
 static short
 wanted(struct sea_comm *comm, int rank)
 {
-    struct link *link = &comm->links[rank];
+    struct sea_comm_link *link = &comm->links[rank];
     short events = 0;
 
     if (link->fd < 0)
@@ -177,7 +136,7 @@ wanted(struct sea_comm *comm, int rank)
 }
 
 static ssize_t
-push(struct link *link, struct op *op)
+push(struct sea_comm_link *link, struct sea_comm_op *op)
 {
     struct iovec parts[2];
     struct msghdr message = { .msg_iov = parts };
@@ -194,12 +153,12 @@ push(struct link *link, struct op *op)
 /* Writes until the link takes no more. Only the thread moves `first`, so the operation at the
  * head of the queue may be read without the lock. False: the rank is gone. */
 static bool
-send_some(struct sea_comm *comm, struct link *link)
+send_some(struct sea_comm *comm, struct sea_comm_link *link)
 {
     bool more = true;
 
     while (more) {
-        struct op *op = &link->sends[link->first];
+        struct sea_comm_op *op = &link->sends[link->first];
         ssize_t n = push(link, op);
 
         if (n < 0 && errno == EINTR)
@@ -210,7 +169,7 @@ send_some(struct sea_comm *comm, struct link *link)
         pthread_mutex_lock(&comm->lock);
         link->heard_ms = now_ms();
         if (op->moved == sizeof(op->head) + op->head.bytes) {
-            link->first = (link->first + 1) % OPS;
+            link->first = (link->first + 1) % SEA_COMM_OPS;
             link->count--;
             pthread_cond_broadcast(&comm->moved);
         }
@@ -221,9 +180,9 @@ send_some(struct sea_comm *comm, struct link *link)
 }
 
 static ssize_t
-pull(struct link *link)
+pull(struct sea_comm_link *link)
 {
-    struct op *op = link->into;
+    struct sea_comm_op *op = link->into;
 
     if (!op)
         return recv(link->fd, (char *)&link->head + link->head_got,
@@ -235,7 +194,7 @@ pull(struct link *link)
 static bool
 recv_some(struct sea_comm *comm, int rank)
 {
-    struct link *link = &comm->links[rank];
+    struct sea_comm_link *link = &comm->links[rank];
     bool more = true;
 
     while (more) {
@@ -323,7 +282,7 @@ run_thread(void *arg)
 static enum sea_status
 wait_moved(struct sea_comm *comm, int rank, int64_t since, struct sea_err *err)
 {
-    struct link *link = &comm->links[rank];
+    struct sea_comm_link *link = &comm->links[rank];
     int64_t from = link->heard_ms > since ? link->heard_ms : since;
     int64_t until = from + comm->timeout_ms;
     struct timespec at = { .tv_sec = until / 1000, .tv_nsec = until % 1000 * 1000000 };
@@ -357,16 +316,16 @@ enum sea_status
 sea_comm_send(struct sea_comm *comm, int to, uint64_t tag, const void *data, size_t bytes,
               struct sea_err *err)
 {
-    struct link *link = &comm->links[to];
+    struct sea_comm_link *link = &comm->links[to];
     int64_t since = now_ms();
     enum sea_status status;
 
     pthread_mutex_lock(&comm->lock);
     status = check(comm, err);
-    while (!status && link->count == OPS)
+    while (!status && link->count == SEA_COMM_OPS)
         status = wait_moved(comm, to, since, err);
     if (!status) {
-        link->sends[(link->first + link->count) % OPS] = (struct op){
+        link->sends[(link->first + link->count) % SEA_COMM_OPS] = (struct sea_comm_op){
             .head = { tag, bytes }, .at = (char *)(uintptr_t)data };
         link->count++;
     }
@@ -379,19 +338,19 @@ enum sea_status
 sea_comm_recv(struct sea_comm *comm, int from, uint64_t tag, void *data, size_t bytes,
               struct sea_err *err)
 {
-    struct link *link = &comm->links[from];
+    struct sea_comm_link *link = &comm->links[from];
     enum sea_status status;
     size_t i = 0;
 
     pthread_mutex_lock(&comm->lock);
     status = check(comm, err);
-    while (i < OPS && link->recvs[i].used)
+    while (i < SEA_COMM_OPS && link->recvs[i].used)
         i++;
-    if (!status && i == OPS)
+    if (!status && i == SEA_COMM_OPS)
         status = sea_fail(err, SEA_E_INTERNAL, "more than %d messages of rank %d are waited for",
-                          OPS, from);
+                          SEA_COMM_OPS, from);
     if (!status) {
-        link->recvs[i] = (struct op){ .head = { tag, bytes }, .at = data, .used = true };
+        link->recvs[i] = (struct sea_comm_op){ .head = { tag, bytes }, .at = data, .used = true };
         link->posted++;
     }
     pthread_mutex_unlock(&comm->lock);
@@ -402,13 +361,13 @@ sea_comm_recv(struct sea_comm *comm, int from, uint64_t tag, void *data, size_t 
 enum sea_status
 sea_comm_wait(struct sea_comm *comm, int from, uint64_t tag, struct sea_err *err)
 {
-    struct link *link = &comm->links[from];
+    struct sea_comm_link *link = &comm->links[from];
     int64_t since = now_ms();
     enum sea_status status = SEA_OK;
-    struct op *op = NULL;
+    struct sea_comm_op *op = NULL;
 
     pthread_mutex_lock(&comm->lock);
-    for (size_t i = 0; i < OPS && !op; i++)
+    for (size_t i = 0; i < SEA_COMM_OPS && !op; i++)
         if (link->recvs[i].used && link->recvs[i].head.tag == tag)
             op = &link->recvs[i];
     if (!op)
@@ -436,214 +395,6 @@ sea_comm_flush(struct sea_comm *comm, struct sea_err *err)
             status = wait_moved(comm, r, since, err);
     pthread_mutex_unlock(&comm->lock);
     return status;
-}
-
-/* ---- collectives ---- */
-
-int
-sea_comm_rank(const struct sea_comm *comm)
-{
-    return comm ? comm->rank : 0;
-}
-
-int
-sea_comm_size(const struct sea_comm *comm)
-{
-    return comm ? comm->size : 1;
-}
-
-void
-sea_comm_cut(int size, int64_t n, int64_t unit, int64_t *start)
-{
-    int64_t units = (n + unit - 1) / unit;
-
-    for (int r = 0; r <= size; r++) {
-        int64_t at = units / size * r + units % size * r / size;
-
-        start[r] = at * unit < n ? at * unit : n;
-    }
-}
-
-enum sea_status
-sea_comm_broadcast(struct sea_comm *comm, int root, void *data, size_t bytes,
-                   struct sea_err *err)
-{
-    enum sea_status status = SEA_OK;
-    uint64_t tag;
-
-    if (!comm || comm->size == 1)
-        return SEA_OK;
-    tag = COLLECTIVE | comm->collectives++;
-    if (comm->rank != root) {
-        status = sea_comm_recv(comm, root, tag, data, bytes, err);
-        return status ? status : sea_comm_wait(comm, root, tag, err);
-    }
-    for (int r = 0; r < comm->size && !status; r++)
-        if (r != root)
-            status = sea_comm_send(comm, r, tag, data, bytes, err);
-    return status ? status : sea_comm_flush(comm, err);
-}
-
-enum sea_status
-sea_comm_all_gather(struct sea_comm *comm, void *data, const size_t *start,
-                    struct sea_err *err)
-{
-    enum sea_status status = SEA_OK;
-    char *bytes = data;
-    uint64_t tag;
-    int r;
-
-    if (!comm || comm->size == 1)
-        return SEA_OK;
-    tag = COLLECTIVE | comm->collectives++;
-    for (r = 0; r < comm->size && !status; r++)
-        if (r != comm->rank)
-            status = sea_comm_recv(comm, r, tag, bytes + start[r], start[r + 1] - start[r], err);
-    for (r = 0; r < comm->size && !status; r++)
-        if (r != comm->rank)
-            status = sea_comm_send(comm, r, tag, bytes + start[comm->rank],
-                                   start[comm->rank + 1] - start[comm->rank], err);
-    for (r = 0; r < comm->size && !status; r++)
-        if (r != comm->rank)
-            status = sea_comm_wait(comm, r, tag, err);
-    return status ? status : sea_comm_flush(comm, err);
-}
-
-/* One piece of every rank's range: at most SUM_FLOATS from `from` on. */
-static enum sea_status
-reduce_piece(struct sea_comm *comm, float *data, const int64_t *start, int64_t from,
-             struct sea_err *err)
-{
-    int64_t mine = start[comm->rank + 1] - start[comm->rank] - from, n;
-    uint64_t tag = COLLECTIVE | comm->collectives++;
-    float *own = data + start[comm->rank] + from;
-    enum sea_status status = SEA_OK;
-    int r;
-
-    mine = mine < 0 ? 0 : mine < SUM_FLOATS ? mine : SUM_FLOATS;
-    for (r = 0; r < comm->size && !status; r++)
-        if (r != comm->rank)
-            status = sea_comm_recv(comm, r, tag, comm->terms + r * SUM_FLOATS,
-                                   (size_t)mine * sizeof(float), err);
-    for (r = 0; r < comm->size && !status; r++) {
-        n = start[r + 1] - start[r] - from;
-        n = n < 0 ? 0 : n < SUM_FLOATS ? n : SUM_FLOATS;
-        if (r != comm->rank)
-            status = sea_comm_send(comm, r, tag, data + start[r] + (n ? from : 0),
-                                   (size_t)n * sizeof(float), err);
-    }
-    for (r = 0; r < comm->size && !status; r++)
-        if (r != comm->rank)
-            status = sea_comm_wait(comm, r, tag, err);
-    if (!status)
-        status = sea_comm_flush(comm, err);
-    if (status)
-        return status;
-    memcpy(comm->terms + comm->rank * SUM_FLOATS, own, (size_t)mine * sizeof(float));
-    memcpy(own, comm->terms, (size_t)mine * sizeof(float));
-    for (r = 1; r < comm->size; r++)
-        for (int64_t i = 0; i < mine; i++)
-            own[i] += comm->terms[r * SUM_FLOATS + i];
-    return SEA_OK;
-}
-
-enum sea_status
-sea_comm_reduce_scatter(struct sea_comm *comm, float *data, const int64_t *start,
-                        struct sea_err *err)
-{
-    enum sea_status status = SEA_OK;
-    int64_t most = 0;
-
-    if (!comm || comm->size == 1)
-        return SEA_OK;
-    for (int r = 0; r < comm->size; r++)
-        if (start[r + 1] - start[r] > most)
-            most = start[r + 1] - start[r];
-    for (int64_t from = 0; from < most && !status; from += SUM_FLOATS)
-        status = reduce_piece(comm, data, start, from, err);
-    return status;
-}
-
-enum sea_status
-sea_comm_all_reduce(struct sea_comm *comm, float *data, int64_t n, struct sea_err *err)
-{
-    int64_t *start;
-    size_t *bytes;
-    enum sea_status status;
-
-    if (!comm || comm->size == 1)
-        return SEA_OK;
-    start = sea_xcalloc((size_t)comm->size + 1, sizeof(*start));
-    bytes = sea_xcalloc((size_t)comm->size + 1, sizeof(*bytes));
-    sea_comm_cut(comm->size, n, 16, start);
-    for (int r = 0; r <= comm->size; r++)
-        bytes[r] = (size_t)start[r] * sizeof(float);
-    status = sea_comm_reduce_scatter(comm, data, start, err);
-    if (!status)
-        status = sea_comm_all_gather(comm, data, bytes, err);
-    free(start);
-    free(bytes);
-    return status;
-}
-
-/* Everybody's numbers, (size, n) of 8 bytes each; NULL and err filled on failure. */
-static void *
-gather_numbers(struct sea_comm *comm, const void *numbers, int64_t n, struct sea_err *err)
-{
-    size_t each = (size_t)n * 8, *start = sea_xcalloc((size_t)comm->size + 1, sizeof(*start));
-    char *all = sea_xcalloc((size_t)comm->size + 1, each ? each : 1);
-
-    for (int r = 0; r <= comm->size; r++)
-        start[r] = (size_t)r * each;
-    memcpy(all + start[comm->rank], numbers, each);
-    if (sea_comm_all_gather(comm, all, start, err)) {
-        free(all);
-        all = NULL;
-    }
-    free(start);
-    return all;
-}
-
-enum sea_status
-sea_comm_sum(struct sea_comm *comm, double *numbers, int64_t n, struct sea_err *err)
-{
-    double *all;
-
-    if (!comm || comm->size == 1)
-        return SEA_OK;
-    all = gather_numbers(comm, numbers, n, err);
-    if (!all)
-        return err->status;
-    memcpy(numbers, all, (size_t)n * sizeof(*numbers));
-    for (int r = 1; r < comm->size; r++)
-        for (int64_t i = 0; i < n; i++)
-            numbers[i] += all[r * n + i];
-    free(all);
-    return SEA_OK;
-}
-
-enum sea_status
-sea_comm_max(struct sea_comm *comm, int64_t *numbers, int64_t n, struct sea_err *err)
-{
-    int64_t *all;
-
-    if (!comm || comm->size == 1)
-        return SEA_OK;
-    all = gather_numbers(comm, numbers, n, err);
-    if (!all)
-        return err->status;
-    for (int r = 0; r < comm->size; r++)
-        for (int64_t i = 0; i < n; i++)
-            if (all[r * n + i] > numbers[i])
-                numbers[i] = all[r * n + i];
-    free(all);
-    return SEA_OK;
-}
-
-enum sea_status
-sea_comm_barrier(struct sea_comm *comm, struct sea_err *err)
-{
-    return sea_comm_max(comm, &(int64_t){ 0 }, 1, err);
 }
 
 /* ---- opening ---- */
@@ -714,7 +465,7 @@ sea_comm_open(struct sea_comm **out, const struct sea_comm_options *options,
     comm->size = options->size;
     comm->timeout_ms = options->timeout_ms ? options->timeout_ms : TIMEOUT_MS;
     comm->links = sea_xcalloc((size_t)options->size, sizeof(*comm->links));
-    comm->terms = sea_xcalloc((size_t)options->size, SUM_FLOATS * sizeof(float));
+    comm->terms = sea_xcalloc((size_t)options->size, SEA_COMM_SUM * sizeof(float));
     init_lock(comm);
     comm->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (options->links)

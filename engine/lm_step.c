@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/sea_shard.h"
+
 /* Indices of one batch, prepared on the host and copied in one piece: (rows) each. */
 struct indices {
     int32_t *ids, *pos;
@@ -35,6 +37,7 @@ struct sea_lm_work {
     int64_t supervised, given;  /* of the last forward */
     float weight_now;
     bool gradient;              /* the last forward prepared a backward */
+    struct sea_head_rows late;  /* of the last forward; dmatrix NULL: nothing is left to do */
 };
 
 /* ---- pieces ---- */
@@ -340,6 +343,38 @@ put_weight(struct sea_lm_work *work, float weight, struct sea_err *err)
 
 /* ---- the step ---- */
 
+/*
+ * With ranks, gradients of the head come from the rank before. A head of its own has them
+ * soon: they went on when that rank's loss was done. A tied one has them at the very end of
+ * that rank's backward, because the embeddings add to the same rows: so as not to wait so
+ * long, its logits are computed once more behind the backward.
+ */
+static enum sea_status
+open_head(const struct sea_lm *lm, struct sea_lm_work *work, struct sea_head_rows *rows,
+          struct sea_err *err)
+{
+    work->late.dmatrix = NULL;
+    if (!rows->dmatrix || !lm->params.shard)
+        return SEA_OK;
+    if (lm->head != lm->embed)
+        return sea_shard_open_at(&lm->params, lm->head, err);
+    work->late = *rows;
+    work->late.dhidden = NULL;
+    rows->dmatrix = rows->dbias = NULL;
+    return SEA_OK;
+}
+
+/* A late head, and the embeddings, are next. */
+static enum sea_status
+finish_head(const struct sea_lm *lm, struct sea_lm_work *work, struct sea_err *err)
+{
+    enum sea_status status = sea_shard_open(&lm->params, err);
+
+    if (status || !work->late.dmatrix)
+        return status;
+    return sea_head_loss(&work->head, &work->late, err);
+}
+
 /* x: embeddings and given rows through the stack. */
 static enum sea_status
 run_stack(const struct sea_lm *lm, struct sea_lm_work *work, const float *given,
@@ -395,6 +430,8 @@ sea_lm_forward(const struct sea_lm *lm, struct sea_lm_work *work,
         status = sea_lm_norm(lm, work->x, work->hidden, work->mean, work->rstd,
                              work->supervised, err);
     if (!status)
+        status = open_head(lm, work, &rows, err);
+    if (!status)
         status = sea_head_loss(&work->head, &rows, err);
     work->gradient = gradient && !status;
     return status;
@@ -436,14 +473,21 @@ sea_lm_backward(const struct sea_lm *lm, struct sea_lm_work *work, float *dgiven
     if (!work->supervised)
         return dgiven ? sea_device_zero(lm->device, dgiven, (size_t)(work->given * D) *
                                         sizeof(float), err) : SEA_OK;
+    status = grad ? sea_shard_open_at(&lm->params, lm->norm, err) : SEA_OK;
+    if (status)
+        return status;
     status = sea_stack_norm_backward(&lm->stack, lm->norm, lm->norm_bias, work->x,
                                      work->dhidden, work->mean, work->rstd, work->dx, false,
                                      work->supervised, err);
+    if (!status && grad && lm->head != lm->embed)
+        status = sea_shard_close_at(&lm->params, lm->norm, err);
     if (!status)
         status = sea_stack_backward(&lm->stack, work->stack, &work->segments, 0, work->dx,
                                     err);
     if (!status && dgiven && work->given)
         status = sea_run(lm->device, err, gather, &gather);
+    if (!status && grad)
+        status = finish_head(lm, work, err);
     if (!status && grad)
         status = embed_bwd(lm, work, err);
     return status;

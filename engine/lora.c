@@ -505,6 +505,30 @@ merge_pair(struct sea_lora *lora, const struct sea_lora_pair *pair, float *devic
 }
 
 enum sea_status
+sea_lora_pass(struct sea_lora *lora, int64_t layer,
+              enum sea_status (*pass)(const struct sea_params *, int64_t, struct sea_err *),
+              struct sea_err *err)
+{
+    const struct sea_stack *stack = lora->stack;
+    int64_t from = stack->blocks[layer].qkv, end = INT64_MAX;
+    enum sea_status status = SEA_OK;
+
+    /* q, k, v are the first matrices of a block. */
+    if (layer + 1 < stack->desc.layers)
+        end = stack->blocks[layer + 1].qkv;
+    for (int64_t i = 0; i < lora->count && lora->params.shard && !status; i++) {
+        const struct sea_lora_pair *pair = &lora->pairs[i];
+
+        if (pair->base->offset < from || pair->base->offset >= end)
+            continue;
+        status = pass(&lora->params, pair->a, err);
+        if (!status)
+            status = pass(&lora->params, pair->b, err);
+    }
+    return status;
+}
+
+enum sea_status
 sea_lora_merge(struct sea_lora *lora, struct sea_err *err)
 {
     const struct sea_device *device = lora->params.device;

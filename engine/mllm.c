@@ -99,6 +99,23 @@ adapt(const struct sea_mllm *mllm, struct sea_mllm_work *work,
 }
 
 enum sea_status
+sea_mllm_adapt(const struct sea_mllm *mllm, struct sea_mllm_work *work, const float *features,
+               int64_t images, struct sea_err *err)
+{
+    int64_t rows = images * mllm->patches;
+    enum sea_status status;
+
+    if (images < 1 || images > work->images_room)
+        return sea_fail(err, SEA_E_INTERNAL, "%lld pictures do not fit, there is room for %lld",
+                        (long long)images, (long long)work->images_room);
+    work->images = 0;           /* no backward follows */
+    status = sea_device_put(mllm->lm->device, work->staged, features,
+                            (size_t)(rows * mllm->adapter->Dv) * sizeof(float), err);
+    return status ? status : sea_adapter_forward(mllm->adapter, &work->adapter, work->staged,
+                                                 rows, work->x, err);
+}
+
+enum sea_status
 sea_mllm_forward(const struct sea_mllm *mllm, struct sea_mllm_work *work,
                  const struct sea_mllm_batch *batch, float weight, bool gradient,
                  struct sea_err *err)

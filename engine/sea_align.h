@@ -93,6 +93,31 @@ struct sea_params *sea_align_params(struct sea_align *align);
 SEA_MUST_CHECK enum sea_status
 sea_align_add(struct sea_align *align, const struct sea_pair *pairs, int64_t count,
               const float *x, float *dx, float weight, struct sea_err *err);
+/*
+ * The same loss over pairs of several batches, which are never in memory together: negatives
+ * of all of them. pairs are those of the whole, rows counted from the first batch's first.
+ *
+ *     for each batch: adapter forward, sea_align_rows     rows of its pairs, to the host
+ *     (ranks exchange rows)
+ *     sea_align_joint                                     loss and gradients of all rows
+ *     for each batch: forward, backward, sea_align_joint_rows, adapter backward
+ *     once: sea_align_joint_theta
+ *
+ * A batch's pairs are neighbours; base is the number of its first row. Between joint and the
+ * last joint_rows nothing else of this object is called. The bits are those of sea_align_add
+ * over one batch that holds all rows.
+ */
+SEA_MUST_CHECK enum sea_status
+sea_align_rows(struct sea_align *align, const struct sea_pair *pairs, int64_t count,
+               int64_t base, const float *x, float *rows, struct sea_err *err);
+SEA_MUST_CHECK enum sea_status
+sea_align_joint(struct sea_align *align, const struct sea_pair *pairs, int64_t count,
+                const float *rows, bool gradient, float weight, struct sea_err *err);
+/* pairs: of the whole; those from first on, count of them, are the batch's. */
+SEA_MUST_CHECK enum sea_status
+sea_align_joint_rows(struct sea_align *align, const struct sea_pair *pairs, int64_t first,
+                     int64_t count, int64_t base, float *dx, struct sea_err *err);
+SEA_MUST_CHECK enum sea_status sea_align_joint_theta(struct sea_align *align, struct sea_err *err);
 /* Loss of the last call, not weighted, and exp(theta) clamped. Waits for the device. */
 SEA_MUST_CHECK enum sea_status
 sea_align_loss(struct sea_align *align, double *loss, double *scale, struct sea_err *err);

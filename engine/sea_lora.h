@@ -86,6 +86,13 @@ SEA_MUST_CHECK enum sea_status
 sea_lora_backward(struct sea_lora *lora, int64_t weight, const float *x, const float *dy,
                   float *dx, int64_t R, int64_t in, int64_t out, struct sea_err *err);
 
+/* For a rank among several: opens or closes the gradients of one layer of the stack
+ * (sea_shard.h). */
+SEA_MUST_CHECK enum sea_status
+sea_lora_pass(struct sea_lora *lora, int64_t layer,
+              enum sea_status (*pass)(const struct sea_params *, int64_t, struct sea_err *),
+              struct sea_err *err);
+
 /* W += (alpha / rank) B A in the stack's weights (rounded again in bfloat16 storage). The
  * adapters should be destroyed then: they would count twice. */
 SEA_MUST_CHECK enum sea_status sea_lora_merge(struct sea_lora *lora, struct sea_err *err);

@@ -64,6 +64,10 @@ SEA_MUST_CHECK enum sea_status
 sea_mllm_forward(const struct sea_mllm *mllm, struct sea_mllm_work *work,
                  const struct sea_mllm_batch *batch, float weight, bool gradient,
                  struct sea_err *err);
+/* The adapter alone: work->x of the features (host) of some pictures. */
+SEA_MUST_CHECK enum sea_status
+sea_mllm_adapt(const struct sea_mllm *mllm, struct sea_mllm_work *work, const float *features,
+               int64_t images, struct sea_err *err);
 /* The language model's part; writes work->dx. */
 SEA_MUST_CHECK enum sea_status
 sea_mllm_backward(const struct sea_mllm *mllm, struct sea_mllm_work *work,

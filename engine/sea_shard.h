@@ -21,9 +21,10 @@
  * it measures their norm, as one rank does, and sends each rank its range; each updates its
  * range, and all get all weights again.
  *
+ *     sea_shard_start(adamw, turns);
  *     for (p = 0; p < turns; p++)
  *         if (sea_shard_has(adamw, p)) {
- *             sea_shard_begin(adamw, p, turns);
+ *             sea_shard_begin(adamw, p);
  *             ... forward, backward: adds to gradients ...
  *             sea_shard_end(adamw);
  *         }
@@ -33,8 +34,8 @@
  *                 in order, for any number of ranks and any back end;
  *             (2) gradients may be touched between begin and end only, and those of blocks
  *                 that are deferred only after sea_shard_open;
- *             (3) memory behind another device than the CPU goes through the host: a mirror
- *                 of the gradients is kept there;
+ *             (3) memory behind another device than the CPU goes through NCCL where all ranks
+ *                 find it (nccl_int.h), else through a mirror of the gradients on the host;
  *             (4) without ranks nothing here does, costs or allocates anything.
  */
 #ifndef SEA_SHARD_H
@@ -42,12 +43,15 @@
 
 #include "engine/sea_optim.h"
 
+/* A step of so many turns, 1 or more; without ranks this is sea_adamw_zero. */
+SEA_MUST_CHECK enum sea_status
+sea_shard_start(struct sea_adamw *adamw, int64_t turns, struct sea_err *err);
 /* Whether turn p is this rank's. */
 bool sea_shard_has(const struct sea_adamw *adamw, int64_t p);
-/* Turn p of `turns`, in ascending order. The first turn finds gradients of 0, the others what
+/* Turns in ascending order. The first turn finds gradients of 0, the others what
  * the turn before has left; deferred blocks come later. */
 SEA_MUST_CHECK enum sea_status
-sea_shard_begin(struct sea_adamw *adamw, int64_t p, int64_t turns, struct sea_err *err);
+sea_shard_begin(struct sea_adamw *adamw, int64_t p, struct sea_err *err);
 /* Passes on what has not been passed on yet. */
 SEA_MUST_CHECK enum sea_status sea_shard_end(struct sea_adamw *adamw, struct sea_err *err);
 
@@ -58,10 +62,9 @@ SEA_MUST_CHECK enum sea_status
 sea_shard_open(const struct sea_params *params, struct sea_err *err);
 /* The block that the number at an offset lies in: before its gradient is added to, and when
  * this turn adds no more. */
-SEA_MUST_CHECK enum sea_status
-sea_shard_open_at(const struct sea_params *params, int64_t offset, struct sea_err *err);
-SEA_MUST_CHECK enum sea_status
-sea_shard_close_at(const struct sea_params *params, int64_t offset, struct sea_err *err);
+typedef enum sea_status sea_shard_pass(const struct sea_params *params, int64_t offset,
+                                       struct sea_err *err);
+sea_shard_pass sea_shard_open_at, sea_shard_close_at;
 
 /*
  * Numbers of the state, for checkpoints: piece 0 is the weights, 1 is m, 2 is v. Rank 0 alone

@@ -7,37 +7,11 @@
 #include <string.h>
 
 #include "engine/base/sea_arena.h"
-#include "engine/optim_int.h"
-#include "engine/sea_comm.h"
+#include "engine/nccl_int.h"
+#include "engine/shard_int.h"
 
 #define BLOCKS_MAX ((int64_t)1 << 16)
-#define STATE_TAG ((uint64_t)1 << 60)   /* state on its way to a file; turns count below it */
-#define STATE_FLOATS ((int64_t)1 << 20) /* of one message of it */
 #define CUT_FLOATS 16           /* ranges are multiples of it, as offsets of tensors are */
-
-enum state { WAITS, OPEN, CLOSED };
-
-struct block {
-    int64_t part, from, n;      /* floats of a part */
-    enum state state;
-};
-
-struct sea_shard {
-    struct sea_adamw *adamw;
-    struct sea_comm *comm;
-    bool direct;                /* device memory is host memory */
-    int64_t **start;            // (parts)(size + 1) ranges of the ranks
-    bool *deferred;             // (parts)
-    float **mirror;             // (parts)(floats) host; NULL: direct
-    struct block *blocks;
-    int64_t count;
-    int64_t base;               /* number of this step's first turn, over all steps */
-    int64_t turn, turns;        /* the one at hand, -1: none; of this step */
-    /* The piece of another rank's state that read has at hand. */
-    float *piece;               // (STATE_FLOATS)
-    uint64_t piece_tag;         /* 0: none */
-    int piece_rank;
-};
 
 static const struct sea_params *
 params_of(const struct sea_shard *shard, int64_t part)
@@ -94,8 +68,8 @@ cut_blocks(struct sea_shard *shard, int64_t part)
         if (layer != last || shard->count == 0 || shard->blocks[shard->count - 1].part != part) {
             if (t)
                 shard->blocks[shard->count - 1].n = from - shard->blocks[shard->count - 1].from;
-            shard->blocks[shard->count++] = (struct block){ .part = part, .from = from,
-                                                            .state = CLOSED };
+            shard->blocks[shard->count++] = (struct sea_shard_block){ .part = part, .from = from,
+                                                            .state = SEA_BLOCK_CLOSED };
         }
         last = layer;
     }
@@ -117,10 +91,13 @@ sea_shard_create(struct sea_adamw *adamw, struct sea_err *err)
     shard = sea_arena_alloc(arena, 1, sizeof(*shard));
     *shard = (struct sea_shard){ .adamw = adamw, .comm = adamw->desc.comm, .turn = -1 };
     shard->direct = strcmp(adamw->device->ops->name, "cpu") == 0;
+    adamw->shard = shard;
+    if (!shard->direct && sea_nccl_open(&shard->nccl, shard->comm, adamw->device, err))
+        return err->status;
     shard->start = sea_arena_alloc(arena, parts, sizeof(*shard->start));
     shard->deferred = sea_arena_alloc(arena, parts, sizeof(*shard->deferred));
     shard->mirror = sea_arena_alloc(arena, parts, sizeof(*shard->mirror));
-    shard->piece = sea_arena_alloc(arena, STATE_FLOATS, sizeof(float));
+    shard->piece = sea_arena_alloc(arena, SEA_SHARD_STATE, sizeof(float));
     for (size_t i = 0; i < parts; i++)
         tensors += (size_t)adamw->parts[i].given.params->count;
     shard->blocks = sea_arena_alloc(arena, tensors + 1, sizeof(*shard->blocks));
@@ -129,12 +106,12 @@ sea_shard_create(struct sea_adamw *adamw, struct sea_err *err)
 
         shard->start[i] = sea_arena_alloc(arena, (size_t)size + 1, sizeof(int64_t));
         sea_comm_cut(size, params->floats, CUT_FLOATS, shard->start[i]);
-        if (!shard->direct)
+        if (!shard->direct && !shard->nccl)
             shard->mirror[i] = sea_arena_alloc(arena, (size_t)params->floats, sizeof(float));
         cut_blocks(shard, i);
         params->shard = shard;
     }
-    adamw->shard = shard;
+    shard->names = sea_arena_alloc(arena, (size_t)shard->count + 1, sizeof(*shard->names));
     if (shard->count > BLOCKS_MAX)
         return sea_fail(err, SEA_E_INTERNAL, "%lld blocks of parameters are more than %lld",
                         (long long)shard->count, (long long)BLOCKS_MAX);
@@ -146,6 +123,8 @@ sea_shard_destroy(struct sea_adamw *adamw)
 {
     for (int64_t i = 0; adamw->shard && i < adamw->count; i++)
         adamw->parts[i].given.params->shard = NULL;
+    if (adamw->shard)
+        sea_nccl_close(adamw->shard->nccl);
     adamw->shard = NULL;
 }
 
@@ -179,28 +158,77 @@ tag_of(const struct sea_shard *shard, int64_t p, int64_t block)
     return (uint64_t)(shard->base + p) * (uint64_t)BLOCKS_MAX + (uint64_t)block;
 }
 
+/* nccl: takes blocks as the rank before sends them, until b is among them. */
+static enum sea_status
+take_blocks(struct sea_shard *shard, int64_t b, struct sea_err *err)
+{
+    int from = rank_of(shard, shard->turn - 1);
+    enum sea_status status = SEA_OK;
+    int64_t name = 0;
+
+    while (!status && shard->blocks[b].state == SEA_BLOCK_WAITS) {
+        uint64_t tag = tag_of(shard, shard->turn, shard->got++);
+        struct sea_shard_block *block;
+
+        status = sea_comm_recv(shard->comm, from, tag, &name, sizeof(name), err);
+        if (!status)
+            status = sea_comm_wait(shard->comm, from, tag, err);
+        if (!status && (name < 0 || name >= shard->count ||
+                        shard->blocks[name].state != SEA_BLOCK_WAITS))
+            status = sea_fail(err, SEA_E_INTERNAL, "rank %d sent block %lld of %lld, which is "
+                              "not waited for", from, (long long)name, (long long)shard->count);
+        if (status)
+            break;
+        block = &shard->blocks[name];
+        status = sea_nccl_recv(shard->nccl, params_of(shard, block->part)->grad + block->from,
+                               block->n, err);
+        block->state = SEA_BLOCK_OPEN;
+    }
+    return status;
+}
+
+/* nccl: to the rank of the next turn. */
+static enum sea_status
+send_block(struct sea_shard *shard, int64_t b, struct sea_err *err)
+{
+    const struct sea_shard_block *block = &shard->blocks[b];
+    int64_t *name = &shard->names[shard->sent];
+    enum sea_status status;
+
+    *name = b;
+    status = sea_comm_send(shard->comm, rank_of(shard, shard->turn + 1),
+                           tag_of(shard, shard->turn + 1, shard->sent++), name, sizeof(*name),
+                           err);
+    return status ? status
+                  : sea_nccl_send(shard->nccl, params_of(shard, block->part)->grad + block->from,
+                                  block->n, err);
+}
+
 static enum sea_status
 open_block(struct sea_shard *shard, int64_t b, struct sea_err *err)
 {
-    struct block *block = &shard->blocks[b];
+    struct sea_shard_block *block = &shard->blocks[b];
     const struct sea_params *params = params_of(shard, block->part);
     size_t bytes = (size_t)block->n * sizeof(float);
     enum sea_status status;
 
-    if (block->state != WAITS)
+    if (block->state != SEA_BLOCK_WAITS)
         return SEA_OK;
+    if (shard->nccl)
+        return take_blocks(shard, b, err);
     status = sea_comm_wait(shard->comm, rank_of(shard, shard->turn - 1),
                            tag_of(shard, shard->turn, b), err);
     if (!status && !shard->direct)
         status = sea_device_put(params->device, params->grad + block->from,
                                 shard->mirror[block->part] + block->from, bytes, err);
-    block->state = OPEN;
+    block->state = SEA_BLOCK_OPEN;
     return status;
 }
 
 /* The part of a block that a rank updates: *from and its length. */
 static int64_t
-share_of(const struct sea_shard *shard, const struct block *block, int rank, int64_t *from)
+share_of(const struct sea_shard *shard, const struct sea_shard_block *block, int rank,
+         int64_t *from)
 {
     const int64_t *start = shard->start[block->part];
     int64_t low = block->from > start[rank] ? block->from : start[rank];
@@ -214,7 +242,7 @@ share_of(const struct sea_shard *shard, const struct block *block, int rank, int
 static enum sea_status
 send_shares(struct sea_shard *shard, int64_t b, struct sea_err *err)
 {
-    const struct block *block = &shard->blocks[b];
+    const struct sea_shard_block *block = &shard->blocks[b];
     const struct sea_params *params = params_of(shard, block->part);
     enum sea_status status = SEA_OK;
     int64_t from;
@@ -233,15 +261,17 @@ send_shares(struct sea_shard *shard, int64_t b, struct sea_err *err)
 static enum sea_status
 close_block(struct sea_shard *shard, int64_t b, struct sea_err *err)
 {
-    struct block *block = &shard->blocks[b];
+    struct sea_shard_block *block = &shard->blocks[b];
     const struct sea_params *params = params_of(shard, block->part);
     size_t bytes = (size_t)block->n * sizeof(float);
     enum sea_status status = SEA_OK;
 
-    if (block->state == CLOSED)
+    if (block->state == SEA_BLOCK_CLOSED)
         return SEA_OK;
     status = open_block(shard, b, err);
-    block->state = CLOSED;
+    block->state = SEA_BLOCK_CLOSED;
+    if (!status && shard->nccl)
+        return shard->turn + 1 == shard->turns ? SEA_OK : send_block(shard, b, err);
     if (!status && !shard->direct)
         status = sea_device_get(params->device, shard->mirror[block->part] + block->from,
                                 params->grad + block->from, bytes, err);
@@ -254,26 +284,76 @@ close_block(struct sea_shard *shard, int64_t b, struct sea_err *err)
                          host_at(shard, block->part, params->grad, block->from), bytes, err);
 }
 
+/* Until what this rank has passed on has left its memory. */
+static enum sea_status
+flush(struct sea_shard *shard, struct sea_err *err)
+{
+    enum sea_status status = sea_comm_flush(shard->comm, err);
+
+    return status || !shard->nccl ? status : sea_nccl_flush(shard->nccl, err);
+}
+
+/* Asks for the sums of this rank's ranges, once it has passed on all it has worked. A message
+ * that nobody has asked for holds up those behind it: this must not wait for the update. */
+static enum sea_status
+ask_for_sums(struct sea_shard *shard, struct sea_err *err)
+{
+    int rank = sea_comm_rank(shard->comm), holder = rank_of(shard, shard->turns - 1);
+    enum sea_status status = SEA_OK;
+    int64_t from;
+
+    if (shard->nccl)            /* they come in the update */
+        return SEA_OK;
+    if (rank != holder)
+        status = flush(shard, err);
+    for (int64_t b = 0; b < shard->count && !status && rank != holder; b++) {
+        int64_t part = shard->blocks[b].part, n = share_of(shard, &shard->blocks[b], rank, &from);
+
+        if (n)
+            status = sea_comm_recv(shard->comm, holder, tag_of(shard, shard->turns, b),
+                                   host_at(shard, part, params_of(shard, part)->grad, from),
+                                   (size_t)n * sizeof(float), err);
+    }
+    return status;
+}
+
 enum sea_status
-sea_shard_begin(struct sea_adamw *adamw, int64_t p, int64_t turns, struct sea_err *err)
+sea_shard_start(struct sea_adamw *adamw, int64_t turns, struct sea_err *err)
+{
+    struct sea_shard *shard = adamw->shard;
+    enum sea_status status;
+
+    if (!shard)
+        return sea_adamw_zero(adamw, err);
+    assert(turns > 0 && shard->turn == -1);
+    shard->turns = turns;
+    /* What the last step left may still be on its way out of this memory. */
+    status = flush(shard, err);
+    for (int64_t i = 0; i < adamw->count && !status && sea_shard_has(adamw, 0); i++)
+        status = sea_params_zero_grad(adamw->parts[i].given.params, err);
+    if (!status && sea_comm_rank(shard->comm) >= turns)
+        status = ask_for_sums(shard, err);
+    return status;
+}
+
+enum sea_status
+sea_shard_begin(struct sea_adamw *adamw, int64_t p, struct sea_err *err)
 {
     struct sea_shard *shard = adamw->shard;
     enum sea_status status;
 
     if (!shard)
         return SEA_OK;
-    assert(shard->turn == -1 && sea_shard_has(adamw, p));
+    assert(shard->turn == -1 && p < shard->turns && sea_shard_has(adamw, p));
     shard->turn = p;
-    shard->turns = turns;
-    /* What the last turn left may still be on its way out of this memory. */
-    status = sea_comm_flush(shard->comm, err);
-    for (int64_t i = 0; i < adamw->count && !status && p == 0; i++)
-        status = sea_params_zero_grad(adamw->parts[i].given.params, err);
+    shard->sent = shard->got = 0;
+    /* What the turn before left may still be on its way out of this memory. */
+    status = flush(shard, err);
     for (int64_t b = 0; b < shard->count && !status; b++) {
-        struct block *block = &shard->blocks[b];
+        struct sea_shard_block *block = &shard->blocks[b];
 
-        block->state = p ? WAITS : OPEN;
-        if (p)
+        block->state = p ? SEA_BLOCK_WAITS : SEA_BLOCK_OPEN;
+        if (p && !shard->nccl)
             status = sea_comm_recv(shard->comm, rank_of(shard, p - 1), tag_of(shard, p, b),
                                    host_at(shard, block->part,
                                            params_of(shard, block->part)->grad, block->from),
@@ -295,6 +375,8 @@ sea_shard_end(struct sea_adamw *adamw, struct sea_err *err)
         return SEA_OK;
     for (int64_t b = 0; b < shard->count && !status; b++)
         status = close_block(shard, b, err);
+    if (!status && shard->turn + sea_comm_size(shard->comm) >= shard->turns)
+        status = ask_for_sums(shard, err);
     shard->turn = -1;
     return status;
 }
@@ -370,22 +452,29 @@ sea_shard_share_norm(struct sea_adamw *adamw, double *sumsq, struct sea_err *err
     return status;
 }
 
+static enum sea_status
+collect_directly(struct sea_adamw *adamw, int holder, struct sea_err *err)
+{
+    struct sea_shard *shard = adamw->shard;
+    enum sea_status status = flush(shard, err);
+
+    for (int64_t i = 0; i < adamw->count && !status; i++)
+        status = sea_nccl_share(shard->nccl, holder, params_of(shard, i)->grad, shard->start[i],
+                                err);
+    shard->base += shard->turns + 1;
+    return status;
+}
+
 enum sea_status
 sea_shard_collect(struct sea_adamw *adamw, struct sea_err *err)
 {
     struct sea_shard *shard = adamw->shard;
     int rank = sea_comm_rank(shard->comm), from_rank = rank_of(shard, shard->turns - 1);
-    enum sea_status status = sea_comm_flush(shard->comm, err);
+    enum sea_status status = SEA_OK;
     int64_t b, from, n;
 
-    for (b = 0; b < shard->count && !status && rank != from_rank; b++) {
-        n = share_of(shard, &shard->blocks[b], rank, &from);
-        if (n)
-            status = sea_comm_recv(shard->comm, from_rank, tag_of(shard, shard->turns, b),
-                                   host_at(shard, shard->blocks[b].part,
-                                           params_of(shard, shard->blocks[b].part)->grad, from),
-                                   (size_t)n * sizeof(float), err);
-    }
+    if (shard->nccl)
+        return collect_directly(adamw, from_rank, err);
     for (b = 0; b < shard->count && !status && rank != from_rank; b++) {
         const struct sea_params *params = params_of(shard, shard->blocks[b].part);
 
@@ -408,11 +497,15 @@ sea_shard_spread(struct sea_adamw *adamw, int64_t part, struct sea_err *err)
     const struct sea_part_state *state = &adamw->parts[part];
     const struct sea_params *params = state->given.params;
     int size = sea_comm_size(shard->comm);
-    size_t *bytes = sea_xcalloc((size_t)size + 1, sizeof(*bytes));
-    float *host = host_at(shard, part, params->data, 0);
     int64_t end = state->from + state->n;
     enum sea_status status = SEA_OK;
+    size_t *bytes;
+    float *host;
 
+    if (shard->nccl)
+        return sea_nccl_gather(shard->nccl, params->data, shard->start[part], err);
+    bytes = sea_xcalloc((size_t)size + 1, sizeof(*bytes));
+    host = host_at(shard, part, params->data, 0);
     for (int r = 0; r <= size; r++)
         bytes[r] = (size_t)shard->start[part][r] * sizeof(float);
     if (!shard->direct)
@@ -427,163 +520,5 @@ sea_shard_spread(struct sea_adamw *adamw, int64_t part, struct sea_err *err)
         status = sea_device_put(adamw->device, params->data + end, host + end,
                                 (size_t)(params->floats - end) * sizeof(float), err);
     free(bytes);
-    return status;
-}
-
-/* ---- state for checkpoints ---- */
-
-static float *
-state_at(const struct sea_adamw *adamw, int64_t part, int piece)
-{
-    const struct sea_part_state *state = &adamw->parts[part];
-
-    return piece == 0 ? state->given.params->data : piece == 1 ? state->m : state->v;
-}
-
-static uint64_t
-state_tag(int64_t part, int piece, int64_t number)
-{
-    return STATE_TAG | (uint64_t)part << 48 | (uint64_t)piece << 44 | (uint64_t)number;
-}
-
-static int64_t
-piece_floats(int64_t range, int64_t number)
-{
-    int64_t left = range - number * STATE_FLOATS;
-
-    return left < STATE_FLOATS ? left : STATE_FLOATS;
-}
-
-enum sea_status
-sea_shard_serve(struct sea_adamw *adamw, struct sea_err *err)
-{
-    struct sea_shard *shard = adamw->shard;
-    enum sea_status status = SEA_OK;
-
-    for (int64_t i = 0; i < adamw->count * 2 && !status; i++) {
-        const struct sea_part_state *state = &adamw->parts[i / 2];
-        int piece = 1 + (int)(i % 2);
-
-        for (int64_t k = 0; k * STATE_FLOATS < state->n && !status; k++) {
-            float *from = state_at(adamw, i / 2, piece) + k * STATE_FLOATS;
-            size_t bytes = (size_t)piece_floats(state->n, k) * sizeof(float);
-
-            if (!shard->direct)
-                status = sea_device_get(adamw->device, shard->piece, from, bytes, err);
-            if (!status)
-                status = sea_comm_send(shard->comm, 0, state_tag(i / 2, piece, k),
-                                       shard->direct ? from : shard->piece, bytes, err);
-            if (!status && !shard->direct)
-                status = sea_comm_flush(shard->comm, err);
-        }
-    }
-    return status ? status : sea_comm_flush(shard->comm, err);
-}
-
-/* At most n numbers of another rank's range, `at` numbers behind its start; *got of them. */
-static enum sea_status
-read_other(struct sea_shard *shard, int rank, int64_t part, int piece, int64_t at, int64_t n,
-           float *host, int64_t *got, struct sea_err *err)
-{
-    const int64_t *start = shard->start[part];
-    int64_t number = at / STATE_FLOATS, in = at % STATE_FLOATS;
-    int64_t floats = piece_floats(start[rank + 1] - start[rank], number);
-    uint64_t tag = state_tag(part, piece, number);
-    enum sea_status status = SEA_OK;
-
-    if (shard->piece_tag != tag || shard->piece_rank != rank) {
-        status = sea_comm_recv(shard->comm, rank, tag, shard->piece,
-                               (size_t)floats * sizeof(float), err);
-        if (!status)
-            status = sea_comm_wait(shard->comm, rank, tag, err);
-        shard->piece_tag = tag;
-        shard->piece_rank = rank;
-    }
-    *got = floats - in < n ? floats - in : n;
-    if (!status)
-        memcpy(host, shard->piece + in, (size_t)*got * sizeof(float));
-    /* The next checkpoint has messages of the same tags. */
-    if (in + *got == floats)
-        shard->piece_tag = 0;
-    return status;
-}
-
-enum sea_status
-sea_shard_read(struct sea_adamw *adamw, int64_t part, int piece, int64_t from, int64_t n,
-               float *host, struct sea_err *err)
-{
-    struct sea_shard *shard = adamw->shard;
-    const float *data = state_at(adamw, part, piece);
-    enum sea_status status = SEA_OK;
-    int64_t got;
-
-    if (!shard || piece == 0)
-        return sea_device_get(adamw->device, host, data + from, (size_t)n * sizeof(float), err);
-    for (int r = 0; n > 0 && !status; ) {
-        const int64_t *start = shard->start[part];
-
-        while (from >= start[r + 1])
-            r++;
-        got = start[r + 1] - from < n ? start[r + 1] - from : n;
-        if (r == 0)
-            status = sea_device_get(adamw->device, host, data + from,
-                                    (size_t)got * sizeof(float), err);
-        else
-            status = read_other(shard, r, part, piece, from - start[r], n, host, &got, err);
-        host += got;
-        from += got;
-        n -= got;
-    }
-    return status;
-}
-
-/* One rank's share of a range of m or v, from rank 0. */
-static enum sea_status
-write_share(struct sea_adamw *adamw, int rank, int64_t part, int piece, int64_t from, int64_t n,
-            float *host, struct sea_err *err)
-{
-    struct sea_comm *comm = adamw->shard->comm;
-    const int64_t *start = adamw->shard->start[part];
-    int64_t low = from > start[rank] ? from : start[rank];
-    int64_t end = from + n < start[rank + 1] ? from + n : start[rank + 1];
-    size_t bytes = end > low ? (size_t)(end - low) * sizeof(float) : 0;
-    uint64_t tag = state_tag(part, piece, from);
-    float *at = host + (low - from);
-    enum sea_status status = SEA_OK;
-
-    if (!bytes)
-        return SEA_OK;
-    if (sea_comm_rank(comm) == 0 && rank)
-        return sea_comm_send(comm, rank, tag, at, bytes, err);
-    if (rank != sea_comm_rank(comm))
-        return SEA_OK;
-    if (rank)
-        status = sea_comm_recv(comm, 0, tag, at, bytes, err);
-    if (rank && !status)
-        status = sea_comm_wait(comm, 0, tag, err);
-    if (!status)
-        status = sea_device_put(adamw->device, state_at(adamw, part, piece) + low - start[rank],
-                                at, bytes, err);
-    return status;
-}
-
-enum sea_status
-sea_shard_write(struct sea_adamw *adamw, int64_t part, int piece, int64_t from, int64_t n,
-                float *host, struct sea_err *err)
-{
-    struct sea_shard *shard = adamw->shard;
-    size_t bytes = (size_t)n * sizeof(float);
-    enum sea_status status = SEA_OK;
-
-    if (shard && piece) {
-        for (int r = 0; r < sea_comm_size(shard->comm) && !status; r++)
-            status = write_share(adamw, r, part, piece, from, n, host, err);
-        return status ? status : sea_comm_flush(shard->comm, err);
-    }
-    if (shard)
-        status = sea_comm_broadcast(shard->comm, 0, host, bytes, err);
-    if (!status)
-        status = sea_device_put(adamw->device, state_at(adamw, part, piece) + from, host, bytes,
-                                err);
     return status;
 }

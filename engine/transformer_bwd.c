@@ -2,6 +2,7 @@
 #include "engine/transformer_int.h"
 
 #include "engine/sea_lora.h"
+#include "engine/sea_shard.h"
 
 static enum sea_status
 linear_dx(const struct sea_stack_work *work, int64_t weight, const float *dy, float *dx,
@@ -364,6 +365,18 @@ attention_bwd(const struct sea_stack *stack, struct sea_stack_work *work, int64_
     return status;
 }
 
+/* With ranks: a layer's gradients are waited for, or go to the next rank. */
+static enum sea_status
+pass_layer(const struct sea_stack *stack, int64_t layer, sea_shard_pass *pass,
+           struct sea_err *err)
+{
+    enum sea_status status = SEA_OK;
+
+    if (stack->params->shard)
+        status = pass(stack->params, stack->blocks[layer].qkv, err);
+    return status || !stack->lora ? status : sea_lora_pass(stack->lora, layer, pass, err);
+}
+
 enum sea_status
 sea_stack_backward(const struct sea_stack *stack, struct sea_stack_work *work,
                    const struct sea_segments *segments, int64_t layers, float *dx,
@@ -384,11 +397,15 @@ sea_stack_backward(const struct sea_stack *stack, struct sea_stack_work *work,
         if (work->redo && l < layers - 1)       /* the last one is as the forward left it */
             status = sea_block_redo(stack, work, l, segments, err);
         if (!status)
+            status = pass_layer(stack, l, sea_shard_open_at, err);
+        if (!status)
             status = feed_forward_bwd(stack, work, l, segments, pack, dx, err);
         if (!status)
             status = attention_out_bwd(stack, work, l, segments, pack, dx, err);
         if (!status)
             status = attention_bwd(stack, work, l, segments, dx, err);
+        if (!status)
+            status = pass_layer(stack, l, sea_shard_close_at, err);
     }
     return status;
 }

@@ -7,5 +7,7 @@
 /* Part of every stage key: raised when a change makes a stage compute other bits from the
  * same inputs, so that the cache never serves results of the old arithmetic. */
 #define SEA_NUMERICS "2"
+/* The same of training with matrices in bfloat16, whose products may be rounded. */
+#define SEA_NUMERICS_BF16 "3"
 
 #endif

@@ -228,13 +228,15 @@ pack_b(const struct sea_op_gemm *op, int64_t n0, int64_t columns, int64_t k0, in
 
 static void
 panel_times_panels(dot_fn *kernel, const pair *a, const pair *b, int64_t pairs,
-                   struct tile tile)
+                   struct tile tile, struct rows_ahead next)
 {
     int64_t columns = tile.columns;
     const float *bias = tile.bias;
     float *c = tile.c;
 
+    fetch_begin(&next, (columns + NR - 1) / NR);
     for (int64_t n = 0; n < columns; n += NR, b += pairs * NR) {
+        fetch_share(&next);
         tile.c = c + n;
         tile.bias = bias ? bias + n : NULL;
         tile.columns = columns - n;
@@ -257,18 +259,23 @@ dot_block(const struct sea_op_gemm *op, int64_t m0, int64_t m1, int64_t n0, int6
     tile.bias = op->bias && !k0 ? op->bias + n0 : NULL;
     for (int64_t m = m0; m < m1; m += MR) {
         int64_t rows = m1 - m < MR ? m1 - m : MR;
+        struct rows_ahead next = { .ld = op->lda };
 
         tile.c = op->c + m * op->ldc + n0;
+        if (!op->trans_a && m + MR < m1)
+            next = (struct rows_ahead){ .src = op->a + (m + MR) * op->lda + k0, .ld = op->lda,
+                                        .rows = m1 - m - MR < MR ? m1 - m - MR : MR,
+                                        .depth = depth };
         if (op->trans_a) {
             int64_t at = (m - m0) / MR % A_PANELS;
 
             if (!at)
                 pack_columns(op->a + k0 * op->lda + m, op->lda, m1 - m, depth, a_panels);
             panel_times_panels(dot_columns[rows], a_panels + at * LANES * SEA_CPU_DEPTH_LD,
-                               b_panels, pairs, tile);
+                               b_panels, pairs, tile, next);
         } else {
             pack_rows(op->a + m * op->lda + k0, op->lda, rows, depth, a_panels);
-            panel_times_panels(dot_rows[rows], a_panels, b_panels, pairs, tile);
+            panel_times_panels(dot_rows[rows], a_panels, b_panels, pairs, tile, next);
         }
     }
 }

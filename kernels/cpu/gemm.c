@@ -14,6 +14,8 @@
 #define COST_PACK_TRANSPOSED 8
 #define COST_PACK 4
 #define COST_TASK 20000
+#define SKINNY_ROUNDS 8         /* tasks of a thread at most, where few rows are multiplied */
+#define SKINNY_TASK 0.15        /* what a task costs, in groups: rows asked for in vain */
 #define WORTH_A_THREAD 200000   /* multiply-adds, some microseconds */
 
 static int64_t
@@ -70,15 +72,27 @@ plan(struct sea_cpu_gemm *job, const struct sea_cpu *cpu)
     job->n_tiles = ceil_div(op->N, job->n_step);
 }
 
-/* Groups of rows of B in a task: its bytes are what counts, from memory about 10 a ns. */
+/* Groups of rows of B in a task. Their bytes are what counts, from memory about 10 a ns: a
+ * task is worth a thread from some microseconds on. Equal shares for all threads come first;
+ * among grids that are about as even the finest, because a neighbour may slow one of them. */
 static int64_t
 skinny_grain(const struct sea_op_gemm *op, const struct sea_cpu *cpu)
 {
-    int64_t groups = ceil_div(op->N, cpu->isa->nr), least;
+    int64_t groups = ceil_div(op->N, cpu->isa->nr), threads = cpu->threads, grain = groups;
+    int64_t least = (sea_cpu_grain(cpu->isa->nr * op->K / 4) + 1) / 2;
+    double best = 0.0;
 
-    least = sea_cpu_grain(cpu->isa->nr * op->K / 4);
-    groups = ceil_div(groups, 4 * (int64_t)cpu->threads);
-    return groups > least ? groups : least;
+    for (int64_t rounds = 1; rounds <= SKINNY_ROUNDS; rounds++) {
+        int64_t n = ceil_div(groups, threads * rounds);
+        double cost;
+
+        n = n > least ? n : least;
+        cost = (double)ceil_div(ceil_div(groups, n), threads) * ((double)n + SKINNY_TASK);
+        best = rounds == 1 || cost < best ? cost : best;
+        if (cost <= 1.04 * best)
+            grain = n;
+    }
+    return grain;
 }
 
 int

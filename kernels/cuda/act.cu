@@ -27,21 +27,86 @@ act_at(enum sea_act kind, float x)
     return (struct act_at){ x * s, s + x * s * (1.0f - s) * b };
 }
 
-static __global__ void
-act_all(const struct sea_op_act op)
-{
-    for (SEA_FLAT(i, op.R * op.C)) {
-        const float *x = op.gated ? op.x + i / op.C * 2 * op.C + i % op.C : op.x + i;
-        float value = act_at(op.act, x[0]).value;
+/* Rows by blocks in y, four neighbouring columns a thread: no division, 16 bytes at a time. */
+#define FOUR 4
+#define ROW_THREADS 256
 
-        op.y[i] = op.gated ? value * x[op.C] : value;
+static dim3
+row_grid(int64_t R, int64_t C)
+{
+    return dim3((unsigned)sea_ceil_div(C, FOUR * ROW_THREADS),
+                (unsigned)(R < SEA_CUDA_GRID ? R : SEA_CUDA_GRID));
+}
+
+/* Four numbers at x, of which `many` are there; whole: all of them, and x is aligned. */
+__device__ static inline float4
+load_four(const float *x, int many, bool whole)
+{
+    if (whole)
+        return *(const float4 *)x;
+    return make_float4(x[0], many > 1 ? x[1] : 0.0f, many > 2 ? x[2] : 0.0f,
+                       many > 3 ? x[3] : 0.0f);
+}
+
+__device__ static inline void
+store_four(float *y, const float4 &v, int many, bool whole)
+{
+    if (whole) {
+        *(float4 *)y = v;
+        return;
     }
+    y[0] = v.x;
+    if (many > 1)
+        y[1] = v.y;
+    if (many > 2)
+        y[2] = v.z;
+    if (many > 3)
+        y[3] = v.w;
+}
+
+__device__ static inline void
+shade_four(const struct sea_shadow &shadow, int64_t r, int64_t c, const float4 &v, int many)
+{
+    const float x[FOUR] = { v.x, v.y, v.z, v.w };
+
+    if (!shadow.data)
+        return;
+    if (many == FOUR && c % FOUR == 0) {
+        *(uint2 *)(shadow.data + r * shadow.ld + c) =
+            make_uint2(sea_bf16_round(v.x) | (unsigned)sea_bf16_round(v.y) << 16,
+                       sea_bf16_round(v.z) | (unsigned)sea_bf16_round(v.w) << 16);
+        return;
+    }
+    for (int i = 0; i < many; i++)
+        sea_shade(shadow, r, c + i, x[i]);
+}
+
+static __global__ void
+act_all(const struct sea_op_act op, const struct sea_shadow shadow, int whole)
+{
+    int64_t step = (int64_t)gridDim.x * ROW_THREADS * FOUR, wide = op.gated ? 2 * op.C : op.C;
+    int64_t first = ((int64_t)blockIdx.x * ROW_THREADS + threadIdx.x) * FOUR;
+
+    for (int64_t r = blockIdx.y; r < op.R; r += gridDim.y)
+        for (int64_t c = first; c < op.C; c += step) {
+            int many = op.C - c < FOUR ? (int)(op.C - c) : FOUR;
+            float4 x = load_four(op.x + r * wide + c, many, whole), up = make_float4(1, 1, 1, 1);
+
+            if (op.gated)
+                up = load_four(op.x + r * wide + op.C + c, many, whole);
+            x = make_float4(act_at(op.act, x.x).value * up.x, act_at(op.act, x.y).value * up.y,
+                            act_at(op.act, x.z).value * up.z, act_at(op.act, x.w).value * up.w);
+            store_four(op.y + r * op.C + c, x, many, whole);
+            shade_four(shadow, r, c, x, many);
+        }
 }
 
 int
 sea_cuda_act(void *dev, const struct sea_op_act *a)
 {
     struct sea_cuda *cuda = (struct sea_cuda *)dev;
+    struct sea_shadow shadow;
+    int whole;
 
     if (!cuda || !a || a->R < 0 || a->C < 0 || (unsigned)a->act > SEA_ACT_SILU)
         return SEA_RC_ARGUMENT;
@@ -49,32 +114,63 @@ sea_cuda_act(void *dev, const struct sea_op_act *a)
         return SEA_RC_OK;
     if (!a->x || !a->y)
         return SEA_RC_ARGUMENT;
-    SEA_LAUNCH(cuda, act_all, sea_flat_blocks(a->R * a->C), 256, 0, *a);
+    sea_cuda_wrote(cuda, a->y, sea_cuda_extent(a->R, a->C, a->C));
+    shadow = sea_cuda_shadow(cuda, a->y, a->R, a->C);
+    whole = a->C % FOUR == 0 && ((uintptr_t)a->x | (uintptr_t)a->y) % 16 == 0;
+    SEA_LAUNCH(cuda, act_all, row_grid(a->R, a->C), ROW_THREADS, 0, *a, shadow, whole);
     return sea_cuda_launched();
 }
 
-static __global__ void
-act_bwd_all(const struct sea_op_act_bwd op)
+struct act_slopes {
+    float gate, up;             /* gradients of the two inputs; up: gated only */
+};
+
+__device__ static inline struct act_slopes
+act_slopes(enum sea_act kind, float x, float up, float d)
 {
-    for (SEA_FLAT(i, op.R * op.C)) {
-        int64_t at = op.gated ? i / op.C * 2 * op.C + i % op.C : i;
-        struct act_at here = act_at(op.act, op.x[at]);
-        float d = op.dy[i];
+    struct act_at here = act_at(kind, x);
 
-        if (op.gated) {
-            float up = op.x[at + op.C];
+    return (struct act_slopes){ d * up * here.slope, d * here.value };
+}
 
-            op.dx[at + op.C] = d * here.value;
-            d *= up;
+/* dx may be dy: a thread reads the numbers it writes, and those first. */
+static __global__ void
+act_bwd_all(const struct sea_op_act_bwd op, const struct sea_shadow shadow, int whole)
+{
+    int64_t step = (int64_t)gridDim.x * ROW_THREADS * FOUR, wide = op.gated ? 2 * op.C : op.C;
+    int64_t first = ((int64_t)blockIdx.x * ROW_THREADS + threadIdx.x) * FOUR;
+
+    for (int64_t r = blockIdx.y; r < op.R; r += gridDim.y)
+        for (int64_t c = first; c < op.C; c += step) {
+            int many = op.C - c < FOUR ? (int)(op.C - c) : FOUR;
+            float4 x = load_four(op.x + r * wide + c, many, whole), up = make_float4(1, 1, 1, 1);
+            float4 d = load_four(op.dy + r * op.C + c, many, whole);
+            struct act_slopes s[FOUR];
+
+            if (op.gated)
+                up = load_four(op.x + r * wide + op.C + c, many, whole);
+            s[0] = act_slopes(op.act, x.x, up.x, d.x);
+            s[1] = act_slopes(op.act, x.y, up.y, d.y);
+            s[2] = act_slopes(op.act, x.z, up.z, d.z);
+            s[3] = act_slopes(op.act, x.w, up.w, d.w);
+            x = make_float4(s[0].gate, s[1].gate, s[2].gate, s[3].gate);
+            store_four(op.dx + r * wide + c, x, many, whole);
+            shade_four(shadow, r, c, x, many);
+            if (!op.gated)
+                continue;
+            up = make_float4(s[0].up, s[1].up, s[2].up, s[3].up);
+            store_four(op.dx + r * wide + op.C + c, up, many, whole);
+            shade_four(shadow, r, op.C + c, up, many);
         }
-        op.dx[at] = d * here.slope;
-    }
 }
 
 int
 sea_cuda_act_bwd(void *dev, const struct sea_op_act_bwd *a)
 {
     struct sea_cuda *cuda = (struct sea_cuda *)dev;
+    struct sea_shadow shadow;
+    int64_t wide;
+    int whole;
 
     if (!cuda || !a || a->R < 0 || a->C < 0 || (unsigned)a->act > SEA_ACT_SILU)
         return SEA_RC_ARGUMENT;
@@ -82,7 +178,12 @@ sea_cuda_act_bwd(void *dev, const struct sea_op_act_bwd *a)
         return SEA_RC_OK;
     if (!a->x || !a->dy || !a->dx)
         return SEA_RC_ARGUMENT;
-    SEA_LAUNCH(cuda, act_bwd_all, sea_flat_blocks(a->R * a->C), 256, 0, *a);
+    wide = a->gated ? 2 * a->C : a->C;
+    sea_cuda_wrote(cuda, a->dx, sea_cuda_extent(a->R, wide, wide));
+    shadow = sea_cuda_shadow(cuda, a->dx, a->R, wide);
+    whole = a->C % FOUR == 0 &&
+            ((uintptr_t)a->x | (uintptr_t)a->dy | (uintptr_t)a->dx) % 16 == 0;
+    SEA_LAUNCH(cuda, act_bwd_all, row_grid(a->R, a->C), ROW_THREADS, 0, *a, shadow, whole);
     return sea_cuda_launched();
 }
 
@@ -107,6 +208,7 @@ sea_cuda_softcap(void *dev, const struct sea_op_softcap *a)
         return SEA_RC_OK;
     if (!a->x || a->ld < a->C)
         return SEA_RC_ARGUMENT;
+    sea_cuda_wrote(cuda, a->x, sea_cuda_extent(a->R, a->C, a->ld));
     SEA_LAUNCH(cuda, softcap_all, sea_flat_blocks(a->R * a->C), 256, 0, *a);
     return sea_cuda_launched();
 }
@@ -132,23 +234,21 @@ sea_cuda_colscale(void *dev, const struct sea_op_colscale *a)
         return SEA_RC_OK;
     if (!a->x || !a->gain || !a->out)
         return SEA_RC_ARGUMENT;
+    sea_cuda_wrote(cuda, a->out, sea_cuda_extent(a->R, a->C, a->C));
     SEA_LAUNCH(cuda, colscale_all, sea_flat_blocks(a->R * a->C), 256, 0, *a);
     return sea_cuda_launched();
 }
 
-static __global__ void
-colscale_dgain(const struct sea_op_colscale_bwd op, float *part, int64_t rows)
-{
-    int64_t first = blockIdx.y * rows, last = first + rows < op.R ? first + rows : op.R;
-    int64_t c = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
-    float sum = 0;
+struct dgain_term {
+    const float *dout, *x;
+    int64_t C;
 
-    if (c >= op.C)
-        return;
-    for (int64_t r = first; r < last; r++)
-        sum += op.dout[r * op.C + c] * op.x[r * op.C + c];
-    part[blockIdx.y * op.C + c] = sum;
-}
+    __device__ float
+    operator()(int64_t r, int64_t c) const
+    {
+        return dout[r * C + c] * x[r * C + c];
+    }
+};
 
 static __global__ void
 colscale_dx(const struct sea_op_colscale_bwd op)
@@ -161,7 +261,6 @@ int
 sea_cuda_colscale_bwd(void *dev, const struct sea_op_colscale_bwd *a)
 {
     struct sea_cuda *cuda = (struct sea_cuda *)dev;
-    struct sea_cuda_blocks blocks;
     int rc = SEA_RC_OK;
 
     if (!cuda || !a || a->R < 0 || a->C < 0)
@@ -172,17 +271,12 @@ sea_cuda_colscale_bwd(void *dev, const struct sea_op_colscale_bwd *a)
         return SEA_RC_ARGUMENT;
     if ((size_t)a->C > SEA_CUDA_REDUCE)
         return SEA_RC_UNSUPPORTED;
-    blocks = sea_cuda_row_blocks(a->R, a->C);
-    if (a->dgain) {                     /* before dx, which may be dout */
-        dim3 grid((unsigned)sea_ceil_div(a->C, 128), (unsigned)blocks.count);
-
-        SEA_LAUNCH(cuda, colscale_dgain, grid, 128, 0, *a, cuda->reduce, blocks.rows);
-        rc = sea_cuda_launched();
-        if (!rc)
-            rc = sea_cuda_fold(cuda, cuda->reduce, blocks.count, a->C, a->dgain, 1);
-    }
+    if (a->dgain)                       /* before dx, which may be dout */
+        rc = sea_cuda_column_sum(cuda, dgain_term{ a->dout, a->x, a->C }, a->R, a->C, a->dgain,
+                                 1);
     if (rc)
         return rc;
+    sea_cuda_wrote(cuda, a->dx, sea_cuda_extent(a->R, a->C, a->C));
     SEA_LAUNCH(cuda, colscale_dx, sea_flat_blocks(a->R * a->C), 256, 0, *a);
     return sea_cuda_launched();
 }

@@ -137,6 +137,10 @@ sea_cuda_attention(void *dev, const struct sea_op_attention *a)
         attention_take(a, first, &at, &count, &queries, &keys);
         if (!queries)
             continue;
+        sea_cuda_wrote(cuda, a->out + at.q_start[0] * a->ld_out,
+                       sea_cuda_extent(at.q_start[count] - at.q_start[0], a->H * a->E, a->ld_out));
+        if (a->lse)
+            sea_cuda_wrote(cuda, a->lse, (size_t)(at.q_start[count] * a->H) * sizeof(float));
         if (a->rounded) {
             rc = sea_cuda_attention_mma(cuda, a, &at, count, queries);
             continue;
@@ -343,6 +347,13 @@ sea_cuda_attention_bwd(void *dev, const struct sea_op_attention_bwd *a)
             continue;
         row0 = at.q_start[0];
         rows = at.q_start[count] - row0;
+        sea_cuda_wrote(cuda, a->dq + row0 * a->fwd.ld_q,
+                       sea_cuda_extent(rows, a->fwd.H * a->fwd.E, a->fwd.ld_q));
+        sea_cuda_wrote(cuda, a->dk + row0 * a->fwd.ld_kv,
+                       sea_cuda_extent(rows, a->fwd.K * a->fwd.E, a->fwd.ld_kv));
+        sea_cuda_wrote(cuda, a->dv + row0 * a->fwd.ld_kv,
+                       sea_cuda_extent(rows, a->fwd.K * a->fwd.E, a->fwd.ld_kv));
+        sea_cuda_wrote(cuda, a->delta, (size_t)(at.q_start[count] * a->fwd.H) * sizeof(float));
         SEA_LAUNCH(cuda, delta_rows, (unsigned)sea_ceil_div(rows * a->fwd.H, WARPS),
                    WARPS * SEA_CUDA_WARP, 0, *a, row0, rows);
         if (a->fwd.rounded) {

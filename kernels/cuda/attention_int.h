@@ -62,8 +62,8 @@ attention_check(const struct sea_op_attention *a)
 
 /* Segments first .. first + count - 1; returns the longest's queries and keys. */
 static inline void
-attention_take(const struct sea_op_attention *a, int64_t first, struct segments *at, int64_t *count,
-     int64_t *queries, int64_t *keys)
+attention_take(const struct sea_op_attention *a, int64_t first, struct segments *at,
+               int64_t *count, int64_t *queries, int64_t *keys)
 {
     *count = a->S - first < SEGMENTS ? a->S - first : SEGMENTS;
     *queries = *keys = 0;

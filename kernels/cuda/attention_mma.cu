@@ -157,7 +157,8 @@ store_rows(float *to, int64_t ld, const float x[COUNT][4], const float row_scale
 /* Shared: queries (ROWS, LD), keys and values (STEP, LD). */
 template <int EP>
 static __global__ void __launch_bounds__(WARPS * SEA_CUDA_WARP)
-attention_forward(const struct sea_op_attention op, const struct segments at, int four)
+attention_forward(const struct sea_op_attention op, const struct segments at,
+                  const struct sea_shadow shadow, int four)
 {
     constexpr int STEP = wide<EP>::STEP, LD = wide<EP>::LD, TILES = STEP / 8, OUT = EP / 8;
     SEA_DYNAMIC(uint16_t, tiles);
@@ -238,7 +239,17 @@ attention_forward(const struct sea_op_attention op, const struct segments at, in
             op.lse[row * op.H + h] = top[i] + logf(sum[i]);
         sum[i] = sum[i] > 0 ? 1.0f / sum[i] : 0.0f;
     }
-    store_rows<OUT>(op.out + (row0 + warp * 16) * op.ld_out + h * E, op.ld_out, out, sum, mine, E);
+    store_rows<OUT>(op.out + (row0 + warp * 16) * op.ld_out + h * E, op.ld_out, out, sum, mine,
+                    E);
+    if (!shadow.data)
+        return;
+    for (int c = 0; c < OUT; c++)
+        for (int i = 0; i < 4; i++) {
+            int r = g + i / 2 * 8, e = c * 8 + 2 * t + i % 2;
+
+            if (r < mine && e < E)
+                sea_shade(shadow, row0 + warp * 16 + r, h * E + e, out[c][i] * sum[i / 2]);
+        }
 }
 
 /* ---- backward ---- */
@@ -405,10 +416,16 @@ launch_forward(struct sea_cuda *cuda, const struct sea_op_attention *a,
     size_t bytes = (size_t)(ROWS + 2 * wide<EP>::STEP) * wide<EP>::LD * sizeof(uint16_t);
     int rc = attention_allow(attention_forward<EP>, bytes);
     dim3 grid((unsigned)sea_ceil_div(queries, ROWS), (unsigned)a->H, (unsigned)count);
+    int64_t rows = at->q_start[count], wide = a->H * a->E;
+    struct sea_shadow shadow = { NULL, 0 };
 
     if (rc)
         return rc;
-    SEA_LAUNCH(cuda, attention_forward<EP>, grid, WARPS * SEA_CUDA_WARP, bytes, *a, *at, is_four(a, NULL));
+    /* Of the whole matrix only: not of one that several launches write. */
+    if (count == a->S && at->q_start[0] == 0 && a->ld_out == wide)
+        shadow = sea_cuda_shadow(cuda, a->out, rows, wide);
+    SEA_LAUNCH(cuda, attention_forward<EP>, grid, WARPS * SEA_CUDA_WARP, bytes, *a, *at, shadow,
+               is_four(a, NULL));
     return sea_cuda_launched();
 }
 
@@ -429,8 +446,8 @@ launch_backward(struct sea_cuda *cuda, const struct sea_op_attention_bwd *a,
         return rc;
     SEA_LAUNCH(cuda, attention_backward_q<EP>, grid, WARPS * SEA_CUDA_WARP, bytes, *a, *at, four);
     grid.y = (unsigned)a->fwd.K;
-    SEA_LAUNCH(cuda, attention_backward_kv<EP>, grid, WARPS * SEA_CUDA_WARP * wide<EP>::HALVES, more, *a,
-               *at, four);
+    SEA_LAUNCH(cuda, attention_backward_kv<EP>, grid, WARPS * SEA_CUDA_WARP * wide<EP>::HALVES,
+               more, *a, *at, four);
     return sea_cuda_launched();
 }
 

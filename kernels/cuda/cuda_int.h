@@ -13,8 +13,11 @@
  *    outlive the call.
  *
  * The sources also compile as plain C++ against tests/gpu/emu, which runs every thread of a
- * block as a coroutine: SEA_LAUNCH and SEA_DYNAMIC are the two places that differ. Matrix
- * products go to cuBLASLt when it can be loaded, else to a kernel of our own.
+ * block as a coroutine: SEA_LAUNCH, SEA_DYNAMIC and mma_int.h are the places that differ.
+ * Matrix products go to cuBLASLt when it can be loaded, else to kernels of our own.
+ *
+ * An operator launches after it said what it writes (sea_cuda_wrote): products use rounded
+ * copies of their operands, which must not outlive them.
  */
 #ifndef SEA_CUDA_INT_H
 #define SEA_CUDA_INT_H
@@ -34,7 +37,7 @@
 #else
 #define SEA_LAUNCH(dev, kernel, grid, block, bytes, ...)                              \
     kernel<<<(grid), (block), (bytes), (dev)->stream>>>(__VA_ARGS__)
-#define SEA_DYNAMIC(type, name) extern __shared__ type name[]
+#define SEA_DYNAMIC(type, name) extern __shared__ __align__(16) type name[]
 #define SEA_UNROLL _Pragma("unroll")
 #define SEA_UNROLL_2 _Pragma("unroll 2")
 #endif
@@ -45,14 +48,20 @@
 #define SEA_CUDA_WARP 32
 #define SEA_CUDA_GRID 65535     /* blocks in y and z at most */
 
-struct sea_cuda_blas;           /* gemm.cu: cuBLASLt, its plans and its workspace */
+struct sea_cuda_blas;           /* blas.cu: cuBLASLt, its plans and its workspace */
+struct sea_cuda_shadows;        /* shadow.cu: rounded copies of activations */
+struct sea_cuda_staging;        /* device.cu: page-locked memory that uploads pass through */
 
 struct sea_cuda {
     int index;
     cudaStream_t stream;
     float *reduce;              // (SEA_CUDA_REDUCE)
     struct sea_cuda_blas *blas;
-    char text[384];
+    struct sea_cuda_shadows *shadows;
+    struct sea_cuda_staging *staging;
+    int processors;
+    char card[256];             /* its name */
+    char text[512];
 };
 
 /* The code of the launches before: 0, or cudaError_t + SEA_CUDA_RC. */
@@ -168,10 +177,87 @@ struct sea_cuda_blocks {
 };
 struct sea_cuda_blocks sea_cuda_row_blocks(int64_t R, int64_t C);
 
+/* Partial sums of one block of rows, a column a thread. */
+template <class Term>
+static __global__ void
+sea_column_part(const Term term, int64_t R, int64_t C, float *part, int64_t rows)
+{
+    int64_t first = blockIdx.y * rows, last = first + rows < R ? first + rows : R;
+    int64_t c = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
+    float sum = 0;
+
+    if (c >= C)
+        return;
+    for (int64_t r = first; r < last; r++)
+        sum += term(r, c);
+    part[blockIdx.y * C + c] = sum;
+}
+
+/* out[c] (+)= sum over r of term(r, c), by way of `reduce`: C is at most SEA_CUDA_REDUCE. */
+template <class Term>
+static int
+sea_cuda_column_sum(struct sea_cuda *cuda, const Term &term, int64_t R, int64_t C, float *out,
+                    int accumulate)
+{
+    struct sea_cuda_blocks blocks = sea_cuda_row_blocks(R, C);
+    int rc = 0;
+
+    if (blocks.count) {
+        dim3 grid((unsigned)sea_ceil_div(C, 128), (unsigned)blocks.count);
+
+        SEA_LAUNCH(cuda, sea_column_part<Term>, grid, 128, 0, term, R, C, cuda->reduce,
+                   blocks.rows);
+        rc = sea_cuda_launched();
+    }
+    return rc ? rc : sea_cuda_fold(cuda, cuda->reduce, blocks.count, C, out, accumulate);
+}
+
+/* ---- shadow.cu ---- */
+
+/* The rounded copy of a matrix that an operator may write beside its float32; data NULL: nobody
+ * wants one. A kernel writes data[r * ld + c] for every row and column. */
+struct sea_shadow {
+    uint16_t *data;
+    int64_t ld;
+};
+int sea_cuda_shadows_open(struct sea_cuda *cuda);
+void sea_cuda_shadows_close(struct sea_cuda *cuda);
+/* Every operator says what it is about to write. */
+void sea_cuda_wrote(struct sea_cuda *cuda, const void *mem, size_t bytes);
+void sea_cuda_shadows_forget(struct sea_cuda *cuda);    /* memory was given back */
+/* Of x (rows, columns), rows without gaps, about to be written whole. */
+struct sea_shadow sea_cuda_shadow(struct sea_cuda *cuda, const float *x, int64_t rows,
+                                  int64_t columns);
+/* x rounded, as it stands: made, or found. Valid until the second call after this one. */
+int sea_cuda_round(struct sea_cuda *cuda, const float *x, int64_t rows, int64_t columns,
+                   int64_t ld, const uint16_t **out, int64_t *ld_out);
+/* Both operands of a product; B as it is when it is stored rounded. */
+int sea_cuda_round_operands(struct sea_cuda *cuda, const struct sea_op_gemm *a,
+                            const uint16_t **left, int64_t *lda, const uint16_t **right,
+                            int64_t *ldb);
+
+/* Bytes from the first number of a float32 matrix to behind its last. */
+static inline size_t
+sea_cuda_extent(int64_t rows, int64_t columns, int64_t ld)
+{
+    return rows > 0 ? (size_t)((rows - 1) * ld + columns) * sizeof(float) : 0;
+}
+#define SEA_CUDA_REST SIZE_MAX  /* bytes: all that follows */
+
+__device__ static inline void
+sea_shade(const struct sea_shadow &shadow, int64_t r, int64_t c, float x)
+{
+    if (shadow.data)
+        shadow.data[r * shadow.ld + c] = sea_bf16_round(x);
+}
+
 /* The operators, by file. */
 int sea_cuda_blas_open(struct sea_cuda *cuda);
 void sea_cuda_blas_close(struct sea_cuda *cuda);
 const char *sea_cuda_blas_name(const struct sea_cuda *cuda);
+/* *done 0: not by the library. */
+int sea_cuda_blas_gemm(struct sea_cuda *cuda, const struct sea_op_gemm *a, int *done);
+int sea_cuda_limits(void *dev, struct sea_op_limits *a);
 int sea_cuda_gemm(void *dev, const struct sea_op_gemm *a);
 int sea_cuda_gather(void *dev, const struct sea_op_gather *a);
 int sea_cuda_scatter(void *dev, const struct sea_op_scatter *a);

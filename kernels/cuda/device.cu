@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* device.cu - the plugin's table: devices, memory, codes */
+/* device.cu - the plugin's table: devices, memory, copies, codes */
 #include "kernels/cuda/cuda_int.h"
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 static int
 code(cudaError_t error)
@@ -31,6 +32,48 @@ cuda_count(int *count)
     return SEA_RC_OK;
 }
 
+/* ---- uploads ---- */
+
+/* A copy from ordinary memory waits for all that the stream still has to do. So bytes pass
+ * through page-locked pieces that take turns; only a piece that is still on its way is waited
+ * for. */
+#define PIECES 4
+#define PIECE_BYTES ((size_t)4 << 20)
+
+struct sea_cuda_staging {
+    char *at[PIECES];
+    cudaEvent_t sent[PIECES];
+    int next;
+};
+
+static int
+staging_open(struct sea_cuda *cuda)
+{
+    struct sea_cuda_staging *staging =
+        (struct sea_cuda_staging *)calloc(1, sizeof(*staging));
+    int rc = staging ? SEA_RC_OK : SEA_RC_MEMORY;
+
+    cuda->staging = staging;
+    for (int i = 0; i < PIECES && !rc; i++) {
+        rc = code(cudaHostAlloc((void **)&staging->at[i], PIECE_BYTES, cudaHostAllocDefault));
+        if (!rc)
+            rc = code(cudaEventCreateWithFlags(&staging->sent[i], cudaEventDisableTiming));
+    }
+    return rc;
+}
+
+static void
+staging_close(struct sea_cuda *cuda)
+{
+    for (int i = 0; i < PIECES && cuda->staging; i++) {
+        if (cuda->staging->sent[i])
+            cudaEventDestroy(cuda->staging->sent[i]);
+        if (cuda->staging->at[i])
+            cudaFreeHost(cuda->staging->at[i]);
+    }
+    free(cuda->staging);
+}
+
 static void
 cuda_close(void *dev)
 {
@@ -38,12 +81,28 @@ cuda_close(void *dev)
 
     if (!cuda)
         return;
+    if (cuda->stream)
+        cudaStreamSynchronize(cuda->stream);
     sea_cuda_blas_close(cuda);
+    sea_cuda_shadows_close(cuda);
+    staging_close(cuda);
     if (cuda->reduce)
         cudaFree(cuda->reduce);
     if (cuda->stream)
         cudaStreamDestroy(cuda->stream);
     free(cuda);
+}
+
+/* Memory for rounded operands comes from the device's pool in the order of the stream; what is
+ * given back stays there. */
+static int
+pool_open(int index)
+{
+    cudaMemPool_t pool;
+    uint64_t most = UINT64_MAX;
+    int rc = code(cudaDeviceGetDefaultMemPool(&pool, index));
+
+    return rc ? rc : code(cudaMemPoolSetAttribute(pool, cudaMemPoolAttrReleaseThreshold, &most));
 }
 
 /* threads is for back ends that have some. */
@@ -69,7 +128,16 @@ cuda_open(int index, int threads, void **dev)
     if (!rc)
         rc = code(cudaMalloc((void **)&cuda->reduce, SEA_CUDA_REDUCE * sizeof(float)));
     if (!rc)
+        rc = pool_open(index);
+    if (!rc)
+        rc = staging_open(cuda);
+    if (!rc)
+        rc = sea_cuda_shadows_open(cuda);
+    if (!rc) {
+        snprintf(cuda->card, sizeof(cuda->card), "%s", properties.name);
+        cuda->processors = properties.multiProcessorCount;
         rc = sea_cuda_blas_open(cuda);
+    }
     if (rc) {
         cuda_close(cuda);
         return rc;
@@ -112,7 +180,8 @@ cuda_alloc(void *dev, size_t bytes, void **mem)
 static void
 cuda_free(void *dev, void *mem)
 {
-    (void)dev;
+    if (mem)
+        sea_cuda_shadows_forget((struct sea_cuda *)dev);
     cudaFree(mem);
 }
 
@@ -121,8 +190,23 @@ cuda_zero(void *dev, void *mem, size_t bytes)
 {
     if (!dev || (bytes && !mem))
         return SEA_RC_ARGUMENT;
+    sea_cuda_wrote((struct sea_cuda *)dev, mem, bytes);
     return bytes ? code(cudaMemsetAsync(mem, 0, bytes, ((struct sea_cuda *)dev)->stream)) :
            SEA_RC_OK;
+}
+
+static int
+cuda_alloc_zeroed(void *dev, size_t bytes, void **mem)
+{
+    int rc = cuda_alloc(dev, bytes, mem);
+
+    if (!rc)
+        rc = cuda_zero(dev, *mem, bytes);
+    if (rc && mem && *mem) {
+        cuda_free(dev, *mem);
+        *mem = NULL;
+    }
+    return rc;
 }
 
 static int
@@ -130,6 +214,8 @@ copy(void *dev, void *to, const void *from, size_t bytes, cudaMemcpyKind kind)
 {
     if (!dev || (bytes && (!to || !from)))
         return SEA_RC_ARGUMENT;
+    if (kind != cudaMemcpyDeviceToHost)
+        sea_cuda_wrote((struct sea_cuda *)dev, to, bytes);
     return bytes ? code(cudaMemcpyAsync(to, from, bytes, kind, ((struct sea_cuda *)dev)->stream))
                  : SEA_RC_OK;
 }
@@ -140,11 +226,30 @@ cuda_wait(void *dev)
     return dev ? code(cudaStreamSynchronize(((struct sea_cuda *)dev)->stream)) : SEA_RC_ARGUMENT;
 }
 
-/* From pageable memory the call returns when the bytes are staged: the caller may reuse it. */
 static int
 cuda_copy_in(void *dev, void *to, const void *from_host, size_t bytes)
 {
-    return copy(dev, to, from_host, bytes, cudaMemcpyHostToDevice);
+    struct sea_cuda *cuda = (struct sea_cuda *)dev;
+    struct sea_cuda_staging *staging;
+    int rc = SEA_RC_OK;
+
+    if (!dev || (bytes && (!to || !from_host)))
+        return SEA_RC_ARGUMENT;
+    staging = cuda->staging;
+    for (size_t at = 0; at < bytes && !rc; at += PIECE_BYTES) {
+        size_t n = bytes - at < PIECE_BYTES ? bytes - at : PIECE_BYTES;
+        int i = staging->next;
+
+        rc = code(cudaEventSynchronize(staging->sent[i]));
+        if (rc)
+            break;
+        memcpy(staging->at[i], (const char *)from_host + at, n);
+        rc = copy(dev, (char *)to + at, staging->at[i], n, cudaMemcpyHostToDevice);
+        if (!rc)
+            rc = code(cudaEventRecord(staging->sent[i], cuda->stream));
+        staging->next = (i + 1) % PIECES;
+    }
+    return rc;
 }
 
 static int
@@ -205,7 +310,7 @@ extern "C" __attribute__((visibility("default"))) const struct sea_ops sea_plugi
     .dev_text = cuda_text,
     .mem_room = cuda_room,
     .mem_alloc = cuda_alloc,
-    .mem_alloc_zeroed = NULL,
+    .mem_alloc_zeroed = cuda_alloc_zeroed,
     .mem_free = cuda_free,
     .mem_zero = cuda_zero,
     .copy_in = cuda_copy_in,
@@ -240,5 +345,5 @@ extern "C" __attribute__((visibility("default"))) const struct sea_ops sea_plugi
     .sum = sea_cuda_sum,
     .clip = sea_cuda_clip,
     .patchify = sea_cuda_patchify,
-    .limits = NULL,
+    .limits = sea_cuda_limits,
 };

@@ -1,20 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * gemm.cu - matrix products: cuBLASLt where it can be loaded, else a kernel of our own
- *
- * cuBLASLt is opened at run time (0.5 GB that a machine without it does not need). A plan is
- * kept per shape of weights: for products with weights as B, the algorithm is chosen once per
- * (N, K, layout, storage) for a fixed number of rows and without splitting K, and then serves
- * every M, so that a row's bits do not depend on the batch. Products that sum over rows
- * (trans_a) are planned per shape.
+ * gemm.cu - matrix products: by cuBLASLt (blas.cu) where it can be loaded, else by kernels of
+ * our own, one in float32 and one on tensor cores
  *
  * B in bfloat16: A is rounded to bfloat16 on its way, sums and results are float32. Products
- * of float32 run in float32 (no TF32).
+ * of float32 run in float32 (no TF32), unless the caller lets them be rounded.
  */
-#include "kernels/cuda/cuda_int.h"
-
-#include <stdlib.h>
-#include <string.h>
+#include "kernels/cuda/mma_int.h"
 
 /* ---- our own: 64 x 64 of C by 256 threads, 4 x 4 each ---- */
 
@@ -96,347 +88,117 @@ own_gemm(struct sea_cuda *cuda, const struct sea_op_gemm *a)
     return rc;
 }
 
-/* ---- cuBLASLt ---- */
+/* ---- our own on tensor cores: 64 x 64 of C by 4 warps, 32 x 32 each ---- */
 
-#ifdef SEA_CUDA_EMU
+#define STEP 32
+#define ROW (STEP + 8)          /* bfloat16: rows start in different banks */
+#define LINE (SIDE + 8)
 
-struct sea_cuda_blas {
-    int none;
+struct rounded {                /* operands in bfloat16 and their row strides */
+    const uint16_t *a, *b;
+    int64_t lda, ldb;
 };
 
-static int
-blas_gemm(struct sea_cuda *cuda, const struct sea_op_gemm *a, int *done)
+/* One tile of `rows` by `columns` to shared memory, zeros beyond most. */
+__device__ static inline void
+load_short(uint16_t *tile, int ld_tile, const uint16_t *from, int64_t ld, int rows, int columns,
+           int64_t most_rows, int64_t most_columns)
 {
-    (void)cuda;
-    (void)a;
-    *done = 0;
-    return SEA_RC_OK;
-}
+    for (int i = (int)threadIdx.x; i < rows * columns; i += (int)blockDim.x) {
+        int r = i / columns, c = i % columns;
 
-int
-sea_cuda_blas_open(struct sea_cuda *cuda)
-{
-    (void)cuda;
-    return SEA_RC_OK;
-}
-
-void
-sea_cuda_blas_close(struct sea_cuda *cuda)
-{
-    (void)cuda;
-}
-
-#else
-
-#include <cublasLt.h>
-#include <dlfcn.h>
-
-#define WORKSPACE ((size_t)32 << 20)
-#define PLANS 256
-#define ROWS_PLANNED 4096       /* the M that an algorithm for weights is chosen for */
-#define CHOICES 8
-
-/* The functions, as the library has them. */
-struct api {
-    decltype(&cublasLtCreate) create;
-    decltype(&cublasLtDestroy) destroy;
-    decltype(&cublasLtMatmul) matmul;
-    decltype(&cublasLtMatmulAlgoGetHeuristic) heuristic;
-    decltype(&cublasLtMatmulAlgoConfigGetAttribute) algo_get;
-    decltype(&cublasLtMatmulDescCreate) desc_create;
-    decltype(&cublasLtMatmulDescDestroy) desc_destroy;
-    decltype(&cublasLtMatmulDescSetAttribute) desc_set;
-    decltype(&cublasLtMatrixLayoutCreate) layout_create;
-    decltype(&cublasLtMatrixLayoutDestroy) layout_destroy;
-    decltype(&cublasLtMatmulPreferenceCreate) preference_create;
-    decltype(&cublasLtMatmulPreferenceDestroy) preference_destroy;
-    decltype(&cublasLtMatmulPreferenceSetAttribute) preference_set;
-};
-
-struct plan_key {               /* M is 0 where the plan serves every M */
-    int64_t M, N, K, lda, ldb, ldc;
-    int trans_a, trans_b, bf16, bias, accumulate;
-};
-struct plan {
-    struct plan_key key;
-    cublasLtMatmulAlgo_t algo;
-};
-
-struct sea_cuda_blas {
-    void *lib;
-    struct api api;
-    cublasLtHandle_t handle;
-    void *workspace;
-    uint16_t *rounded;          /* A in bfloat16 */
-    size_t rounded_room;
-    struct plan plans[PLANS];   /* a ring: the oldest goes first */
-    int count, next;
-};
-
-static int
-blas_code(cublasStatus_t status)
-{
-    return status == CUBLAS_STATUS_SUCCESS ? SEA_RC_OK : SEA_CUDA_RC_BLAS + (int)status;
-}
-
-static bool
-find_api(void *lib, struct api *api)
-{
-#define FIND(member, symbol) \
-    ((api->member = (decltype(api->member))dlsym(lib, #symbol)) != NULL)
-    return FIND(create, cublasLtCreate) && FIND(destroy, cublasLtDestroy) &&
-           FIND(matmul, cublasLtMatmul) && FIND(heuristic, cublasLtMatmulAlgoGetHeuristic) &&
-           FIND(algo_get, cublasLtMatmulAlgoConfigGetAttribute) &&
-           FIND(desc_create, cublasLtMatmulDescCreate) &&
-           FIND(desc_destroy, cublasLtMatmulDescDestroy) &&
-           FIND(desc_set, cublasLtMatmulDescSetAttribute) &&
-           FIND(layout_create, cublasLtMatrixLayoutCreate) &&
-           FIND(layout_destroy, cublasLtMatrixLayoutDestroy) &&
-           FIND(preference_create, cublasLtMatmulPreferenceCreate) &&
-           FIND(preference_destroy, cublasLtMatmulPreferenceDestroy) &&
-           FIND(preference_set, cublasLtMatmulPreferenceSetAttribute);
-#undef FIND
-}
-
-/* A machine without the library uses our own kernel: no error. */
-int
-sea_cuda_blas_open(struct sea_cuda *cuda)
-{
-    static const char *const names[] = { "libcublasLt.so.13", "libcublasLt.so.12" };
-    struct sea_cuda_blas *blas = (struct sea_cuda_blas *)calloc(1, sizeof(*blas));
-
-    if (!blas)
-        return SEA_RC_MEMORY;
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]) && !blas->lib; i++)
-        blas->lib = dlopen(names[i], RTLD_NOW | RTLD_LOCAL);
-    if (!blas->lib || !find_api(blas->lib, &blas->api) ||
-        blas->api.create(&blas->handle) != CUBLAS_STATUS_SUCCESS) {
-        if (blas->lib)
-            dlclose(blas->lib);
-        free(blas);
-        return SEA_RC_OK;
+        tile[r * ld_tile + c] = r < most_rows && c < most_columns ? from[r * ld + c]
+                                                                  : (uint16_t)0;
     }
-    cuda->blas = blas;
-    return cudaMalloc(&blas->workspace, WORKSPACE) == cudaSuccess ? SEA_RC_OK : SEA_RC_MEMORY;
 }
 
-void
-sea_cuda_blas_close(struct sea_cuda *cuda)
-{
-    struct sea_cuda_blas *blas = cuda->blas;
-
-    if (!blas)
-        return;
-    blas->api.destroy(blas->handle);
-    cudaFree(blas->workspace);
-    cudaFree(blas->rounded);
-    dlclose(blas->lib);
-    free(blas);
-    cuda->blas = NULL;
-}
-
-/* One product as cuBLASLt sees it. Row-major C = A B is column-major C' = B' A': its first
- * operand is our B, its second our A, without moving a number. */
-struct call {
-    cublasLtMatmulDesc_t desc;
-    cublasLtMatrixLayout_t b, a, c;
-};
-
-static void
-call_release(const struct api *api, struct call *call)
-{
-    if (call->c)
-        api->layout_destroy(call->c);
-    if (call->a)
-        api->layout_destroy(call->a);
-    if (call->b)
-        api->layout_destroy(call->b);
-    if (call->desc)
-        api->desc_destroy(call->desc);
-    memset(call, 0, sizeof(*call));
-}
-
-static cublasStatus_t
-layout(const struct api *api, cublasLtMatrixLayout_t *out, cudaDataType type, int trans,
-       int64_t rows, int64_t columns, int64_t ld)
-{
-    return api->layout_create(out, type, (uint64_t)(trans ? rows : columns),
-                              (uint64_t)(trans ? columns : rows), ld);
-}
-
-static cublasStatus_t
-call_prepare(const struct api *api, struct call *call, const struct sea_op_gemm *a, int64_t M,
-             int64_t lda)
-{
-    cudaDataType type = a->b_type == SEA_STORE_BF16 ? CUDA_R_16BF : CUDA_R_32F;
-    cublasOperation_t op_b = a->trans_b ? CUBLAS_OP_T : CUBLAS_OP_N;
-    cublasOperation_t op_a = a->trans_a ? CUBLAS_OP_T : CUBLAS_OP_N;
-    cublasLtEpilogue_t epilogue = a->bias ? CUBLASLT_EPILOGUE_BIAS : CUBLASLT_EPILOGUE_DEFAULT;
-    cublasStatus_t status;
-
-    memset(call, 0, sizeof(*call));
-    status = api->desc_create(&call->desc, CUBLAS_COMPUTE_32F, CUDA_R_32F);
-    if (!status)
-        status = api->desc_set(call->desc, CUBLASLT_MATMUL_DESC_TRANSA, &op_b, sizeof(op_b));
-    if (!status)
-        status = api->desc_set(call->desc, CUBLASLT_MATMUL_DESC_TRANSB, &op_a, sizeof(op_a));
-    if (!status)
-        status = api->desc_set(call->desc, CUBLASLT_MATMUL_DESC_EPILOGUE, &epilogue,
-                               sizeof(epilogue));
-    if (!status && a->bias)
-        status = api->desc_set(call->desc, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &a->bias,
-                               sizeof(a->bias));
-    /* As stored, column-major: (columns, rows) of the row-major matrix. */
-    if (!status)
-        status = layout(api, &call->b, type, a->trans_b, a->K, a->N, a->ldb);
-    if (!status)
-        status = layout(api, &call->a, type, a->trans_a, M, a->K, lda);
-    if (!status)
-        status = api->layout_create(&call->c, CUDA_R_32F, (uint64_t)a->N, (uint64_t)M, a->ldc);
-    return status;
-}
-
-/* The first candidate that does not split K: a split depends on the number of tiles. */
-static cublasStatus_t
-choose(const struct sea_cuda_blas *blas, const struct call *call, bool any_split,
-       cublasLtMatmulAlgo_t *algo)
-{
-    const struct api *api = &blas->api;
-    cublasLtMatmulHeuristicResult_t found[CHOICES];
-    cublasLtMatmulPreference_t preference = NULL;
-    size_t room = WORKSPACE;
-    int count = 0;
-    cublasStatus_t status = api->preference_create(&preference);
-
-    if (!status)
-        status = api->preference_set(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES,
-                                     &room, sizeof(room));
-    if (!status)
-        status = api->heuristic(blas->handle, call->desc, call->b, call->a, call->c, call->c,
-                                preference, CHOICES, found, &count);
-    if (preference)
-        api->preference_destroy(preference);
-    if (status)
-        return status;
-    for (int i = 0; i < count; i++) {
-        int32_t split = 1;
-        size_t written;
-
-        if (!any_split)
-            status = api->algo_get(&found[i].algo, CUBLASLT_ALGO_CONFIG_SPLITK_NUM, &split,
-                                   sizeof(split), &written);
-        if (status || split > 1)
-            continue;
-        *algo = found[i].algo;
-        return CUBLAS_STATUS_SUCCESS;
-    }
-    return CUBLAS_STATUS_NOT_SUPPORTED;
-}
-
-static cublasStatus_t
-find_plan(struct sea_cuda_blas *blas, const struct sea_op_gemm *a, int64_t lda,
-          const cublasLtMatmulAlgo_t **algo)
-{
-    int64_t M = a->trans_a ? a->M : 0;
-    struct plan_key key;
-    struct call call;
-    cublasStatus_t status;
-
-    memset(&key, 0, sizeof(key));       /* padding is compared, too */
-    key = (struct plan_key){ M, a->N, a->K, lda, a->ldb, a->ldc, a->trans_a != 0,
-                             a->trans_b != 0, a->b_type == SEA_STORE_BF16, a->bias != NULL,
-                             a->accumulate != 0 };
-    for (int i = 0; i < blas->count; i++)
-        if (!memcmp(&blas->plans[i].key, &key, sizeof(key))) {
-            *algo = &blas->plans[i].algo;
-            return CUBLAS_STATUS_SUCCESS;
-        }
-    status = call_prepare(&blas->api, &call, a, M ? M : ROWS_PLANNED, lda);
-    if (!status)
-        status = choose(blas, &call, M != 0, &blas->plans[blas->next].algo);
-    call_release(&blas->api, &call);
-    if (status)
-        return status;
-    blas->plans[blas->next].key = key;
-    *algo = &blas->plans[blas->next].algo;
-    blas->next = (blas->next + 1) % PLANS;
-    blas->count += blas->count < PLANS;
-    return CUBLAS_STATUS_SUCCESS;
-}
-
+/* Every element is one chain over k, 16 at a time: no row sees another, nor where it stands. */
 static __global__ void
-round_rows(const float *from, int64_t ld, uint16_t *to, int64_t rows, int64_t columns)
+gemm_mma(const struct sea_op_gemm op, const struct rounded in)
 {
-    for (SEA_FLAT(i, rows * columns))
-        to[i] = sea_bf16_round(from[i / columns * ld + i % columns]);
-}
+    alignas(16) __shared__ uint16_t a[SIDE * LINE], b[SIDE * LINE];
+    int64_t m0 = (int64_t)blockIdx.y * SIDE, n0 = (int64_t)blockIdx.x * SIDE;
+    int warp = (int)threadIdx.x / SEA_CUDA_WARP, lane = (int)threadIdx.x % SEA_CUDA_WARP;
+    int wm = warp / 2 * 32, wn = warp % 2 * 32;
+    float sum[2][4][4] = { { { 0 } } };
 
-/* A in bfloat16, packed. The room grows in the first steps of a run and then stays. */
-static int
-round_a(struct sea_cuda *cuda, const struct sea_op_gemm *a, int64_t *lda)
-{
-    struct sea_cuda_blas *blas = cuda->blas;
-    int64_t rows = a->trans_a ? a->K : a->M, columns = a->trans_a ? a->M : a->K;
-    size_t need = (size_t)(rows * columns);
+    for (int64_t k0 = 0; k0 < op.K; k0 += STEP) {
+        __syncthreads();
+        if (op.trans_a)                 /* (K, M): k by rows */
+            load_short(a, LINE, in.a + k0 * in.lda + m0, in.lda, STEP, SIDE, op.K - k0,
+                       op.M - m0);
+        else
+            load_short(a, ROW, in.a + m0 * in.lda + k0, in.lda, SIDE, STEP, op.M - m0,
+                       op.K - k0);
+        if (op.trans_b)                 /* (N, K): k by columns */
+            load_short(b, ROW, in.b + n0 * in.ldb + k0, in.ldb, SIDE, STEP, op.N - n0,
+                       op.K - k0);
+        else
+            load_short(b, LINE, in.b + k0 * in.ldb + n0, in.ldb, STEP, SIDE, op.K - k0,
+                       op.N - n0);
+        __syncthreads();
+        for (int k = 0; k < STEP; k += 16) {
+            SEA_UNROLL
+            for (int i = 0; i < 2; i++) {
+                uint32_t left[4], right[4];
 
-    if (need > blas->rounded_room) {
-        cudaStreamSynchronize(cuda->stream);
-        cudaFree(blas->rounded);
-        blas->rounded = NULL;
-        blas->rounded_room = 0;
-        if (cudaMalloc((void **)&blas->rounded, need * sizeof(uint16_t)) != cudaSuccess) {
-            (void)cudaGetLastError();
-            return SEA_RC_MEMORY;
+                if (op.trans_a) {
+                    /* Tiles of A come transposed: (k, m) (k, m+8) (k+8, m) (k+8, m+8). */
+                    sea_mma_load(left, a + (k + lane % 8 + lane / 16 * 8) * LINE + wm + i * 16 +
+                                 lane / 8 % 2 * 8, true);
+                } else {
+                    sea_mma_load_a(left, a + (wm + i * 16) * ROW + k, ROW);
+                }
+                SEA_UNROLL
+                for (int j = 0; j < 4; j += 2) {
+                    if (op.trans_b)
+                        sea_mma_load_bt(right, b + (wn + j * 8) * ROW + k, ROW);
+                    else
+                        sea_mma_load_b(right, b + k * LINE + wn + j * 8, LINE);
+                    sea_mma(sum[i][j], left, right);
+                    sea_mma(sum[i][j + 1], left, right + 2);
+                }
+            }
         }
-        blas->rounded_room = need;
     }
-    *lda = columns;
-    SEA_LAUNCH(cuda, round_rows, sea_flat_blocks((int64_t)need), 256, 0, a->a, a->lda,
-               blas->rounded, rows, columns);
-    return sea_cuda_launched();
+    SEA_UNROLL
+    for (int i = 0; i < 2; i++)
+        SEA_UNROLL
+        for (int j = 0; j < 4; j++)
+            SEA_UNROLL
+            for (int e = 0; e < 4; e++) {
+                int64_t m = m0 + wm + i * 16 + lane / 4 + e / 2 * 8;
+                int64_t n = n0 + wn + j * 8 + lane % 4 * 2 + e % 2;
+                float x = op.alpha * sum[i][j][e];
+
+                if (m >= op.M || n >= op.N)
+                    continue;
+                if (op.bias)
+                    x += op.bias[n];
+                op.c[m * op.ldc + n] = op.accumulate ? op.c[m * op.ldc + n] + x : x;
+            }
 }
 
-/* Shapes that the library has no algorithm for (odd strides of bfloat16) are not done. */
 static int
-blas_gemm(struct sea_cuda *cuda, const struct sea_op_gemm *a, int *done)
+own_gemm_rounded(struct sea_cuda *cuda, const struct sea_op_gemm *a)
 {
-    struct sea_cuda_blas *blas = cuda->blas;
-    float beta = a->accumulate ? 1.0f : 0.0f;
-    const cublasLtMatmulAlgo_t *algo;
-    const void *a_data = a->a;
-    int64_t lda = a->lda;
-    struct call call;
-    cublasStatus_t status;
-    int rc;
+    struct sea_op_gemm part = *a;
+    int64_t most = (int64_t)SEA_CUDA_GRID * SIDE;
+    struct rounded in;
+    int rc = sea_cuda_round_operands(cuda, a, &in.a, &in.lda, &in.b, &in.ldb);
 
-    *done = 0;
-    /* A bias with accumulation or a scale: the epilogue adds it as we mean it, after alpha. */
-    if (!blas || !a->K)
-        return SEA_RC_OK;
-    if (a->b_type == SEA_STORE_BF16) {
-        rc = round_a(cuda, a, &lda);
-        if (rc)
-            return rc;
-        a_data = blas->rounded;
+    for (int64_t m = 0; m < a->M && !rc; m += most) {
+        struct rounded here = in;
+
+        here.a += a->trans_a ? m : m * in.lda;
+        part.c = a->c + m * a->ldc;
+        part.M = a->M - m < most ? a->M - m : most;
+        dim3 grid((unsigned)sea_ceil_div(a->N, SIDE), (unsigned)sea_ceil_div(part.M, SIDE));
+
+        SEA_LAUNCH(cuda, gemm_mma, grid, 128, 0, part, here);
+        rc = sea_cuda_launched();
     }
-    if (find_plan(blas, a, lda, &algo) != CUBLAS_STATUS_SUCCESS)
-        return SEA_RC_OK;
-    status = call_prepare(&blas->api, &call, a, a->M, lda);
-    if (!status)
-        status = blas->api.matmul(blas->handle, call.desc, &a->alpha, a->b, call.b, a_data,
-                                  call.a, &beta, a->c, call.c, a->c, call.c, algo,
-                                  blas->workspace, WORKSPACE, cuda->stream);
-    call_release(&blas->api, &call);
-    *done = 1;
-    return blas_code(status);
-}
-
-#endif
-
-const char *
-sea_cuda_blas_name(const struct sea_cuda *cuda)
-{
-    return cuda->blas ? "cuBLASLt" : "our own kernel";
+    return rc;
 }
 
 int
@@ -453,6 +215,9 @@ sea_cuda_gemm(void *dev, const struct sea_op_gemm *a)
         return SEA_RC_ARGUMENT;
     if (a->lda < (a->trans_a ? a->M : a->K) || a->ldb < (a->trans_b ? a->K : a->N))
         return SEA_RC_ARGUMENT;
-    rc = blas_gemm(cuda, a, &done);
-    return rc || done ? rc : own_gemm(cuda, a);
+    sea_cuda_wrote(cuda, a->c, sea_cuda_extent(a->M, a->N, a->ldc));
+    rc = sea_cuda_blas_gemm(cuda, a, &done);
+    if (rc || done)
+        return rc;
+    return a->rounded && a->K ? own_gemm_rounded(cuda, a) : own_gemm(cuda, a);
 }

@@ -49,6 +49,8 @@ sea_cuda_xent(void *dev, const struct sea_op_xent *a)
         return SEA_RC_OK;
     if (!a->V || !a->logits || !a->target || !a->weight || !a->loss || a->ld < a->V)
         return SEA_RC_ARGUMENT;
+    sea_cuda_wrote(cuda, a->logits, sea_cuda_extent(a->R, a->V, a->ld));
+    sea_cuda_wrote(cuda, a->loss, (size_t)a->R * sizeof(float));
     SEA_LAUNCH(cuda, xent_rows, (unsigned)a->R, sea_row_threads(a->V), 0, *a);
     return sea_cuda_launched();
 }
@@ -161,6 +163,10 @@ sea_cuda_contrast(void *dev, const struct sea_op_contrast *a)
             rc = sea_cuda_launched();
         return rc;
     }
+    sea_cuda_wrote(cuda, a->cos, sea_cuda_extent(a->R, a->R, a->R));
+    sea_cuda_wrote(cuda, a->scratch, (size_t)(4 * a->R) * sizeof(float));
+    sea_cuda_wrote(cuda, a->loss, sizeof(float));
+    sea_cuda_wrote(cuda, a->dtheta, a->dtheta ? sizeof(float) : 0);
     SEA_LAUNCH(cuda, contrast_rows, (unsigned)a->R, sea_row_threads(a->R), 0, *a);
     SEA_LAUNCH(cuda, contrast_columns, (unsigned)sea_ceil_div(a->R, 64), 64, 0, *a);
     SEA_LAUNCH(cuda, contrast_grad, (unsigned)a->R, sea_row_threads(a->R), 0, *a);
@@ -270,6 +276,8 @@ sea_cuda_topk(void *dev, const struct sea_op_topk *a)
         return SEA_RC_ARGUMENT;
     if (a->k > TOPK_MAX)
         return SEA_RC_UNSUPPORTED;
+    sea_cuda_wrote(cuda, a->index, (size_t)(a->R * a->k) * sizeof(int32_t));
+    sea_cuda_wrote(cuda, a->value, (size_t)(a->R * a->k) * sizeof(float));
     SEA_LAUNCH(cuda, topk_rows, (unsigned)sea_ceil_div(a->R, 4), 4 * SEA_CUDA_WARP, 0, *a);
     return sea_cuda_launched();
 }

@@ -34,6 +34,7 @@ sea_cuda_gather(void *dev, const struct sea_op_gather *a)
     if (!a->inp || !a->idx || !a->out || a->ld_inp < a->C || a->ld_out < a->C ||
         a->inp_type > SEA_STORE_BF16)
         return SEA_RC_ARGUMENT;
+    sea_cuda_wrote(cuda, a->out, sea_cuda_extent(a->R, a->C, a->ld_out));
     SEA_LAUNCH(cuda, gather_rows, (unsigned)a->R, 128, 0, *a);
     return sea_cuda_launched();
 }
@@ -78,6 +79,7 @@ sea_cuda_scatter(void *dev, const struct sea_op_scatter *a)
     if (!a->inp || !a->idx || !a->out || (a->add && !a->order) || a->ld_inp < a->C ||
         a->ld_out < a->C)
         return SEA_RC_ARGUMENT;
+    sea_cuda_wrote(cuda, a->out, SEA_CUDA_REST);        /* rows are known to the device only */
     if (a->add)
         SEA_LAUNCH(cuda, scatter_add, (unsigned)a->R, 128, 0, *a);
     else
@@ -114,6 +116,7 @@ sea_cuda_rope(void *dev, const struct sea_op_rope *a)
         return SEA_RC_OK;
     if (!a->x || !a->cos_sin || !a->pos || a->ld < a->heads * a->E)
         return SEA_RC_ARGUMENT;
+    sea_cuda_wrote(cuda, a->x, sea_cuda_extent(a->N, a->heads * a->E, a->ld));
     SEA_LAUNCH(cuda, rope_rows, (unsigned)a->N, 128, 0, *a);
     return sea_cuda_launched();
 }
@@ -145,6 +148,7 @@ sea_cuda_patchify(void *dev, const struct sea_op_patchify *a)
         return SEA_RC_OK;
     if (!a->pixels || !a->out)
         return SEA_RC_ARGUMENT;
+    sea_cuda_wrote(cuda, a->out, (size_t)(rows * a->channels * a->P * a->P) * sizeof(float));
     SEA_LAUNCH(cuda, patchify_rows, (unsigned)rows, 128, 0, *a);
     return sea_cuda_launched();
 }

@@ -3,7 +3,7 @@
 #include "kernels/cuda/cuda_int.h"
 
 static __global__ void
-layernorm_rows(const struct sea_op_layernorm op)
+layernorm_rows(const struct sea_op_layernorm op, const struct sea_shadow shadow)
 {
     int64_t r = blockIdx.x, C = op.C;
     const float *x = op.x + r * C;
@@ -18,8 +18,12 @@ layernorm_rows(const struct sea_op_layernorm op)
         sum += (x[c] - mean) * (x[c] - mean);
     var = sea_block_sum(sum) / (float)C;
     rstd = 1.0f / sqrtf(var + op.eps);
-    for (int64_t c = threadIdx.x; c < C; c += blockDim.x)
-        y[c] = (x[c] - mean) * rstd * op.gamma[c] + (op.beta ? op.beta[c] : 0.0f);
+    for (int64_t c = threadIdx.x; c < C; c += blockDim.x) {
+        float v = (x[c] - mean) * rstd * op.gamma[c] + (op.beta ? op.beta[c] : 0.0f);
+
+        y[c] = v;
+        sea_shade(shadow, r, c, v);
+    }
     if (threadIdx.x == 0 && op.mean)
         op.mean[r] = mean;
     if (threadIdx.x == 0 && op.rstd)
@@ -30,6 +34,7 @@ int
 sea_cuda_layernorm(void *dev, const struct sea_op_layernorm *a)
 {
     struct sea_cuda *cuda = (struct sea_cuda *)dev;
+    struct sea_shadow shadow;
 
     if (!cuda || !a || a->R < 0 || a->C < 0)
         return SEA_RC_ARGUMENT;
@@ -37,14 +42,16 @@ sea_cuda_layernorm(void *dev, const struct sea_op_layernorm *a)
         return SEA_RC_OK;
     if (!a->x || !a->y || !a->gamma)
         return SEA_RC_ARGUMENT;
-    SEA_LAUNCH(cuda, layernorm_rows, (unsigned)a->R, sea_row_threads(a->C), 0, *a);
+    sea_cuda_wrote(cuda, a->y, sea_cuda_extent(a->R, a->C, a->C));
+    shadow = sea_cuda_shadow(cuda, a->y, a->R, a->C);
+    SEA_LAUNCH(cuda, layernorm_rows, (unsigned)a->R, sea_row_threads(a->C), 0, *a, shadow);
     return sea_cuda_launched();
 }
 
 /* dx = rstd (g - mean(g) - xhat mean(g xhat)), g = dy gamma. dx may be dy: a thread reads the
  * columns it writes. */
 static __global__ void
-layernorm_dx(const struct sea_op_layernorm_bwd op)
+layernorm_dx(const struct sea_op_layernorm_bwd op, const struct sea_shadow shadow)
 {
     int64_t r = blockIdx.x, C = op.C;
     const float *x = op.x + r * C, *dy = op.dy + r * C;
@@ -62,37 +69,37 @@ layernorm_dx(const struct sea_op_layernorm_bwd op)
     for (int64_t c = threadIdx.x; c < C; c += blockDim.x) {
         float d = rstd * (dy[c] * op.gamma[c] - plain - (x[c] - mean) * rstd * shaped);
 
-        dx[c] = op.add_dx ? dx[c] + d : d;
+        d = op.add_dx ? dx[c] + d : d;
+        dx[c] = d;
+        sea_shade(shadow, r, c, d);
     }
 }
 
-/* Partial sums of dy xhat, then of dy, over the rows of one block: (blocks, 2, C). */
-static __global__ void
-layernorm_dgamma(const struct sea_op_layernorm_bwd op, float *part, float *part_beta,
-                 int64_t rows)
-{
-    int64_t first = blockIdx.y * rows, last = first + rows < op.R ? first + rows : op.R;
-    int64_t c = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
-    float gamma = 0, beta = 0;
+struct layernorm_dgamma {
+    struct sea_op_layernorm_bwd op;
 
-    if (c >= op.C)
-        return;
-    for (int64_t r = first; r < last; r++) {
-        float dy = op.dy[r * op.C + c];
-
-        gamma += dy * (op.x[r * op.C + c] - op.mean[r]) * op.rstd[r];
-        beta += dy;
+    __device__ float
+    operator()(int64_t r, int64_t c) const
+    {
+        return op.dy[r * op.C + c] * (op.x[r * op.C + c] - op.mean[r]) * op.rstd[r];
     }
-    part[blockIdx.y * op.C + c] = gamma;
-    part_beta[blockIdx.y * op.C + c] = beta;
-}
+};
+
+struct layernorm_dbeta {
+    struct sea_op_layernorm_bwd op;
+
+    __device__ float
+    operator()(int64_t r, int64_t c) const
+    {
+        return op.dy[r * op.C + c];
+    }
+};
 
 int
 sea_cuda_layernorm_bwd(void *dev, const struct sea_op_layernorm_bwd *a)
 {
     struct sea_cuda *cuda = (struct sea_cuda *)dev;
-    struct sea_cuda_blocks blocks;
-    float *part;
+    struct sea_shadow shadow;
     int rc = SEA_RC_OK;
 
     if (!cuda || !a || a->R < 0 || a->C < 0)
@@ -101,24 +108,17 @@ sea_cuda_layernorm_bwd(void *dev, const struct sea_op_layernorm_bwd *a)
         return SEA_RC_OK;
     if (!a->x || !a->dy || !a->gamma || !a->mean || !a->rstd)
         return SEA_RC_ARGUMENT;
-    if (2 * (size_t)a->C > SEA_CUDA_REDUCE)
+    if ((size_t)a->C > SEA_CUDA_REDUCE)
         return SEA_RC_UNSUPPORTED;
-    blocks = sea_cuda_row_blocks(a->R, 2 * a->C);
-    part = cuda->reduce;
     /* Before dx, which may be dy. */
-    if (a->dgamma || a->dbeta) {
-        dim3 grid((unsigned)sea_ceil_div(a->C, 128), (unsigned)blocks.count);
-
-        SEA_LAUNCH(cuda, layernorm_dgamma, grid, 128, 0, *a, part, part + blocks.count * a->C,
-                   blocks.rows);
-        rc = sea_cuda_launched();
-    }
-    if (!rc && a->dgamma)
-        rc = sea_cuda_fold(cuda, part, blocks.count, a->C, a->dgamma, 1);
+    if (a->dgamma)
+        rc = sea_cuda_column_sum(cuda, layernorm_dgamma{ *a }, a->R, a->C, a->dgamma, 1);
     if (!rc && a->dbeta)
-        rc = sea_cuda_fold(cuda, part + blocks.count * a->C, blocks.count, a->C, a->dbeta, 1);
+        rc = sea_cuda_column_sum(cuda, layernorm_dbeta{ *a }, a->R, a->C, a->dbeta, 1);
     if (!rc && a->dx) {
-        SEA_LAUNCH(cuda, layernorm_dx, (unsigned)a->R, sea_row_threads(a->C), 0, *a);
+        sea_cuda_wrote(cuda, a->dx, sea_cuda_extent(a->R, a->C, a->C));
+        shadow = sea_cuda_shadow(cuda, a->dx, a->R, a->C);
+        SEA_LAUNCH(cuda, layernorm_dx, (unsigned)a->R, sea_row_threads(a->C), 0, *a, shadow);
         rc = sea_cuda_launched();
     }
     return rc;
@@ -131,8 +131,14 @@ row_at(int64_t r, int64_t C, int64_t heads, int64_t ld)
     return heads ? r / heads * ld + r % heads * C : r * C;
 }
 
+static size_t
+rms_extent(int64_t R, int64_t C, int64_t heads, int64_t ld)
+{
+    return heads ? sea_cuda_extent(R / heads, heads * C, ld) : sea_cuda_extent(R, C, C);
+}
+
 static __global__ void
-rmsnorm_rows(const struct sea_op_rmsnorm op)
+rmsnorm_rows(const struct sea_op_rmsnorm op, const struct sea_shadow shadow)
 {
     int64_t r = blockIdx.x, C = op.C, at = row_at(r, C, op.heads, op.ld);
     const float *x = op.x + at;
@@ -142,8 +148,12 @@ rmsnorm_rows(const struct sea_op_rmsnorm op)
     for (int64_t c = threadIdx.x; c < C; c += blockDim.x)
         sum += x[c] * x[c];
     rstd = 1.0f / sqrtf(sea_block_sum(sum) / (float)C + op.eps);
-    for (int64_t c = threadIdx.x; c < C; c += blockDim.x)
-        y[c] = x[c] * rstd * (op.gamma[c] + op.gamma_add);
+    for (int64_t c = threadIdx.x; c < C; c += blockDim.x) {
+        float v = x[c] * rstd * (op.gamma[c] + op.gamma_add);
+
+        y[c] = v;
+        sea_shade(shadow, r, c, v);
+    }
     if (threadIdx.x == 0 && op.rstd)
         op.rstd[r] = rstd;
 }
@@ -152,6 +162,7 @@ int
 sea_cuda_rmsnorm(void *dev, const struct sea_op_rmsnorm *a)
 {
     struct sea_cuda *cuda = (struct sea_cuda *)dev;
+    struct sea_shadow shadow = { NULL, 0 };
 
     if (!cuda || !a || a->R < 0 || a->C < 0)
         return SEA_RC_ARGUMENT;
@@ -159,12 +170,15 @@ sea_cuda_rmsnorm(void *dev, const struct sea_op_rmsnorm *a)
         return SEA_RC_OK;
     if (!a->x || !a->y || !a->gamma)
         return SEA_RC_ARGUMENT;
-    SEA_LAUNCH(cuda, rmsnorm_rows, (unsigned)a->R, sea_row_threads(a->C), 0, *a);
+    sea_cuda_wrote(cuda, a->y, rms_extent(a->R, a->C, a->heads, a->ld));
+    if (!a->heads)
+        shadow = sea_cuda_shadow(cuda, a->y, a->R, a->C);
+    SEA_LAUNCH(cuda, rmsnorm_rows, (unsigned)a->R, sea_row_threads(a->C), 0, *a, shadow);
     return sea_cuda_launched();
 }
 
 static __global__ void
-rmsnorm_dx(const struct sea_op_rmsnorm_bwd op)
+rmsnorm_dx(const struct sea_op_rmsnorm_bwd op, const struct sea_shadow shadow)
 {
     int64_t r = blockIdx.x, C = op.C, at = row_at(r, C, op.heads, op.ld);
     const float *x = op.x + at, *dy = op.dy + at;
@@ -177,32 +191,29 @@ rmsnorm_dx(const struct sea_op_rmsnorm_bwd op)
     for (int64_t c = threadIdx.x; c < C; c += blockDim.x) {
         float d = rstd * (dy[c] * (op.gamma[c] + op.gamma_add) - x[c] * dot);
 
-        dx[c] = op.add_dx ? dx[c] + d : d;
+        d = op.add_dx ? dx[c] + d : d;
+        dx[c] = d;
+        sea_shade(shadow, r, c, d);
     }
 }
 
-static __global__ void
-rmsnorm_dgamma(const struct sea_op_rmsnorm_bwd op, float *part, int64_t rows)
-{
-    int64_t first = blockIdx.y * rows, last = first + rows < op.R ? first + rows : op.R;
-    int64_t c = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
-    float gamma = 0;
+struct rmsnorm_dgamma {
+    struct sea_op_rmsnorm_bwd op;
 
-    if (c >= op.C)
-        return;
-    for (int64_t r = first; r < last; r++) {
+    __device__ float
+    operator()(int64_t r, int64_t c) const
+    {
         int64_t at = row_at(r, op.C, op.heads, op.ld) + c;
 
-        gamma += op.dy[at] * op.x[at] * op.rstd[r];
+        return op.dy[at] * op.x[at] * op.rstd[r];
     }
-    part[blockIdx.y * op.C + c] = gamma;
-}
+};
 
 int
 sea_cuda_rmsnorm_bwd(void *dev, const struct sea_op_rmsnorm_bwd *a)
 {
     struct sea_cuda *cuda = (struct sea_cuda *)dev;
-    struct sea_cuda_blocks blocks;
+    struct sea_shadow shadow = { NULL, 0 };
     int rc = SEA_RC_OK;
 
     if (!cuda || !a || a->R < 0 || a->C < 0)
@@ -213,17 +224,13 @@ sea_cuda_rmsnorm_bwd(void *dev, const struct sea_op_rmsnorm_bwd *a)
         return SEA_RC_ARGUMENT;
     if ((size_t)a->C > SEA_CUDA_REDUCE)
         return SEA_RC_UNSUPPORTED;
-    blocks = sea_cuda_row_blocks(a->R, a->C);
-    if (a->dgamma) {
-        dim3 grid((unsigned)sea_ceil_div(a->C, 128), (unsigned)blocks.count);
-
-        SEA_LAUNCH(cuda, rmsnorm_dgamma, grid, 128, 0, *a, cuda->reduce, blocks.rows);
-        rc = sea_cuda_launched();
-        if (!rc)
-            rc = sea_cuda_fold(cuda, cuda->reduce, blocks.count, a->C, a->dgamma, 1);
-    }
+    if (a->dgamma)
+        rc = sea_cuda_column_sum(cuda, rmsnorm_dgamma{ *a }, a->R, a->C, a->dgamma, 1);
     if (!rc && a->dx) {
-        SEA_LAUNCH(cuda, rmsnorm_dx, (unsigned)a->R, sea_row_threads(a->C), 0, *a);
+        sea_cuda_wrote(cuda, a->dx, rms_extent(a->R, a->C, a->heads, a->ld));
+        if (!a->heads)
+            shadow = sea_cuda_shadow(cuda, a->dx, a->R, a->C);
+        SEA_LAUNCH(cuda, rmsnorm_dx, (unsigned)a->R, sea_row_threads(a->C), 0, *a, shadow);
         rc = sea_cuda_launched();
     }
     return rc;
@@ -256,6 +263,7 @@ sea_cuda_l2norm(void *dev, const struct sea_op_l2norm *a)
         return SEA_RC_OK;
     if (!a->inp || !a->out)
         return SEA_RC_ARGUMENT;
+    sea_cuda_wrote(cuda, a->out, sea_cuda_extent(a->R, a->C, a->C));
     SEA_LAUNCH(cuda, l2norm_rows, (unsigned)a->R, sea_row_threads(a->C), 0, *a);
     return sea_cuda_launched();
 }
@@ -284,6 +292,7 @@ sea_cuda_l2norm_bwd(void *dev, const struct sea_op_l2norm_bwd *a)
         return SEA_RC_OK;
     if (!a->out || !a->dout || !a->rnorm || !a->dinp)
         return SEA_RC_ARGUMENT;
+    sea_cuda_wrote(cuda, a->dinp, sea_cuda_extent(a->R, a->C, a->C));
     SEA_LAUNCH(cuda, l2norm_dx, (unsigned)a->R, sea_row_threads(a->C), 0, *a);
     return sea_cuda_launched();
 }

@@ -33,31 +33,27 @@ int
 sea_cuda_fold(struct sea_cuda *cuda, const float *part, int64_t blocks, int64_t C, float *out,
               int accumulate)
 {
+    sea_cuda_wrote(cuda, out, (size_t)C * sizeof(float));
     SEA_LAUNCH(cuda, fold_columns, (unsigned)sea_ceil_div(C, 128), 128, 0, part, blocks, C, out,
                accumulate);
     return sea_cuda_launched();
 }
 
-static __global__ void
-colsum_part(const struct sea_op_colsum op, float *part, int64_t rows)
-{
-    int64_t first = blockIdx.y * rows, last = first + rows < op.R ? first + rows : op.R;
-    int64_t c = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
-    float sum = 0;
+struct colsum_term {
+    const float *x;
+    int64_t ld;
 
-    if (c >= op.C)
-        return;
-    for (int64_t r = first; r < last; r++)
-        sum += op.x[r * op.ld + c];
-    part[blockIdx.y * op.C + c] = sum;
-}
+    __device__ float
+    operator()(int64_t r, int64_t c) const
+    {
+        return x[r * ld + c];
+    }
+};
 
 int
 sea_cuda_colsum(void *dev, const struct sea_op_colsum *a)
 {
     struct sea_cuda *cuda = (struct sea_cuda *)dev;
-    struct sea_cuda_blocks blocks;
-    int rc = SEA_RC_OK;
 
     if (!cuda || !a || a->R < 0 || a->C < 0)
         return SEA_RC_ARGUMENT;
@@ -67,15 +63,8 @@ sea_cuda_colsum(void *dev, const struct sea_op_colsum *a)
         return SEA_RC_ARGUMENT;
     if ((size_t)a->C > SEA_CUDA_REDUCE)
         return SEA_RC_UNSUPPORTED;
-    blocks = sea_cuda_row_blocks(a->R, a->C);
-    if (blocks.count) {
-        dim3 grid((unsigned)sea_ceil_div(a->C, 128), (unsigned)blocks.count);
-
-        SEA_LAUNCH(cuda, colsum_part, grid, 128, 0, *a, cuda->reduce, blocks.rows);
-        rc = sea_cuda_launched();
-    }
-    return rc ? rc : sea_cuda_fold(cuda, cuda->reduce, blocks.count, a->C, a->out,
-                                   a->accumulate);
+    return sea_cuda_column_sum(cuda, colsum_term{ a->x, a->ld }, a->R, a->C, a->out,
+                               a->accumulate);
 }
 
 #define SUM_BLOCKS 1024         /* partial sums, whatever the card */
@@ -123,6 +112,7 @@ sea_cuda_sum(void *dev, const struct sea_op_sum *a)
     }
     if (rc)
         return rc;
+    sea_cuda_wrote(cuda, a->out, sizeof(double));
     SEA_LAUNCH(cuda, sum_fold, 1, 256, 0, (const double *)cuda->reduce, blocks, a->out,
                a->accumulate);
     return sea_cuda_launched();
@@ -144,6 +134,7 @@ sea_cuda_clip(void *dev, const struct sea_op_clip *a)
 
     if (!cuda || !a || !a->sumsq || !a->gscale)
         return SEA_RC_ARGUMENT;
+    sea_cuda_wrote(cuda, a->gscale, sizeof(float));
     SEA_LAUNCH(cuda, clip_one, 1, 1, 0, *a);
     return sea_cuda_launched();
 }
@@ -185,6 +176,9 @@ sea_cuda_adamw(void *dev, const struct sea_op_adamw *a)
     f.one_less_beta2 = (float)(1.0 - (double)a->beta2);
     f.correct1 = (float)(1.0 / (1.0 - pow((double)a->beta1, (double)a->step)));
     f.correct2 = (float)(1.0 / (1.0 - pow((double)a->beta2, (double)a->step)));
+    sea_cuda_wrote(cuda, a->p, (size_t)a->n * sizeof(float));
+    sea_cuda_wrote(cuda, a->m, (size_t)a->n * sizeof(float));
+    sea_cuda_wrote(cuda, a->v, (size_t)a->n * sizeof(float));
     SEA_LAUNCH(cuda, adamw_step, sea_flat_blocks(a->n), 256, 0, *a, f);
     return sea_cuda_launched();
 }
@@ -207,6 +201,7 @@ sea_cuda_axpby(void *dev, const struct sea_op_axpby *a)
         return SEA_RC_OK;
     if (!a->x || !a->out)
         return SEA_RC_ARGUMENT;
+    sea_cuda_wrote(cuda, a->out, (size_t)a->n * sizeof(float));
     SEA_LAUNCH(cuda, axpby_all, sea_flat_blocks(a->n), 256, 0, *a);
     return sea_cuda_launched();
 }
@@ -237,6 +232,7 @@ sea_cuda_cast(void *dev, const struct sea_op_cast *a)
         return SEA_RC_OK;
     if (!a->inp || !a->out || a->inp_type > SEA_STORE_BF16 || a->out_type > SEA_STORE_BF16)
         return SEA_RC_ARGUMENT;
+    sea_cuda_wrote(cuda, a->out, (size_t)a->n * sizeof(float));
     SEA_LAUNCH(cuda, cast_all, sea_flat_blocks(a->n), 256, 0, *a);
     return sea_cuda_launched();
 }

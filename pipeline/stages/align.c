@@ -8,7 +8,8 @@
  *
  * A step of `batch` pictures is cut into groups of `group_images`: L_a compares pairs
  * within a group only, and both losses are means over groups. The group is part of the
- * method, not of the hardware: ranks deal groups among them, they do not make others.
+ * method, not of the hardware: ranks deal groups among them, they do not make others. With
+ * `negatives: global` L_a compares all pairs of the batch (align_joint.c).
  */
 #include <math.h>
 #include <stdlib.h>
@@ -16,7 +17,6 @@
 
 #include "engine/sea_labels.h"
 #include "engine/sea_mllm.h"
-#include "engine/sea_shard.h"
 #include "pipeline/stages/align_int.h"
 
 #define CONTROL_EVERY 10        /* lambda 0: steps between two looks at L_a */
@@ -191,7 +191,8 @@ make_work(struct sea_align_run *run, struct sea_err *err)
     struct sea_align_desc desc = {
         .theta = (float)sea_stage_real(stage, "tau.init"),
         .learn = sea_stage_bool(stage, "tau.learn") && run->lambda > 0,
-        .max_scale = (float)sea_stage_real(stage, "tau.max_scale"), .pairs = pairs };
+        .max_scale = (float)sea_stage_real(stage, "tau.max_scale"),
+        .pairs = run->global ? sea_align_joint_room(run) : pairs };
     enum sea_status status = sea_mllm_work_create(&run->work, &run->mllm, &limits, err);
 
     if (!status)
@@ -205,6 +206,8 @@ make_work(struct sea_align_run *run, struct sea_err *err)
     run->sums = sea_xcalloc((size_t)((run->batch / G + 1) * SUMS), sizeof(*run->sums));
     run->images = sea_xcalloc((size_t)G, sizeof(*run->images));
     run->pairs = sea_xcalloc((size_t)pairs, sizeof(*run->pairs));
+    if (run->global)
+        sea_align_joint_init(run);
     run->index = sea_xcalloc((size_t)(G * run->m * top), sizeof(int32_t));
     run->score = sea_xcalloc((size_t)(G * run->m * top), sizeof(float));
     return SEA_OK;
@@ -222,6 +225,7 @@ prepare(struct sea_align_run *run, struct sea_err *err)
     run->group = sea_stage_int(stage, "group_images");
     if (run->group > run->batch)
         run->group = run->batch;
+    run->global = strcmp(sea_stage_text(stage, "negatives"), "global") == 0;
     status = sea_dataset_load(&run->data, SEA_DATASET_PRETRAIN,
                               sea_stage_text(stage, "data.pretrain.json"),
                               sea_stage_text(stage, "data.pretrain.images"), stage->arena, err);
@@ -280,15 +284,29 @@ fill_group(struct sea_align_run *run, int64_t first, int64_t n, struct sums *sum
                   : sea_features_get(&run->features, run->numbers, n, run->features_of, err);
 }
 
-/* The contrastive part of a group whose forward has run. */
-static enum sea_status
-add_words(struct sea_align_run *run, int64_t t, int64_t n, int64_t groups, struct sums *sums,
-          struct sea_err *err)
+/* Whether a step looks at L_a. */
+static bool
+has_words(const struct sea_align_run *run, int64_t t)
 {
-    int64_t count = sea_align_draw(&run->draw, run->images, n, t, run->pairs);
+    return run->lambda > 0 || t % CONTROL_EVERY == 0;
+}
+
+/* The contrastive part of group g, whose backward has run. */
+static enum sea_status
+add_words(struct sea_align_run *run, int64_t t, int64_t g, int64_t n, int64_t groups,
+          struct sums *sums, struct sea_err *err)
+{
+    int64_t count;
     double loss, scale;
     enum sea_status status;
 
+    if (run->global) {
+        sums->scale = run->whole.scale;
+        sums->words = run->whole.loss;  /* every group is told the same: their mean is it */
+        sums->pairs = (double)run->whole.count;
+        return sea_align_joint_add(run, g, err);
+    }
+    count = sea_align_draw(&run->draw, run->images, n, t, run->pairs);
     status = sea_shard_open(sea_align_params(run->align), err);
     if (!status)
         status = sea_align_add(run->align, run->pairs, count, run->work->x,
@@ -305,8 +323,8 @@ add_words(struct sea_align_run *run, int64_t t, int64_t n, int64_t groups, struc
 }
 
 static enum sea_status
-run_group(struct sea_align_run *run, int64_t t, int64_t first, int64_t n, int64_t groups,
-          struct sums *sums, struct sea_err *err)
+run_group(struct sea_align_run *run, int64_t t, int64_t g, int64_t first, int64_t n,
+          int64_t groups, struct sums *sums, struct sea_err *err)
 {
     struct sea_mllm_batch batch;
     double loss;
@@ -323,8 +341,8 @@ run_group(struct sea_align_run *run, int64_t t, int64_t first, int64_t n, int64_
         status = sea_mllm_loss(run->work, &loss, err);
     if (!status)
         status = sea_mllm_backward(&run->mllm, run->work, err);
-    if (!status && (run->lambda > 0 || t % CONTROL_EVERY == 0))
-        status = add_words(run, t, n, groups, sums, err);
+    if (!status && has_words(run, t))
+        status = add_words(run, t, g, n, groups, sums, err);
     if (!status)
         status = sea_shard_open(&run->adapter->params, err);
     if (!status)
@@ -342,7 +360,7 @@ send_metrics(const struct sea_align_run *run, int64_t t, int64_t groups_count,
     double groups = (double)groups_count, pairs = sums->pairs / groups;
 
     sea_events_metric(events, "align.loss_text", t + 1, sums->text / groups);
-    if (run->lambda > 0 || t % CONTROL_EVERY == 0) {
+    if (has_words(run, t)) {
         sea_events_metric(events, "align.loss_words", t + 1, sums->words / groups);
         sea_events_metric(events, "align.pairs", t + 1, pairs);
         sea_events_metric(events, "align.ln_pairs", t + 1, pairs > 0 ? log(pairs) : 0);
@@ -381,10 +399,13 @@ step(void *arg, int64_t t, struct sea_err *err)
     int64_t first = t * run->batch, end = first + run->batch, groups, g;
     struct sums total;
     double norm;
-    enum sea_status status = sea_adamw_zero(run->adamw, err);
+    enum sea_status status;
 
     end = end > run->total ? run->total : end;
     groups = (end - first + run->group - 1) / run->group;
+    status = sea_shard_start(run->adamw, groups, err);
+    if (!status && run->global && has_words(run, t))
+        status = sea_align_joint_start(run, t, first, end - first, err);
     memset(run->sums, 0, (size_t)(groups * SUMS) * sizeof(*run->sums));
     for (g = 0; g < groups && !status; g++) {
         int64_t at = first + g * run->group, n = end - at < run->group ? end - at : run->group;
@@ -392,9 +413,9 @@ step(void *arg, int64_t t, struct sea_err *err)
 
         if (!sea_shard_has(run->adamw, g))
             continue;
-        status = sea_shard_begin(run->adamw, g, groups, err);
+        status = sea_shard_begin(run->adamw, g, err);
         if (!status)
-            status = run_group(run, t, at, n, groups, &one, err);
+            status = run_group(run, t, g, at, n, groups, &one, err);
         if (!status)
             status = sea_shard_end(run->adamw, err);
         memcpy(run->sums + g * SUMS, &one, sizeof(one));
@@ -432,6 +453,7 @@ release(struct sea_align_run *run)
     free(run->pairs);
     free(run->index);
     free(run->score);
+    sea_align_joint_release(run);
 }
 
 enum sea_status
@@ -450,6 +472,7 @@ sea_stage_align(struct sea_stage *stage, struct sea_err *err)
         status = sea_stage_train(stage, &train, err);
     if (status || !sea_stage_is_first(stage))
         goto out;
+    stage->comm = NULL;
     status = sea_align_readout(&run, figures, err);
     if (!status)
         status = sea_stage_path(stage, "adapter.safetensors", path, err);

@@ -122,8 +122,6 @@ run_part(struct sea_tune_run *run, int64_t t, int64_t supervised, double *loss,
         status = sea_mllm_backward_adapter(&run->mllm, run->work,
                                            tower ? run->tower_grad : NULL, err);
     if (!status && tower)
-        status = sea_shard_open(&run->clip->vision, err);
-    if (!status && tower)
         status = sea_clip_features_backward(run->clip, run->tower_work, run->tower_grad, err);
     return status;
 }
@@ -133,14 +131,14 @@ static enum sea_status
 run_parts(struct sea_tune_run *run, int64_t t, int64_t parts, int64_t count, int64_t supervised,
           struct sea_err *err)
 {
-    enum sea_status status = SEA_OK;
+    enum sea_status status = sea_shard_start(run->adamw, parts, err);
 
     memset(run->losses, 0, (size_t)parts * sizeof(*run->losses));
     for (int64_t p = 0; p < parts && !status; p++) {
         if (!sea_shard_has(run->adamw, p))
             continue;
         fill_part(run, p, count);
-        status = sea_shard_begin(run->adamw, p, parts, err);
+        status = sea_shard_begin(run->adamw, p, err);
         if (!status)
             status = run_part(run, t, supervised, &run->losses[p], err);
         if (!status)
@@ -156,10 +154,8 @@ step(void *arg, int64_t t, struct sea_err *err)
     struct sea_events *events = run->stage->events;
     int64_t count, supervised, parts = deal_step(run, t, &count, &supervised), rows = 0, i;
     double loss = 0, norm;
-    enum sea_status status = sea_adamw_zero(run->adamw, err);
+    enum sea_status status = run_parts(run, t, parts, count, supervised, err);
 
-    if (!status)
-        status = run_parts(run, t, parts, count, supervised, err);
     if (!status)
         status = sea_adamw_step(run->adamw, &norm, err);
     if (status)

@@ -266,6 +266,9 @@ make_optimiser(struct sea_tune_run *run, struct sea_err *err)
         return err->status;
     sea_shard_defer(run->adamw, &run->adapter->params);
     sea_shard_defer(run->adamw, &run->clip->vision);
+    sea_shard_defer(run->adamw, &run->lm->params);
+    if (run->lora)
+        sea_shard_defer(run->adamw, &run->lora->params);
     return SEA_OK;
 }
 

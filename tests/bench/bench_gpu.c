@@ -217,7 +217,8 @@ table_peers(const struct sea_node *rows)
     const struct sea_node *peer, *ours;
 
     printf("\n## Beside transformers' LLaVA on the same card, in the same run\n\n"
-           "| job | model | blocks | ours/s | theirs/s | ours / theirs |\n|---|---|---|---|---|---|\n");
+           "| job | model | blocks | ours/s | theirs/s | ours / theirs |\n"
+           "|---|---|---|---|---|---|\n");
     for (peer = rows ? rows->first : NULL; peer; peer = peer->next) {
         if (!strcmp(sea_node_text(sea_node_get(peer, "by"), ""), "sea") || isnan(rate_of(peer)))
             continue;

@@ -96,7 +96,8 @@ void gpu_put_timing(const struct gpu_job *job, const struct gpu_timing *timing, 
 
 /* ---- jobs ---- */
 enum sea_status gpu_job_limits(struct gpu_job *job, struct sea_err *err);       /* gpu_limits.c */
-enum sea_status gpu_job_train(struct gpu_job *job, struct sea_err *err);        /* align, tune, lora */
+/* align, tune, lora */
+enum sea_status gpu_job_train(struct gpu_job *job, struct sea_err *err);
 enum sea_status gpu_job_label(struct gpu_job *job, struct sea_err *err);
 enum sea_status gpu_job_answer(struct gpu_job *job, struct sea_err *err);       /* prefill */
 enum sea_status gpu_job_decode(struct gpu_job *job, struct sea_err *err);

@@ -24,6 +24,9 @@ more=()
 work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
 
+# Algorithms of training's products are timed once and serve all jobs of this run.
+export SEA_CUDA_PLANS=${SEA_CUDA_PLANS:-$work/plans}
+
 skip() {
     echo "SKIP: $1"
     echo "GPU bench: 0 measured, 0 failed, 1 skipped"

@@ -92,30 +92,39 @@ cost_attention_bwd(const struct sea_op_attention_bwd *a)
     return (struct cost){ 2.5 * one.flops, 2.0 * one.bytes };
 }
 
-#define FLOATS(n) ((struct cost){ 0, 4.0 * (double)(n) })
-static struct cost cost_gather(const struct sea_op_gather *a) { return FLOATS(2 * a->R * a->C); }
-static struct cost cost_scatter(const struct sea_op_scatter *a) { return FLOATS(2 * a->R * a->C); }
-static struct cost cost_layernorm(const struct sea_op_layernorm *a) { return FLOATS(2 * a->R * a->C); }
-static struct cost cost_rmsnorm(const struct sea_op_rmsnorm *a) { return FLOATS(2 * a->R * a->C); }
-static struct cost cost_layernorm_bwd(const struct sea_op_layernorm_bwd *a) { return FLOATS((a->add_dx ? 4 : 3) * a->R * a->C); }
-static struct cost cost_rmsnorm_bwd(const struct sea_op_rmsnorm_bwd *a) { return FLOATS((a->add_dx ? 4 : 3) * a->R * a->C); }
-static struct cost cost_act(const struct sea_op_act *a) { return FLOATS((a->gated ? 3 : 2) * a->R * a->C); }
-static struct cost cost_act_bwd(const struct sea_op_act_bwd *a) { return FLOATS((a->gated ? 5 : 3) * a->R * a->C); }
-static struct cost cost_rope(const struct sea_op_rope *a) { return FLOATS(2 * a->N * a->heads * a->rot); }
-static struct cost cost_xent(const struct sea_op_xent *a) { return FLOATS((a->grad ? 2 : 1) * a->R * a->V); }
-static struct cost cost_softcap(const struct sea_op_softcap *a) { return FLOATS(2 * a->R * a->C); }
-static struct cost cost_colscale(const struct sea_op_colscale *a) { return FLOATS((a->base ? 3 : 2) * a->R * a->C); }
-static struct cost cost_colscale_bwd(const struct sea_op_colscale_bwd *a) { return FLOATS(3 * a->R * a->C); }
-static struct cost cost_l2norm(const struct sea_op_l2norm *a) { return FLOATS(2 * a->R * a->C); }
-static struct cost cost_l2norm_bwd(const struct sea_op_l2norm_bwd *a) { return FLOATS(3 * a->R * a->C); }
-static struct cost cost_contrast(const struct sea_op_contrast *a) { return FLOATS(2 * a->R * a->R); }
-static struct cost cost_topk(const struct sea_op_topk *a) { return FLOATS(a->R * a->C); }
-static struct cost cost_adamw(const struct sea_op_adamw *a) { return FLOATS(7 * a->n); }
-static struct cost cost_axpby(const struct sea_op_axpby *a) { return FLOATS((a->y ? 3 : 2) * a->n); }
-static struct cost cost_colsum(const struct sea_op_colsum *a) { return FLOATS(a->R * a->C); }
-static struct cost cost_sum(const struct sea_op_sum *a) { return FLOATS(a->n); }
-static struct cost cost_clip(const struct sea_op_clip *a) { (void)a; return FLOATS(4); }
-static struct cost cost_patchify(const struct sea_op_patchify *a) { return FLOATS(2 * a->B * a->channels * a->height * a->width); }
+/* Float32 numbers that an operator reads and writes at least once. */
+#define NUMBERS(name, n)                                                                   \
+    static struct cost                                                                     \
+    cost_##name(const struct sea_op_##name *a)                                             \
+    {                                                                                      \
+        (void)a;                                                                           \
+        return (struct cost){ 0, 4.0 * (double)(n) };                                      \
+    }
+NUMBERS(gather, 2 * a->R * a->C)
+NUMBERS(scatter, 2 * a->R * a->C)
+NUMBERS(layernorm, 2 * a->R * a->C)
+NUMBERS(rmsnorm, 2 * a->R * a->C)
+NUMBERS(layernorm_bwd, (a->add_dx ? 4 : 3) * a->R * a->C)
+NUMBERS(rmsnorm_bwd, (a->add_dx ? 4 : 3) * a->R * a->C)
+NUMBERS(act, (a->gated ? 3 : 2) * a->R * a->C)
+NUMBERS(act_bwd, (a->gated ? 5 : 3) * a->R * a->C)
+NUMBERS(rope, 2 * a->N * a->heads * a->rot)
+NUMBERS(xent, (a->grad ? 2 : 1) * a->R * a->V)
+NUMBERS(softcap, 2 * a->R * a->C)
+NUMBERS(colscale, (a->base ? 3 : 2) * a->R * a->C)
+NUMBERS(colscale_bwd, 3 * a->R * a->C)
+NUMBERS(l2norm, 2 * a->R * a->C)
+NUMBERS(l2norm_bwd, 3 * a->R * a->C)
+NUMBERS(contrast, 2 * a->R * a->R)
+NUMBERS(topk, a->R * a->C)
+NUMBERS(adamw, 7 * a->n)
+NUMBERS(axpby, (a->y ? 3 : 2) * a->n)
+NUMBERS(colsum, a->R * a->C)
+NUMBERS(sum, a->n)
+NUMBERS(clip, 4)
+NUMBERS(patchify, 2 * a->B * a->channels * a->height * a->width)
+#undef NUMBERS
+
 static struct cost
 cost_cast(const struct sea_op_cast *a)
 {
@@ -177,15 +186,44 @@ note_shape(const struct sea_op_gemm *a, double seconds)
 OPS(X)
 #undef X
 
-#define MOVE(op, call, n)                                                                  \
-    double start = begin(dev);                                                             \
-    int rc = trace.real->call;                                                             \
-    add(&trace.ops[op], begin(dev) - start, (struct cost){ 0, (n) });                      \
-    return rc
-static int traced_copy(void *dev, void *to, const void *from, size_t n) { MOVE(OP_copy, copy(dev, to, from, n), 2.0 * (double)n); }
-static int traced_copy_in(void *dev, void *to, const void *from, size_t n) { MOVE(OP_copy_in, copy_in(dev, to, from, n), (double)n); }
-static int traced_copy_out(void *dev, void *to, const void *from, size_t n) { MOVE(OP_copy_out, copy_out(dev, to, from, n), (double)n); }
-static int traced_zero(void *dev, void *mem, size_t n) { MOVE(OP_zero, mem_zero(dev, mem, n), (double)n); }
+static int
+add_move(int op, void *dev, double start, double bytes, int rc)
+{
+    add(&trace.ops[op], begin(dev) - start, (struct cost){ 0, bytes });
+    return rc;
+}
+
+static int
+traced_copy(void *dev, void *to, const void *from, size_t n)
+{
+    double start = begin(dev);
+
+    return add_move(OP_copy, dev, start, 2.0 * (double)n, trace.real->copy(dev, to, from, n));
+}
+
+static int
+traced_copy_in(void *dev, void *to, const void *from, size_t n)
+{
+    double start = begin(dev);
+
+    return add_move(OP_copy_in, dev, start, (double)n, trace.real->copy_in(dev, to, from, n));
+}
+
+static int
+traced_copy_out(void *dev, void *to, const void *from, size_t n)
+{
+    double start = begin(dev);
+
+    return add_move(OP_copy_out, dev, start, (double)n, trace.real->copy_out(dev, to, from, n));
+}
+
+static int
+traced_zero(void *dev, void *mem, size_t n)
+{
+    double start = begin(dev);
+
+    return add_move(OP_zero, dev, start, (double)n, trace.real->mem_zero(dev, mem, n));
+}
 
 void
 gpu_trace_start(struct sea_device *device)

@@ -161,7 +161,22 @@ close_all(struct train *t)
     t->clip = NULL;
 }
 
-/* Room that the back end takes later: rounded operands, libraries. */
+/* Without trying: the language model, its optimiser and its activations. */
+static bool
+is_too_large(const struct train *t, size_t room)
+{
+    struct sea_lm_desc desc = gpu_model_desc(t->model, t->layers);
+    struct sea_lm_limits limits = { .rows = t->rows, .trained = true,
+                                    .recompute = t->recompute };
+    size_t bytes = sea_lm_desc_bytes(&desc, SEA_STORE_BF16, t->kind == TUNE);
+    size_t work = sea_lm_desc_work_bytes(&desc, &limits);
+
+    if (t->kind == TUNE)
+        bytes += (size_t)sea_lm_desc_floats(&desc) * 2 * sizeof(float);
+    return room && (work > room || bytes > room - work);
+}
+
+/* Room is left that the back end takes later: rounded operands, libraries. */
 static enum sea_status
 try_open(struct train *t, struct sea_err *err)
 {
@@ -173,6 +188,8 @@ try_open(struct train *t, struct sea_err *err)
         (void)t->job->dev.ops->mem_room(t->job->dev.dev, &room);
     spare = room / 24;
     memset(err, 0, sizeof(*err));
+    if (is_too_large(t, room - spare))
+        return sea_fail(err, SEA_E_DEVMEM, "%lld rows do not fit", (long long)t->rows);
     status = spare ? sea_device_alloc(&t->job->dev, spare, &kept, err) : SEA_OK;
     if (!status)
         status = open_all(t, err);

@@ -1,6 +1,7 @@
 #!/bin/bash
 # make bench: GEMM as a share of the FMA peak of the same run, the products of decoding as one
-# of the read rate, scoring of VQA answers; then one training step of the
+# of the read rate, loading a folder and decoding with it (load.sh), scoring of VQA answers;
+# then one training step of the
 # demo's models against the same model in PyTorch, interleaved, medians of three rounds, and
 # one of Qwen2.5-0.5B's shape (train_qwen.sh).
 #
@@ -13,6 +14,7 @@ cores=$(nproc)
 
 "$BUILD"/tests/bench/bench_gemm
 "$BUILD"/tests/bench/bench_decode
+BUILD=$BUILD tests/bench/load.sh
 "$BUILD"/tests/bench/bench_score
 
 python=${PYTHON:-}

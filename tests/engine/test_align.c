@@ -347,6 +347,57 @@ loss_and_gradients_follow_the_equation(void)
     sea_lm_destroy(lm);
 }
 
+/* Rows 0..9, 10..19 and 20..29 as three batches that are never together. */
+static void
+batches_that_join_have_the_bits_of_one(void)
+{
+    enum { EACH = 10 };
+    const struct sea_align_desc desc = { .theta = 0.7f, .learn = true, .max_scale = 100.0f,
+                                         .pairs = 12 };
+    static const int64_t first[4] = { 0, 4, 6, PAIRS };
+    struct sea_lm *lm = make_lm();
+    struct sea_words words;
+    struct sea_align *one, *many;
+    struct sea_err err = { 0 };
+    float *x, *dx, *dy, rows[PAIRS * WIDE];
+    double loss[2], scale[2];
+    void *mem[3];
+
+    CHECK_OK(sea_words_create(&words, lm, sub_ids, sub_start, LIST, &err), err);
+    CHECK_OK(sea_align_create(&one, &words, &desc, &err), err);
+    CHECK_OK(sea_align_create(&many, &words, &desc, &err), err);
+    for (int i = 0; i < 3; i++)
+        CHECK_OK(sea_device_alloc(&device, ROWS * WIDE * sizeof(float), &mem[i], &err), err);
+    x = mem[0];
+    dx = mem[1];
+    dy = mem[2];
+    for (int i = 0; i < ROWS * WIDE; i++) {
+        x[i] = (float)sea_rng_uniform_at(4, 4, (uint64_t)i) - 0.5f;
+        dx[i] = dy[i] = 0.01f * (float)i;
+    }
+    CHECK_OK(sea_align_add(one, chosen, PAIRS, x, dx, 0.3f, &err), err);
+    CHECK_OK(sea_align_loss(one, &loss[0], &scale[0], &err), err);
+    for (int b = 0; b < 3; b++)
+        CHECK_OK(sea_align_rows(many, chosen + first[b], first[b + 1] - first[b], b * EACH,
+                                x + b * EACH * WIDE, rows + first[b] * WIDE, &err), err);
+    CHECK_OK(sea_align_joint(many, chosen, PAIRS, rows, true, 0.3f, &err), err);
+    CHECK_OK(sea_align_loss(many, &loss[1], &scale[1], &err), err);
+    for (int b = 0; b < 3; b++)
+        CHECK_OK(sea_align_joint_rows(many, chosen, first[b], first[b + 1] - first[b], b * EACH,
+                                      dy + b * EACH * WIDE, &err), err);
+    CHECK_OK(sea_align_joint_theta(many, &err), err);
+    CHECK(loss[0] == loss[1] && loss[0] > 0);
+    CHECK(memcmp(dx, dy, ROWS * WIDE * sizeof(float)) == 0);
+    CHECK(sea_align_params(one)->grad[0] == sea_align_params(many)->grad[0] &&
+          sea_align_params(one)->grad[0] != 0.0f);
+    for (int i = 0; i < 3; i++)
+        sea_device_free(&device, mem[i]);
+    sea_align_destroy(one);
+    sea_align_destroy(many);
+    sea_words_release(&words);
+    sea_lm_destroy(lm);
+}
+
 static void
 scale_stops_at_its_limit(void)
 {
@@ -424,5 +475,6 @@ SEA_TEST_MAIN("SEA's alignment loss and its pairs",
               TEST(labels_are_drawn_by_score),
               TEST(windows_cover_odd_grids),
               TEST(loss_and_gradients_follow_the_equation),
+              TEST(batches_that_join_have_the_bits_of_one),
               TEST(scale_stops_at_its_limit),
               TEST(nearest_words_are_the_nearest))

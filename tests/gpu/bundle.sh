@@ -8,6 +8,8 @@
 #     root/    the scripts and fixtures that the tests read, laid out as in the tree
 #     run.sh   test | bench | both [folder for reports]
 #
+# and the same as one file, build/gpu-bundle.tgz, to copy.
+#
 # BUNDLE: another folder. LIMIT_MB (60): it fails when the folder is larger.
 set -eu
 cd "$(dirname "$0")/../.."
@@ -94,5 +96,6 @@ exit $rc
 END
 chmod +x "$to/run.sh"
 size=$(du -sm "$to" | cut -f1)
-echo "$to: $size MB, $(find "$to/lib" -type f | wc -l) libraries"
+tar -C "$(dirname "$to")" -czf "$to.tgz" "$(basename "$to")"
+echo "$to: $size MB, $(find "$to/lib" -type f | wc -l) libraries; $to.tgz: $(du -m "$to.tgz" | cut -f1) MB"
 [ "$size" -le "$limit" ] || { echo "bundle.sh: more than $limit MB" >&2; exit 1; }

@@ -97,6 +97,26 @@ add_bf16(int64_t n, float size)
     return b;
 }
 
+/* Numbers that bfloat16 holds, as float32. */
+static int
+add_short(int64_t n, float size)
+{
+    uint32_t *bits = calloc((size_t)n, sizeof(*bits));
+    int b;
+
+    if (!bits)
+        abort();
+    for (int64_t i = 0; i < n; i++) {
+        float x = number(size);
+
+        memcpy(&bits[i], &x, sizeof(x));
+        bits[i] &= 0xffff0000u;
+    }
+    b = add(bits, (size_t)n * sizeof(*bits));
+    free(bits);
+    return b;
+}
+
 static int
 add_ints(const int32_t *x, int64_t n)
 {
@@ -229,6 +249,107 @@ test_gemm(void)
             /* On a card A is rounded to bfloat16, too. */
             compare(what, run_gemm, &p, &p.c, 1, bf16 && !getenv("SEA_CUDA_EMU") ? 1e-2 : 2e-6);
         }
+}
+
+/* Operands that rounding does not change: the sums differ in their order alone. */
+static void
+test_gemm_rounded(void)
+{
+    static const int64_t shapes[][3] = { { 1, 1, 1 }, { 5, 70, 33 }, { 130, 65, 40 } };
+
+    for (int s = 0; s < 3; s++)
+        for (int kind = 0; kind < 12; kind++) {
+            int64_t M = shapes[s][0], N = shapes[s][1], K = shapes[s][2];
+            int trans_a = kind & 1, trans_b = kind >> 1 & 1, bf16 = kind >= 8;
+            struct product p = { .op = { .M = M, .N = N, .K = K, .trans_a = trans_a,
+                .trans_b = trans_b, .accumulate = kind >> 2 & 1, .alpha = 0.7f, .rounded = 1,
+                .b_type = bf16 ? SEA_STORE_BF16 : SEA_STORE_F32,
+                .lda = (trans_a ? M : K) + 3, .ldb = (trans_b ? K : N) + 2, .ldc = N + 1 } };
+            int64_t rows_a = trans_a ? K : M, rows_b = trans_b ? N : K;
+            char what[80];
+
+            p.a = add_short(rows_a * p.op.lda, 1.0f);
+            p.b = bf16 ? add_bf16(rows_b * p.op.ldb, 1.0f) : add_short(rows_b * p.op.ldb, 1.0f);
+            p.c = add_random(M * p.op.ldc, 1.0f);
+            p.bias = kind % 3 ? add_random(N, 1.0f) : -1;
+            snprintf(what, sizeof(what), "rounded gemm %lldx%lldx%lld kind %d", (long long)M,
+                     (long long)N, (long long)K, kind);
+            compare(what, run_gemm, &p, &p.c, 1, 2e-6);
+        }
+}
+
+/* A block's way through one buffer after another: each product must see what stands in its
+ * operand now, not what was rounded before. The emulation compares every rounded copy that is
+ * used with its matrix, and ends the program when they differ. */
+struct chain {
+    int64_t R, C;
+    int x, w, y, z, gate, gamma, rstd, dw;
+};
+
+static int
+chain_gemm(int d, const struct chain *c, int a, int b, int to, int trans_a)
+{
+    const struct sea_op_gemm op = { .a = at(a, d), .b = at(b, d), .c = at(to, d),
+        .M = trans_a ? c->C : c->R, .N = c->C, .K = trans_a ? c->R : c->C, .lda = c->C,
+        .ldb = c->C, .ldc = c->C, .trans_a = trans_a, .trans_b = !trans_a, .alpha = 0.1f,
+        .rounded = 1 };
+
+    return ops[d]->gemm(dev[d], &op);
+}
+
+static int
+run_chain(int d, const void *args)
+{
+    const struct chain *c = args;
+    const struct sea_op_rmsnorm norm = { .x = at(c->x, d), .y = at(c->y, d), .R = c->R,
+        .gamma = at(c->gamma, d), .rstd = at(c->rstd, d), .C = c->C, .eps = 1e-6f };
+    const struct sea_op_rmsnorm_bwd norm_bwd = { .x = at(c->x, d), .dy = at(c->z, d),
+        .gamma = at(c->gamma, d), .rstd = at(c->rstd, d), .dx = at(c->y, d), .R = c->R,
+        .C = c->C, .add_dx = 1 };
+    const struct sea_op_act act = { .x = at(c->gate, d), .y = at(c->z, d), .R = c->R, .C = c->C,
+        .act = SEA_ACT_SILU, .gated = 1 };
+    const struct sea_op_act_bwd act_bwd = { .x = at(c->z, d), .dy = at(c->y, d),
+        .dx = at(c->y, d), .R = c->R, .C = c->C, .act = SEA_ACT_GELU };
+    const struct sea_op_axpby twice = { .x = at(c->y, d), .out = at(c->y, d), .n = c->R * c->C,
+        .a = 2.0f };
+    int rc = 0;
+
+    for (int round = 0; round < 3 && !rc; round++) {
+        rc = ops[d]->rmsnorm(dev[d], &norm);
+        rc = rc ? rc : chain_gemm(d, c, c->y, c->w, c->z, 0);
+        rc = rc ? rc : chain_gemm(d, c, c->z, c->y, c->dw, 1);
+        rc = rc ? rc : ops[d]->axpby(dev[d], &twice);
+        rc = rc ? rc : chain_gemm(d, c, c->y, c->w, c->x, 0);
+        rc = rc ? rc : ops[d]->rmsnorm_bwd(dev[d], &norm_bwd);
+        rc = rc ? rc : chain_gemm(d, c, c->y, c->w, c->z, 0);
+        rc = rc ? rc : ops[d]->act(dev[d], &act);
+        rc = rc ? rc : chain_gemm(d, c, c->z, c->w, c->x, 0);
+        rc = rc ? rc : ops[d]->act_bwd(dev[d], &act_bwd);
+        rc = rc ? rc : chain_gemm(d, c, c->y, c->w, c->x, 0);
+        rc = rc ? rc : ops[d]->copy(dev[d], at(c->y, d), at(c->x, d),
+                                    (size_t)(c->R * c->C) * sizeof(float));
+        rc = rc ? rc : chain_gemm(d, c, c->y, c->x, c->dw, 1);
+        rc = rc ? rc : ops[d]->mem_zero(dev[d], at(c->x, d), (size_t)c->C * sizeof(float));
+        rc = rc ? rc : chain_gemm(d, c, c->x, c->w, c->z, 0);
+    }
+    return rc;
+}
+
+static void
+test_rounded_copies(void)
+{
+    struct chain c = { .R = 19, .C = 36 };
+
+    c.x = add_random(c.R * c.C, 1.0f);
+    c.w = add_random(c.C * c.C, 1.0f);
+    c.y = add_random(c.R * c.C, 1.0f);
+    c.z = add_random(c.R * c.C, 1.0f);
+    c.gate = add_random(2 * c.R * c.C, 1.0f);
+    c.gamma = add_random(c.C, 1.0f);
+    c.rstd = add_random(c.R, 1.0f);
+    c.dw = add_random(c.C * c.C, 1.0f);
+    /* 3 rounds of 7 products, each of which rounds by 1 in 256. */
+    compare("chain of rounded products", run_chain, &c, (int[]){ c.x, c.y, c.z, c.dw }, 4, 3e-2);
 }
 
 /* ---- rows ---- */
@@ -438,26 +559,6 @@ run_attention(int d, const void *args)
     back = (struct sea_op_attention_bwd){ .fwd = op, .dout = at(h->dout, d), .dq = dqkv,
         .dk = dqkv + heads, .dv = dqkv + heads + keys, .delta = at(h->delta, d) };
     return ops[d]->attention_bwd(dev[d], &back);
-}
-
-/* Numbers that bfloat16 holds, as float32. */
-static int
-add_short(int64_t n, float size)
-{
-    uint32_t *bits = calloc((size_t)n, sizeof(*bits));
-    int b;
-
-    if (!bits)
-        abort();
-    for (int64_t i = 0; i < n; i++) {
-        float x = number(size);
-
-        memcpy(&bits[i], &x, sizeof(x));
-        bits[i] &= 0xffff0000u;
-    }
-    b = add(bits, (size_t)n * sizeof(*bits));
-    free(bits);
-    return b;
 }
 
 static void
@@ -823,7 +924,7 @@ test_updates(void)
     }
 }
 
-/* Nothing is left out of the table but the measuring of limits. */
+/* Nothing is left out of the table. */
 static void
 test_table(void)
 {
@@ -832,8 +933,26 @@ test_table(void)
 
     CHECK_STR(ops[GPU]->name, "cuda");
     for (const void *const *entry = first; entry < end; entry++)
-        CHECK_MSG(*entry || entry == (const void *const *)(const void *)&ops[GPU]->limits,
-                  "entry %td of the table is empty", entry - first);
+        CHECK_MSG(*entry != NULL, "entry %td of the table is empty", entry - first);
+}
+
+/* The card's limits: both numbers, neither without memory to read. */
+static void
+test_limits(void)
+{
+    struct sea_op_limits limits = { .bytes = 1 << 16 };
+    void *mem = NULL;
+
+    CHECK(ops[GPU]->mem_alloc_zeroed(dev[GPU], limits.bytes, &mem) == SEA_RC_OK);
+    limits.mem = mem;
+    CHECK(ops[GPU]->limits(dev[GPU], &limits) == SEA_RC_OK);
+    printf("  %.3g FLOP/s, %.3g bytes/s\n", limits.flops, limits.read_rate);
+    CHECK(limits.flops > 1e6 && limits.read_rate > 1e6);
+    limits.bytes = 0;
+    CHECK(ops[GPU]->limits(dev[GPU], &limits) == SEA_RC_OK);
+    CHECK(limits.flops > 1e6 && limits.read_rate <= 0.0);
+    CHECK(ops[GPU]->limits(dev[GPU], NULL) == SEA_RC_ARGUMENT);
+    ops[GPU]->mem_free(dev[GPU], mem);
 }
 
 /* What the table must refuse, and what is no work. */
@@ -895,9 +1014,11 @@ int
 main(int argc, char **argv)
 {
     static const struct sea_test_case cases[] = {
-        TEST(test_table), TEST(test_gemm), TEST(test_rows), TEST(test_head_norm),
-        TEST(test_aliases), TEST(test_attention), TEST(test_attention_rounded), TEST(test_xent), TEST(test_contrast),
-        TEST(test_topk), TEST(test_moves), TEST(test_updates), TEST(test_refusals) };
+        TEST(test_table), TEST(test_limits), TEST(test_gemm), TEST(test_gemm_rounded),
+        TEST(test_rounded_copies), TEST(test_rows), TEST(test_head_norm), TEST(test_aliases),
+        TEST(test_attention), TEST(test_attention_rounded), TEST(test_xent),
+        TEST(test_contrast), TEST(test_topk), TEST(test_moves), TEST(test_updates),
+        TEST(test_refusals) };
     int rc = open_devices();
 
     if (rc < 1) {

@@ -60,4 +60,33 @@ check_rc "stage align ends a second time" 0
 check_equal "and leaves the same bytes" \
     "$(sha256sum < "$work/cuda:0/align/adapter.safetensors")" \
     "$(sha256sum < "$work/again/adapter.safetensors")"
+
+# Rounded to bfloat16: products and attention on tensor cores, with rounded copies beside the
+# activations. The CPU rounds elsewhere, so that losses differ by more.
+short=$work/short.json
+tiny_config "$data" "$short" --set foundation.clip.steps=2 --set foundation.clip.batch=4 \
+    --set foundation.language.steps=2 --set foundation.language.batch=2 --set label.sample=4 \
+    --set align.steps=2 --set align.batch=2 --set align.group_images=2 --set tune.steps=1 \
+    --set tune.batch=2 --set label.variant=surgery --set label.overlays=0 "${words[@]}" \
+    --set model.precision=bf16
+for stage in align tune; do
+    for device in cpu:1 cuda:0; do
+        # shellcheck disable=SC2046
+        run "$sea" stage $stage --config "$short" $(inputs $stage "$work/cpu:1") \
+            --out "$work/$device/short-$stage" --device $device \
+            --events "$work/short-$stage-$device"
+        check_rc "stage $stage in bfloat16 ends on $device" 0
+    done
+    check_match "stage $stage in bfloat16 logs losses on both" \
+        '^[^ ]+ [0-9]+ [0-9.e+-]+ [^ ]+ [0-9]+ [0-9.e+-]+$' \
+        "$(losses short-$stage | head -n 1)"
+    check_equal "stage $stage in bfloat16 has the same losses on both, to 1 in 200" "" \
+        "$(losses short-$stage | awk '$1 != $4 || $2 != $5 || ($3 - $6) ^ 2 > 2.5e-5 * $3 ^ 2')"
+done
+# shellcheck disable=SC2046
+run "$sea" stage tune --config "$short" $(inputs tune "$work/cpu:1") \
+    --out "$work/short-again" --device cuda:0
+check_equal "and twice the same bytes" \
+    "$(sha256sum < "$work/cuda:0/short-tune/model/model.safetensors")" \
+    "$(sha256sum < "$work/short-again/model/model.safetensors")"
 finish test_stages

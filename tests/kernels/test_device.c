@@ -75,6 +75,47 @@ memory_is_aligned_and_bounded(void)
     sea_cpu_ops.mem_free(dev, to);
 }
 
+/* Sizes on both sides of what is mapped, and pieces of several threads with a rest: every
+ * byte moves once, zeros come without being asked for, and neighbours stay as they are. */
+static void
+bytes_move_by_all_threads(void)
+{
+    static const size_t sizes[] = { 1, 70, 524288, 1600003, ((size_t)4 << 20) + 17 };
+    void *dev, *from, *to;
+
+    CHECK_INT(sea_cpu_ops.dev_open(0, 3, &dev), 0);
+    for (int i = 0; i < 5; i++) {
+        size_t n = sizes[i], wrong = 0;
+        unsigned char *a, *b;
+
+        CHECK_INT(sea_cpu_ops.mem_alloc(dev, n + 2, &from), 0);
+        CHECK_INT(sea_cpu_ops.mem_alloc_zeroed(dev, n + 2, &to), 0);
+        CHECK_INT((uintptr_t)to % 64, 0);
+        a = from;
+        b = to;
+        for (size_t k = 0; k < n + 2; k++) {
+            wrong += b[k] != 0;
+            a[k] = (unsigned char)(k * 2654435761u >> 24 | 1);
+        }
+        CHECK_INT(sea_cpu_ops.copy(dev, b + 1, a + 1, n), 0);
+        for (size_t k = 1; k <= n; k++)
+            wrong += b[k] != a[k];
+        CHECK_INT(sea_cpu_ops.copy(dev, b, b + 1, n), 0);       /* over itself */
+        for (size_t k = 0; k < n; k++)
+            wrong += b[k] != a[k + 1];
+        b[n + 1] = 9;
+        CHECK_INT(sea_cpu_ops.mem_zero(dev, b + 1, n), 0);
+        for (size_t k = 1; k <= n; k++)
+            wrong += b[k] != 0;
+        CHECK_INT(b[0], a[1]);
+        CHECK_INT(b[n + 1], 9);
+        CHECK_INT(wrong, 0);
+        sea_cpu_ops.mem_free(dev, from);
+        sea_cpu_ops.mem_free(dev, to);
+    }
+    sea_cpu_ops.dev_close(dev);
+}
+
 /* Tasks that count themselves: each of the range exactly once, whatever sleeps or spins. */
 struct counted {
     unsigned char *times;
@@ -191,6 +232,7 @@ limits_are_measured(void)
 }
 
 SEA_TEST_MAIN("the CPU device", TEST(the_table_is_complete), TEST(devices_open_and_close),
-              TEST(memory_is_aligned_and_bounded), TEST(limits_are_measured),
+              TEST(memory_is_aligned_and_bounded), TEST(bytes_move_by_all_threads),
+              TEST(limits_are_measured),
               TEST(every_task_runs_once),
               TEST(a_sleeping_caller_is_woken), TEST(an_idle_pool_sleeps))

@@ -179,6 +179,55 @@ cudaError_t cudaMemsetAsync(void *mem, int value, size_t bytes, cudaStream_t str
 cudaError_t cudaGetLastError(void);
 const char *cudaGetErrorString(cudaError_t error);
 
+/* Time is the host's; everything is done when a call returns. */
+typedef struct emu_event *cudaEvent_t;
+typedef int cudaMemPool_t;
+#define cudaEventDisableTiming 2
+#define cudaHostAllocDefault 0
+#define cudaMemPoolAttrReleaseThreshold 4
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t *out, unsigned flags);
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream);
+cudaError_t cudaEventElapsedTime(float *ms, cudaEvent_t first, cudaEvent_t last);
+cudaError_t cudaEventDestroy(cudaEvent_t event);
+cudaError_t cudaHostAlloc(void **out, size_t bytes, unsigned flags);
+cudaError_t cudaFreeHost(void *mem);
+static inline cudaError_t
+cudaEventCreate(cudaEvent_t *out)
+{
+    return cudaEventCreateWithFlags(out, 0);
+}
+
+static inline cudaError_t
+cudaEventSynchronize(cudaEvent_t)
+{
+    return cudaSuccess;
+}
+
+static inline cudaError_t
+cudaMallocAsync(void **out, size_t bytes, cudaStream_t)
+{
+    return cudaMalloc(out, bytes);
+}
+
+static inline cudaError_t
+cudaFreeAsync(void *mem, cudaStream_t)
+{
+    return cudaFree(mem);
+}
+
+static inline cudaError_t
+cudaDeviceGetDefaultMemPool(cudaMemPool_t *, int)
+{
+    return cudaSuccess;
+}
+
+static inline cudaError_t
+cudaMemPoolSetAttribute(cudaMemPool_t, int, void *)
+{
+    return cudaSuccess;
+}
+
+
 /* Shared memory of a block: what every card since compute capability 8.0 grants. */
 template <typename Kernel>
 static inline cudaError_t

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <time.h>
 
 #define THREADS_MAX 1024
 #define STACK_BYTES ((size_t)64 << 10)
@@ -357,6 +358,53 @@ cudaError_t
 cudaStreamCreateWithFlags(cudaStream_t *out, unsigned)
 {
     *out = NULL;
+    return cudaSuccess;
+}
+
+struct emu_event {
+    struct timespec at;
+};
+
+cudaError_t
+cudaEventCreateWithFlags(cudaEvent_t *out, unsigned)
+{
+    *out = (cudaEvent_t)calloc(1, sizeof(**out));
+    return *out ? cudaSuccess : cudaErrorMemoryAllocation;
+}
+
+cudaError_t
+cudaEventRecord(cudaEvent_t event, cudaStream_t)
+{
+    clock_gettime(CLOCK_MONOTONIC, &event->at);
+    return cudaSuccess;
+}
+
+cudaError_t
+cudaEventElapsedTime(float *ms, cudaEvent_t first, cudaEvent_t last)
+{
+    *ms = (float)(last->at.tv_sec - first->at.tv_sec) * 1e3f +
+          (float)(last->at.tv_nsec - first->at.tv_nsec) * 1e-6f;
+    return cudaSuccess;
+}
+
+cudaError_t
+cudaEventDestroy(cudaEvent_t event)
+{
+    free(event);
+    return cudaSuccess;
+}
+
+cudaError_t
+cudaHostAlloc(void **out, size_t bytes, unsigned)
+{
+    *out = malloc(bytes);
+    return *out ? cudaSuccess : cudaErrorMemoryAllocation;
+}
+
+cudaError_t
+cudaFreeHost(void *mem)
+{
+    free(mem);
     return cudaSuccess;
 }
 
