@@ -19,6 +19,8 @@ PACKAGES := gcc g++ make pkg-config libpq-dev libcurl4-openssl-dev libyaml-dev l
             libssl-dev libpcre2-dev libutf8proc-dev libmicrohttpd-dev libsnappy-dev libzstd-dev \
             postgresql \
             libc6-dev fonts-noto-color-emoji unicode-cldr-core wordnet-base
+# Tests that find their package missing say SKIP and why.
+TEST_PACKAGES := pgbouncer
 LINT_PACKAGES := clang clang-tidy clang-format cppcheck
 
 WARN    := -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla \
@@ -107,6 +109,12 @@ $(BUILD)/gen/sea_sql_text.inc: tests/check/embed_sql.awk $(SQL_SRC)
 	$(Q)awk -f tests/check/embed_sql.awk $(SQL_SRC) > $@
 $(call objs,$(SCHEDULER_SRC)): | $(BUILD)/gen/sea_sql_text.inc
 $(BUILD)/scheduler/sql_text.o: $(BUILD)/gen/sea_sql_text.inc
+
+# A codec whose library came later is compiled in by the next make.
+.PHONY: codecs
+$(BUILD)/gen/codecs: codecs
+	@mkdir -p $(@D); echo '$(CODECS)' | cmp -s - $@ || echo '$(CODECS)' > $@
+$(BUILD)/pipeline/parquet_codec.o: $(BUILD)/gen/codecs
 
 # What the numbers of a stage depend on: raised by hand in engine/base/sea_version.h.
 $(BUILD)/%.o: %.c
@@ -199,6 +207,7 @@ demo: deps
 
 ## test       build and run every test; T=pattern runs those whose path matches
 test: deps
+	$(Q)tests/check/deps.sh $(TEST_PACKAGES) || true
 	$(Q)$(MAKE) --no-print-directory -j$(JOBS) all tests
 	$(Q)BUILD=$(BUILD) T='$(T)' tests/run.sh
 
@@ -213,6 +222,11 @@ bench-gpu: all $(BUILD)/tests/bench/bench_gpu
 	$(Q)BUILD=$(BUILD) tests/bench/gpu.sh
 gpu-bundle: all tests $(BUILD)/tests/bench/bench_gpu
 	$(Q)BUILD=$(BUILD) tests/gpu/bundle.sh
+
+## test-slurm  stages as jobs of a real Slurm, started here from its packages; takes root
+.PHONY: test-slurm
+test-slurm: all
+	$(Q)SEA_BUILD='$(abspath $(BUILD))' tests/slurm/run.sh
 
 ## asan       the C tests under AddressSanitizer and UndefinedBehaviorSanitizer
 asan: deps

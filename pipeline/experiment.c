@@ -479,6 +479,8 @@ sea_experiment_load(const char *path, const char *const *sets, size_t sets_count
     memset(out, 0, sizeof(*out));
     sea_buf_init(&text, SEA_EXPERIMENT_BYTES_MAX);
     status = sea_file_read(path, &text, err);
+    if (status == SEA_E_FORMAT)     /* larger than any configuration */
+        status = err->status = SEA_E_CONFIG;
     if (status)
         sea_context(err, "while reading the experiment file");
     else

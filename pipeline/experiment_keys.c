@@ -21,7 +21,7 @@ static const struct sea_config_key keys[] = {
     { "model.vision.path", SEA_KEY_MODEL, NULL, 0, 0, NULL, L|A|T, L|A|T, "vision model: a CLIPModel or SiglipModel folder (both towers), a Dinov2Model folder (with stages.label.transfer_tower), or \"@foundation/vision\"" },
     { "model.vision.layer", SEA_KEY_INT, "-2", -1000, 1000, NULL, A|T, 0, "hidden state that the adapter reads; negative counts from the end" },
     { "model.language.path", SEA_KEY_MODEL, NULL, 0, 0, NULL, A|T, A|T, "LlamaForCausalLM-class folder, or \"@foundation/language\"" },
-    { "model.precision", SEA_KEY_TEXT, "f32", 0, 0, "f32|bf16", A|T|E, 0, "storage of matrices in align, tune and eval; what is trained keeps float32 masters, sums are float32 always" },
+    { "model.precision", SEA_KEY_TEXT, "f32", 0, 0, "f32|bf16", A|T|E, 0, "storage of matrices in align, tune and eval; what is trained keeps float32 masters, training may round what it multiplies to bfloat16, sums are float32 always" },
     { "model.adapter", SEA_KEY_TEXT, "mlp2x_gelu", 0, 0, "linear|mlp1x_gelu|mlp2x_gelu|mlp3x_gelu|mlp4x_gelu|mlp5x_gelu|mlp6x_gelu|mlp7x_gelu|mlp8x_gelu", A, 0, "kind of adapter: linear layers with GELU between them" },
 
     { "data.pretrain.json", SEA_KEY_FILE, NULL, 0, 0, NULL, F|L|A, F|L|A, "captions, LLaVA JSON (as LLaVA-Pretrain 558k)" },
@@ -88,6 +88,7 @@ static const struct sea_config_key keys[] = {
     { "stages.align.draw", SEA_KEY_TEXT, "proportional", 0, 0, "proportional|best|uniform", A, 0, "which label of a patch" },
     { "stages.align.dedup", SEA_KEY_TEXT, "random", 0, 0, "random|none", A, 0, "patches that share a word: keep one at random, or all" },
     { "stages.align.group_images", SEA_KEY_INT, "32", 1, 4096, NULL, A, 0, "pictures of one contrastive group; splits a batch" },
+    { "stages.align.negatives", SEA_KEY_TEXT, "local", 0, 0, "local|global", A, 0, "what a pair is compared with: the pairs of its group, or of the whole batch" },
     { "stages.align.subtoken_space", SEA_KEY_BOOL, "true", 0, 0, NULL, A, 0, "words are tokenized as inside a sentence, after a space" },
     { "stages.align.batch", SEA_KEY_INT, "256", 1, 65536, NULL, A, 0, "pictures per step" },
     { "stages.align.lr", SEA_KEY_REAL, "1.0e-3", TINY, 1, NULL, A, 0, "peak learning rate" },
@@ -137,7 +138,7 @@ static const struct sea_config_key keys[] = {
     { "stages.eval.repeat", SEA_KEY_INT, NULL, 1, BIG, NULL, E, 0, "which repetition of an evaluation this is: one with another number is computed anew, not found in the cache" },
 
     { "resources.device", SEA_KEY_TEXT, "auto", 0, 0, NULL, 0, 0, "auto, cpu, cpu:THREADS or cuda:NUMBER" },
-    { "resources.gpus", SEA_KEY_INT, "1", 0, 1024, NULL, 0, 0, "GPUs of a stage" },
+    { "resources.gpus", SEA_KEY_INT, "1", 0, 1024, NULL, 0, 0, "GPUs of a stage: align and tune run a process on each; with a named device, processes on it" },
     { "resources.backend", SEA_KEY_TEXT, "local", 0, 0, "local|slurm", 0, 0, "who runs the stages: workers, or jobs of the cluster that a scheduler submits (docs/slurm.md)" },
     { "resources.partition", SEA_KEY_TEXT, NULL, 0, 0, NULL, 0, 0, "backend slurm: partition of the jobs; without it what sea.yaml says, or the cluster's default" },
     { "resources.account", SEA_KEY_TEXT, NULL, 0, 0, NULL, 0, 0, "backend slurm: account that is charged" },

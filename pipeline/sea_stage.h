@@ -45,6 +45,10 @@ struct sea_stage_input {
     const char *dir;            /* may be NULL for sea_stage_key when digest is given */
 };
 
+/* The version of the arithmetic that a stage of this config runs on: SEA_NUMERICS or its
+ * bfloat16 form. Part of the key and of the provenance. */
+const char *sea_stage_numerics(const struct sea_stage_def *def, const struct sea_node *config);
+
 /*
  * What determines the result of a stage, as one SHA-256: the stage's name, its slice of the
  * resolved config (keys that change only speed left out), digests of the data and models

@@ -58,7 +58,8 @@ sea_stage_write_json(const struct sea_stage *stage, const char *name,
 
 /* True once SIGTERM or SIGINT has come. */
 bool sea_stage_is_stopped(void);
-/* Rank 0 writes files and events, and goes on alone behind the training. */
+/* Rank 0 writes files and events, and goes on alone behind the training: with comm set to
+ * NULL, so that what it calls does not wait for the others. */
 static inline bool
 sea_stage_is_first(const struct sea_stage *stage)
 {

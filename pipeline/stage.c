@@ -394,7 +394,8 @@ make_provenance(const struct sea_stage *stage)
     size_t i;
 
     sea_node_put_text(stage->arena, root, "program", "sea " SEA_VERSION);
-    sea_node_put_text(stage->arena, root, "numerics", SEA_NUMERICS);
+    sea_node_put_text(stage->arena, root, "numerics",
+                      sea_stage_numerics(stage->def, stage->config));
     sea_node_put_text(stage->arena, root, "device", sea_device_text(&stage->device));
     map = sea_node_put(stage->arena, root, "inputs", SEA_NODE_MAP);
     for (i = 0; i < stage->inputs_count; i++)
@@ -539,6 +540,7 @@ sea_stage_run_rank(const struct sea_stage_options *options, const struct sea_ran
 {
     const struct body *body = find_body(options->name);
     struct sea_stage stage = { .out = options->out_dir, .events = rank->events };
+    struct sea_comm *comm = NULL;
     enum sea_status status = SEA_OK;
 
     if (!rank->events && rank->rank == 0)
@@ -556,12 +558,13 @@ sea_stage_run_rank(const struct sea_stage_options *options, const struct sea_ran
     status = prepare(&stage, options, err);
     if (!status)
         status = join(&stage, rank, err);
+    comm = stage.comm;
     if (!status)
         status = work(&stage, body, choose_device(&stage, options), err);
 out:
     if (status && !rank->quiet)
         sea_events_error(stage.events, err);
-    sea_comm_close(stage.comm);
+    sea_comm_close(comm);
     sea_device_close(&stage.device);
     if (!rank->events)
         sea_events_close(stage.events);

@@ -135,6 +135,15 @@ put_inputs(struct sea_arena *arena, struct sea_node *map, const struct sea_stage
     return status;
 }
 
+const char *
+sea_stage_numerics(const struct sea_stage_def *def, const struct sea_node *config)
+{
+    const char *precision = sea_node_text(sea_node_path(config, "model.precision"), "f32");
+
+    return def->bit & (SEA_BIT_ALIGN | SEA_BIT_TUNE) && strcmp(precision, "bf16") == 0
+               ? SEA_NUMERICS_BF16 : SEA_NUMERICS;
+}
+
 enum sea_status
 sea_stage_key(const char *stage, const struct sea_node *config,
               const struct sea_stage_input *inputs, size_t inputs_count,
@@ -154,7 +163,7 @@ sea_stage_key(const char *stage, const struct sea_node *config,
         goto out;
     }
     sea_node_put_text(arena, root, "stage", stage);
-    sea_node_put_text(arena, root, "numerics", SEA_NUMERICS);
+    sea_node_put_text(arena, root, "numerics", sea_stage_numerics(def, config));
     sea_node_put_int(arena, root, "schema", SEA_SCHEMA_VERSION);
     map = sea_node_put(arena, root, "config", SEA_NODE_MAP);
     status = put_config(arena, map, def, config, err);

@@ -376,14 +376,85 @@ send_answers(struct attempt *a, const struct sea_scores *scores, struct sea_err 
     }
 }
 
-/* Sends the commit until its outcome is known. */
+/* What the commit carries of what the stage said; and its start, if nobody has heard of it. */
 static enum sea_status
-commit(struct attempt *a, const struct sea_artifacts *files, const char *digest,
-       const char *scores, struct sea_err *err)
+take_last(struct attempt *a, struct sea_commit *what, struct sea_err *err)
 {
-    struct sea_db *db = a->options->db;
     int64_t until = patience(a);
+    enum sea_status status;
+
+    for (;;) {
+        struct sea_err mine = { 0 };
+
+        status = sea_relay_last(a->relay, &what->last_number, &what->last, &mine);
+        if (!status)
+            status = tell_start(a, &mine);
+        if (!status)
+            return SEA_OK;
+        if (!may_repeat(a, status, until)) {
+            *err = mine;
+            return status;
+        }
+    }
+}
+
+static bool
+wants_next(struct attempt *a)
+{
+    return a->options->next && !is_stopped(a) && !sea_lease_drain(a->lease);
+}
+
+/* One try. *asked: it asked for the next stage run as well. */
+static enum sea_status
+send_commit(struct attempt *a, const struct sea_commit *what, bool with_next, bool *asked,
+            struct sea_err *err)
+{
+    struct sea_attempt_next *next = a->options->next;
+    struct sea_db *db = a->options->db;
     const char *checkpoints = NULL;
+    enum sea_status status;
+
+    sea_log(SEA_LOG_DEBUG, "commit sent id=%lld epoch=%lld next=%d", (long long)a->fence->stage_id,
+            (long long)a->fence->epoch, with_next);
+    if (with_next) {
+        *asked = true;
+        if (!next->claimed_ms)
+            next->claimed_ms = sea_clock_ms();
+        status = sea_queue_commit_next(db, a->fence, what, &next->who, a->options->arena,
+                                       &checkpoints, next->arena, &next->claim, &next->claimed,
+                                       err);
+    } else {
+        status = sea_queue_commit_last(db, a->fence, what, a->options->arena, &checkpoints, err);
+    }
+    if (!status)
+        remove_checkpoints(a, checkpoints);
+    return status;
+}
+
+/* The commit has landed and its answer was lost: so may have been what it claimed. */
+static void
+find_next(struct attempt *a, int64_t until)
+{
+    struct sea_attempt_next *next = a->options->next;
+    enum sea_status status;
+
+    do {
+        struct sea_err mine = { 0 };
+
+        status = sea_queue_claimed(a->options->db, &next->who, next->arena, &next->claim,
+                                   &next->claimed, &mine);
+        if (status)
+            sea_log_err(SEA_LOG_DEBUG, &mine);
+    } while (status && may_repeat(a, status, until));
+}
+
+/* Sends the commit until its outcome is known. Only the first try claims the next stage run: if
+ * the claim were what is wrong with it, the others would fail, too. */
+static enum sea_status
+commit(struct attempt *a, struct sea_commit *what, struct sea_err *err)
+{
+    int64_t until = patience(a);
+    bool with_next = wants_next(a), asked = false;
     enum sea_status status;
 
     sea_lease_stop(a->lease);
@@ -391,24 +462,35 @@ commit(struct attempt *a, const struct sea_artifacts *files, const char *digest,
         enum sea_outcome outcome = SEA_OUTCOME_OPEN;
         struct sea_err mine = { 0 }, asking = { 0 };
 
-        sea_log(SEA_LOG_DEBUG, "commit sent id=%lld epoch=%lld", (long long)a->fence->stage_id,
-                (long long)a->fence->epoch);
-        status = sea_queue_commit(db, a->fence, files, digest, scores, NULL,
-                                  a->options->arena, &checkpoints, &mine);
-        if (!status) {
-            remove_checkpoints(a, checkpoints);
+        status = send_commit(a, what, with_next, &asked, &mine);
+        if (!status)
             return SEA_OK;
-        }
+        with_next = false;
         /* The answer was lost, or the lease is gone because an earlier one of our own
          * commits landed: the database knows. */
         while ((status == SEA_E_SERVICE || status == SEA_E_LEASE) &&
-               sea_queue_outcome(db, a->fence, &outcome, &asking)) {
+               sea_queue_outcome(a->options->db, a->fence, &outcome, &asking)) {
             if (!may_repeat(a, asking.status, until))
                 break;
             sea_err_clear(&asking);
         }
-        if (outcome == SEA_OUTCOME_COMMITTED)
+        if (outcome == SEA_OUTCOME_COMMITTED) {
+            if (asked)
+                find_next(a, until);
             return SEA_OK;
+        }
+        /* A last batch that the database refuses must not undo the work whose words it holds:
+         * by itself it is told of and dropped. */
+        if (status == SEA_E_INTERNAL && what->last) {
+            sea_log_err(SEA_LOG_WARN, &mine);
+            what->last = NULL;
+            status = flush_all(a, &asking);
+            if (status) {
+                *err = asking;
+                return status;
+            }
+            continue;
+        }
         if (outcome == SEA_OUTCOME_LOST || !may_repeat(a, status, until)) {
             *err = mine;
             return status;
@@ -422,6 +504,7 @@ finish_done(struct attempt *a, struct sea_err *err)
     struct sea_arena *arena = a->options->arena;
     char digest[SEA_SHA256_TEXT];
     struct sea_artifacts files;
+    struct sea_commit what = { .files = &files, .digest = digest };
     struct sea_scores scores;
     enum sea_status status;
 
@@ -434,7 +517,12 @@ finish_done(struct attempt *a, struct sea_err *err)
         status = sea_store_publish(a->options->store, a->out, &files, err);
     if (!status)
         status = send_answers(a, &scores, err);
-    return status ? status : commit(a, &files, digest, scores.rows ? scores.rows : "[]", err);
+    if (!status)
+        status = take_last(a, &what, err);
+    if (status)
+        return status;
+    what.scores = scores.rows ? scores.rows : "[]";
+    return commit(a, &what, err);
 }
 
 /* The end of what the child printed, in clean ASCII. */
@@ -548,12 +636,15 @@ finish(struct attempt *a, int exit_status)
     enum sea_status status = SEA_OK;
 
     if (exit_status == 0) {
-        status = flush_all(a, &err);
-        if (!status)
-            status = finish_done(a, &err);
+        status = finish_done(a, &err);
         if (!status) {
             sea_log(SEA_LOG_INFO, "stage done stage=%s id=%lld epoch=%lld", a->claim->stage,
                     (long long)a->fence->stage_id, (long long)a->fence->epoch);
+            if (a->options->next && a->options->next->claimed)
+                sea_log(SEA_LOG_DEBUG, "commit claimed id=%lld epoch=%lld after=%lld",
+                        (long long)a->options->next->claim.fence.stage_id,
+                        (long long)a->options->next->claim.fence.epoch,
+                        (long long)a->fence->stage_id);
             return;
         }
         sea_log_err(SEA_LOG_WARN, &err);

@@ -25,6 +25,7 @@ struct collector {
     struct sea_collector_counts *out;
     struct sea_buf list;        /* [[sha256, bytes], ...] of files that are looked up together */
     size_t listed;
+    char asked[96];             /* checkpoint of a bucket that was asked about last */
 };
 
 /* ---- one blob ---- */
@@ -165,9 +166,10 @@ look_at_file(void *arg, const char *relative, uint64_t bytes, struct sea_err *er
 
 /* ---- checkpoints ---- */
 
-/* What follows STAGE.EPOCH in a name is the step, or what an unfinished copy is called. */
+/* Removes one that nobody needs. What follows STAGE.EPOCH in a name is the step, or what an
+ * unfinished copy is called. */
 static enum sea_status
-look_at_checkpoint(struct collector *c, const char *name, struct sea_err *err)
+ask_checkpoint(struct collector *c, const char *name, struct sea_err *err)
 {
     struct sea_rows *rows = NULL;
     char path[SEA_PATH_MAX], relative[300], *end;
@@ -178,10 +180,6 @@ look_at_checkpoint(struct collector *c, const char *name, struct sea_err *err)
 
     if (stage_id <= 0 || epoch <= 0 || *end != '.')
         return SEA_OK;
-    snprintf(relative, sizeof(relative), "checkpoint/%s", name);
-    status = sea_path_join(path, c->store->root, relative, err);
-    if (status || !is_old(path, c->options->grace_ms))
-        return status;
     status = sea_db_query_one(c->db, "collect_checkpoint_needed",
                               SEA_PARAMS(SEA_P_TEXT(name), SEA_P_INT(stage_id), SEA_P_INT(epoch)),
                               &rows, err);
@@ -193,7 +191,50 @@ look_at_checkpoint(struct collector *c, const char *name, struct sea_err *err)
     if (status || needed)
         return status;
     c->out->leftovers++;
-    return c->options->look_only ? SEA_OK : sea_dir_remove(path, err);
+    if (c->options->look_only)
+        return SEA_OK;
+    if (strspn(name, "0123456789.") == strlen(name))
+        return sea_store_checkpoint_remove(c->store, name, err);
+    snprintf(relative, sizeof(relative), "checkpoint/%.280s", name);
+    status = sea_path_join(path, c->store->root, relative, err);
+    return status ? status : sea_dir_remove(path, err);
+}
+
+static enum sea_status
+look_at_checkpoint(struct collector *c, const char *name, struct sea_err *err)
+{
+    char path[SEA_PATH_MAX], relative[300];
+    enum sea_status status;
+
+    snprintf(relative, sizeof(relative), "checkpoint/%.280s", name);
+    status = sea_path_join(path, c->store->root, relative, err);
+    return status || !is_old(path, c->options->grace_ms) ? status : ask_checkpoint(c, name, err);
+}
+
+/* What lies in a bucket: the same questions, with ages by its clock. */
+static enum sea_status
+look_at_object(void *arg, const char *key, uint64_t bytes, int64_t age_ms, struct sea_err *err)
+{
+    struct collector *c = arg;
+    const char *name = strrchr(key, '/');
+    size_t len;
+
+    if (age_ms < c->options->grace_ms || !name)
+        return SEA_OK;
+    if (strncmp(key, "checkpoint/", 11) == 0) {
+        key += 11;
+        len = strcspn(key, "/");
+        /* Its objects come one after another: asked once. */
+        if (len >= sizeof(c->asked) || (strlen(c->asked) == len && strncmp(key, c->asked, len) == 0))
+            return SEA_OK;
+        snprintf(c->asked, sizeof(c->asked), "%.*s", (int)len, key);
+        return ask_checkpoint(c, c->asked, err);
+    }
+    if (strlen(name + 1) != 64 || strspn(name + 1, "0123456789abcdef") != 64)
+        return SEA_OK;          /* not ours: somebody put it there */
+    sea_buf_addf(&c->list, "%s[\"%s\",%llu]", c->listed ? "," : "[", name + 1,
+                 (unsigned long long)bytes);
+    return ++c->listed < ROUND ? SEA_OK : flush_list(c, err);
 }
 
 static enum sea_status
@@ -243,6 +284,8 @@ sea_collector_run(struct sea_db *db, const struct sea_store *store,
     }
     if (!status)
         status = sea_dir_walk(store->root, look_at_file, &c, err);
+    if (!status)
+        status = sea_store_walk(store, look_at_object, &c, err);
     if (!status)
         status = flush_list(&c, err);
     if (!status)

@@ -283,9 +283,9 @@ sea_http_serve(struct sea_db *db, const struct sea_http_options *options, struct
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     if (options->metrics)
         server.metrics = sea_metrics_create(options->data);
-    daemon = MHD_start_daemon(MHD_USE_INTERNAL_POLLING_THREAD, (uint16_t)options->port, NULL, NULL, handle,
-                              &server, MHD_OPTION_SOCK_ADDR, &address, MHD_OPTION_CONNECTION_TIMEOUT,
-                              30u, MHD_OPTION_END);
+    daemon = MHD_start_daemon(MHD_USE_INTERNAL_POLLING_THREAD, (uint16_t)options->port, NULL, NULL,
+                              handle, &server, MHD_OPTION_SOCK_ADDR, &address,
+                              MHD_OPTION_CONNECTION_TIMEOUT, 30u, MHD_OPTION_END);
     if (!daemon) {
         sea_fail(err, SEA_E_SERVICE, "could not listen on port %lld: %s", (long long)options->port,
                  strerror(errno));

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
 #include "engine/base/sea_buf.h"
 #include "engine/base/sea_node.h"
@@ -174,20 +175,29 @@ read_checkpoint(struct sea_db *db, struct sea_arena *arena, struct sea_claim *cl
     return status;
 }
 
-enum sea_status
-sea_queue_claim_bare(struct sea_db *db, int64_t worker_id, const char *queue, int64_t ttl_ms,
-                     struct sea_arena *arena, struct sea_claim *out, bool *claimed,
-                     struct sea_err *err)
+void
+sea_queue_secret(char out[SEA_SECRET_TEXT])
 {
-    struct sea_rows *rows = NULL;
-    enum sea_status status;
+    unsigned char bytes[16];
+    size_t i, at = 0;
 
-    *claimed = false;
-    *out = (struct sea_claim){ 0 };
-    status = sea_db_query(db, "claim", SEA_PARAMS(SEA_P_INT(worker_id), SEA_P_TEXT(queue),
-                                                  SEA_P_INT(ttl_ms)), &rows, err);
-    if (status || sea_rows_count(rows) == 0)
-        goto out;
+    /* Cannot fail for so few bytes once the system is up. */
+    while (getrandom(bytes, sizeof(bytes), 0) != (ssize_t)sizeof(bytes))
+        ;
+    bytes[6] = (unsigned char)((bytes[6] & 0x0f) | 0x40);
+    bytes[8] = (unsigned char)((bytes[8] & 0x3f) | 0x80);
+    for (i = 0; i < sizeof(bytes); i++) {
+        if (i == 4 || i == 6 || i == 8 || i == 10)
+            out[at++] = '-';
+        snprintf(out + at, SEA_SECRET_TEXT - at, "%02x", bytes[i]);
+        at += 2;
+    }
+}
+
+static enum sea_status
+read_claim(const struct sea_rows *rows, struct sea_arena *arena, struct sea_claim *out,
+           struct sea_err *err)
+{
     out->fence.stage_id = sea_rows_int(rows, 0, "stage_id", err);
     out->fence.epoch = sea_rows_int(rows, 0, "epoch", err);
     snprintf(out->fence.secret, sizeof(out->fence.secret), "%s",
@@ -197,19 +207,54 @@ sea_queue_claim_bare(struct sea_db *db, int64_t worker_id, const char *queue, in
     out->key = sea_arena_strdup(arena, sea_rows_text(rows, 0, "key", err));
     out->config = sea_arena_strdup(arena, sea_rows_text(rows, 0, "config", err));
     out->timeout_ms = sea_rows_int_or(rows, 0, "timeout_ms", 0, err);
-    status = err->status;
-    *claimed = !status;
-out:
+    return err->status;
+}
+
+static enum sea_status
+query_claim(struct sea_db *db, const char *name, const struct sea_param *params, size_t count,
+            struct sea_arena *arena, struct sea_claim *out, bool *claimed, struct sea_err *err)
+{
+    struct sea_rows *rows = NULL;
+    enum sea_status status;
+
+    *claimed = false;
+    *out = (struct sea_claim){ 0 };
+    status = sea_db_query(db, name, params, count, &rows, err);
+    if (!status && sea_rows_count(rows)) {
+        status = read_claim(rows, arena, out, err);
+        *claimed = !status;
+    }
     sea_rows_close(rows);
     return status;
+}
+
+enum sea_status
+sea_queue_claim_bare(struct sea_db *db, const struct sea_claimant *who, struct sea_arena *arena,
+                     struct sea_claim *out, bool *claimed, struct sea_err *err)
+{
+    return query_claim(db, "claim",
+                       SEA_PARAMS(SEA_P_INT(who->worker_id), SEA_P_TEXT(who->queue),
+                                  SEA_P_INT(who->ttl_ms), SEA_P_TEXT(who->secret)), arena, out,
+                       claimed, err);
+}
+
+enum sea_status
+sea_queue_claimed(struct sea_db *db, const struct sea_claimant *who, struct sea_arena *arena,
+                  struct sea_claim *out, bool *claimed, struct sea_err *err)
+{
+    return query_claim(db, "claimed", SEA_PARAMS(SEA_P_INT(who->worker_id),
+                                                 SEA_P_TEXT(who->secret)), arena, out, claimed,
+                       err);
 }
 
 enum sea_status
 sea_queue_claim_files(struct sea_db *db, struct sea_arena *arena, struct sea_claim *claim,
                       struct sea_err *err)
 {
-    enum sea_status status = read_inputs(db, arena, claim, err);
+    enum sea_status status;
 
+    claim->inputs_count = 0;
+    status = read_inputs(db, arena, claim, err);
     return status ? status : read_checkpoint(db, arena, claim, err);
 }
 
@@ -218,9 +263,11 @@ sea_queue_claim(struct sea_db *db, int64_t worker_id, const char *queue, int64_t
                 struct sea_arena *arena, struct sea_claim *out, bool *claimed,
                 struct sea_err *err)
 {
-    enum sea_status status = sea_queue_claim_bare(db, worker_id, queue, ttl_ms, arena, out, claimed,
-                                                  err);
+    struct sea_claimant who = { .worker_id = worker_id, .queue = queue, .ttl_ms = ttl_ms };
+    enum sea_status status;
 
+    sea_queue_secret(who.secret);
+    status = sea_queue_claim_bare(db, &who, arena, out, claimed, err);
     if (status || !*claimed)
         return status;
     status = sea_queue_claim_files(db, arena, out, err);
@@ -328,21 +375,71 @@ sea_queue_answers(struct sea_db *db, const struct sea_fence *fence, const char *
                         NULL, err);
 }
 
+static enum sea_status
+commit(struct sea_db *db, const struct sea_fence *fence, const struct sea_commit *what,
+       const char *metrics, struct sea_arena *arena, const char **checkpoints, struct sea_err *err)
+{
+    char *list = files_json(what->files);
+    enum sea_status status;
+
+    status = query_text(db, "commit",
+                        SEA_PARAMS(FENCE(fence), SEA_P_TEXT(list), SEA_P_TEXT(what->digest),
+                                   SEA_P_TEXT(what->scores), SEA_P_TEXT(metrics),
+                                   SEA_P_INT(what->last_number), SEA_P_TEXT(what->last)),
+                        "checkpoints", arena, checkpoints, err);
+    free(list);
+    return status;
+}
+
 enum sea_status
 sea_queue_commit(struct sea_db *db, const struct sea_fence *fence,
                  const struct sea_artifacts *files, const char *digest, const char *scores,
                  const char *metrics, struct sea_arena *arena, const char **checkpoints,
                  struct sea_err *err)
 {
-    char *list = files_json(files);
+    return commit(db, fence, &(struct sea_commit){ .files = files, .digest = digest,
+                                                   .scores = scores }, metrics, arena,
+                  checkpoints, err);
+}
+
+enum sea_status
+sea_queue_commit_last(struct sea_db *db, const struct sea_fence *fence,
+                      const struct sea_commit *what, struct sea_arena *arena,
+                      const char **checkpoints, struct sea_err *err)
+{
+    return commit(db, fence, what, NULL, arena, checkpoints, err);
+}
+
+enum sea_status
+sea_queue_commit_next(struct sea_db *db, const struct sea_fence *fence,
+                      const struct sea_commit *what, const struct sea_claimant *next,
+                      struct sea_arena *arena, const char **checkpoints,
+                      struct sea_arena *next_arena, struct sea_claim *out, bool *claimed,
+                      struct sea_err *err)
+{
+    char *list = files_json(what->files);
+    struct sea_rows *rows = NULL;
     enum sea_status status;
 
-    status = query_text(db, "commit",
-                        SEA_PARAMS(FENCE(fence), SEA_P_TEXT(list), SEA_P_TEXT(digest),
-                                   SEA_P_TEXT(scores), SEA_P_TEXT(metrics)),
-                        "checkpoints", arena, checkpoints, err);
+    *claimed = false;
+    *checkpoints = NULL;
+    *out = (struct sea_claim){ 0 };
+    status = sea_db_query_one(db, "commit_next",
+                              SEA_PARAMS(FENCE(fence), SEA_P_TEXT(list), SEA_P_TEXT(what->digest),
+                                         SEA_P_TEXT(what->scores), SEA_P_INT(what->last_number),
+                                         SEA_P_TEXT(what->last), SEA_P_INT(next->worker_id),
+                                         SEA_P_TEXT(next->queue), SEA_P_INT(next->ttl_ms),
+                                         SEA_P_TEXT(next->secret)), &rows, err);
     free(list);
-    return status;
+    if (status)
+        return status;
+    *checkpoints = sea_arena_strdup(arena, sea_rows_text_or(rows, 0, "checkpoints", "", err));
+    if (!err->status && sea_rows_int_or(rows, 0, "stage_id", 0, err)) {
+        status = read_claim(rows, next_arena, out, err);
+        *claimed = !status;
+    }
+    sea_rows_close(rows);
+    return err->status;
 }
 
 enum sea_status

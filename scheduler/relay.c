@@ -17,6 +17,7 @@
 #define FLUSH_MS 500
 #define FLUSH_BYTES ((size_t)256 << 10)
 #define RETRY_MS 500
+#define LAST_BYTES_MAX ((size_t)256 << 10)      /* that a commit carries */
 
 struct sea_relay {
     struct sea_relay_options options;
@@ -379,4 +380,30 @@ sea_relay_flush(struct sea_relay *relay, bool final, struct sea_err *err)
     if (status)
         *err = mine;
     return status;
+}
+
+enum sea_status
+sea_relay_last(struct sea_relay *relay, int64_t *number, const char **payload,
+               struct sea_err *err)
+{
+    struct sea_err mine = { 0 };
+    enum sea_status status = SEA_OK;
+
+    *number = 0;
+    *payload = NULL;
+    if (sea_db_is_lost(relay->options.db))
+        status = sea_db_reconnect(relay->options.db, &mine);
+    while (!status && (relay->batch.len || relay->metrics.len + relay->logs.len > LAST_BYTES_MAX))
+        status = send_batch(relay, &mine);
+    if (status) {
+        *err = mine;
+        return status;
+    }
+    /* Progress alone goes with the lease. */
+    if (!relay->metrics.len && !relay->logs.len)
+        return SEA_OK;
+    make_batch(relay);
+    *number = relay->number;
+    *payload = relay->batch.data;
+    return SEA_OK;
 }

@@ -94,7 +94,9 @@ resolve_one(struct sea_db *db, const struct waiting *one, sea_key_fn *fn,
         sea_context(&mine, "while computing the key of stage run %lld", (long long)one->id);
         if (!later->status)
             *later = mine;
-        return SEA_OK;
+        /* Tried again after a pause: hashing what is not there yet costs as much each time. */
+        return sea_db_query(db, "resolve_later", SEA_PARAMS(SEA_P_INT(one->id),
+                                                            SEA_P_TEXT(mine.message)), NULL, err);
     }
     status = sea_db_query_one(db, "resolve", SEA_PARAMS(SEA_P_INT(one->id), SEA_P_TEXT(key)), &rows,
                               err);

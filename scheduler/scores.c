@@ -196,7 +196,8 @@ send_judge(const struct sea_node *benchmark, struct sea_db *db, const struct sea
     snprintf(text, sizeof(text), "%.200s%s%.12s", who, *prompts ? ", prompts " : "", prompts);
     return sea_db_query(db, "judge_add",
                         SEA_PARAMS(SEA_P_INT(fence->stage_id), SEA_P_INT(fence->epoch),
-                                   SEA_P_TEXT(fence->secret), SEA_P_TEXT(text_of(benchmark, "name")),
+                                   SEA_P_TEXT(fence->secret),
+                                   SEA_P_TEXT(text_of(benchmark, "name")),
                                    SEA_P_TEXT(text_of(benchmark, "split")), SEA_P_TEXT(text)),
                         NULL, err);
 }

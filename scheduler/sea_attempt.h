@@ -17,6 +17,16 @@
 #include "scheduler/sea_store.h"
 #include "scheduler/sea_worker.h"
 
+/* The stage run after this one: the commit claims it in its own transaction. */
+struct sea_attempt_next {
+    struct sea_claimant who;            /* secret: a new one */
+    struct sea_arena *arena;            /* for what was claimed: outlives the attempt */
+    /* what came of it */
+    bool claimed;
+    struct sea_claim claim;             /* as sea_queue_claim_bare leaves it */
+    int64_t claimed_ms;                 /* sea_clock_ms() before the commit was sent */
+};
+
 struct sea_attempt_options {
     const struct sea_worker_options *worker;    /* every default filled in */
     struct sea_db *db;                  /* the worker's; may be lost, reconnected here */
@@ -26,6 +36,7 @@ struct sea_attempt_options {
     const struct sea_claim *claim;
     int64_t worker_id;
     int64_t claimed_ms;                 /* sea_clock_ms() before the claim was sent */
+    struct sea_attempt_next *next;      /* NULL: the commit claims nothing */
 };
 
 /* Sees the attempt through. What goes wrong with it is recorded and logged, not returned. */

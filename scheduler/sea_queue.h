@@ -19,6 +19,8 @@
 #include "scheduler/sea_db.h"
 #include "scheduler/sea_store.h"
 
+#define SEA_SECRET_TEXT 37      /* a UUID's text and its end */
+
 struct sea_fence {              /* who may write for an attempt */
     int64_t stage_id, epoch;
     char secret[40];
@@ -67,15 +69,31 @@ SEA_MUST_CHECK enum sea_status
 sea_queue_claim(struct sea_db *db, int64_t worker_id, const char *queue, int64_t ttl_ms,
                 struct sea_arena *arena, struct sea_claim *out, bool *claimed,
                 struct sea_err *err);
-/* Inputs and checkpoint of a claim that was made in another way (sea_backend_job.h). */
+
+/* Who names the secret of a lease finds it again when the answer to the claim was lost: the
+ * claim may have happened. */
+struct sea_claimant {
+    int64_t worker_id;
+    const char *queue;
+    int64_t ttl_ms;
+    char secret[SEA_SECRET_TEXT];
+};
+/* A new secret: 16 bytes of the system's randomness, as a UUID. */
+void sea_queue_secret(char out[SEA_SECRET_TEXT]);
+/* The claim alone, without inputs and checkpoint. */
+SEA_MUST_CHECK enum sea_status
+sea_queue_claim_bare(struct sea_db *db, const struct sea_claimant *who, struct sea_arena *arena,
+                     struct sea_claim *out, bool *claimed, struct sea_err *err);
+/* What a claim with this secret gave whose answer was lost, without inputs and checkpoint. */
+SEA_MUST_CHECK enum sea_status
+sea_queue_claimed(struct sea_db *db, const struct sea_claimant *who, struct sea_arena *arena,
+                  struct sea_claim *out, bool *claimed, struct sea_err *err);
+
+/* The rest of a claim, also of one that was made in another way (sea_backend_job.h): inputs
+ * and the newest checkpoint. */
 SEA_MUST_CHECK enum sea_status
 sea_queue_claim_files(struct sea_db *db, struct sea_arena *arena, struct sea_claim *claim,
                       struct sea_err *err);
-/* The claim alone, without inputs and checkpoint. */
-SEA_MUST_CHECK enum sea_status
-sea_queue_claim_bare(struct sea_db *db, int64_t worker_id, const char *queue, int64_t ttl_ms,
-                     struct sea_arena *arena, struct sea_claim *out, bool *claimed,
-                     struct sea_err *err);
 
 /* ---- attempt ---- */
 
@@ -116,6 +134,26 @@ sea_queue_commit(struct sea_db *db, const struct sea_fence *fence,
                  const struct sea_artifacts *files, const char *digest, const char *scores,
                  const char *metrics, struct sea_arena *arena, const char **checkpoints,
                  struct sea_err *err);
+/* A commit that carries the last batch, as sea_queue_relay takes it (NULL: none): it counts once,
+ * whichever way it came. With next, the same transaction claims: *claimed and *out as
+ * sea_queue_claim_bare, and nothing that goes wrong with the claim undoes the commit. After
+ * SEA_E_SERVICE both are open: sea_queue_outcome, then sea_queue_claimed. */
+struct sea_commit {
+    const struct sea_artifacts *files;
+    const char *digest, *scores;
+    int64_t last_number;
+    const char *last;
+};
+SEA_MUST_CHECK enum sea_status
+sea_queue_commit_last(struct sea_db *db, const struct sea_fence *fence,
+                      const struct sea_commit *what, struct sea_arena *arena,
+                      const char **checkpoints, struct sea_err *err);
+SEA_MUST_CHECK enum sea_status
+sea_queue_commit_next(struct sea_db *db, const struct sea_fence *fence,
+                      const struct sea_commit *what, const struct sea_claimant *next,
+                      struct sea_arena *arena, const char **checkpoints,
+                      struct sea_arena *next_arena, struct sea_claim *out, bool *claimed,
+                      struct sea_err *err);
 /* Waits for a commit that may still be under way, then tells what became of the attempt. */
 enum sea_outcome { SEA_OUTCOME_OPEN, SEA_OUTCOME_COMMITTED, SEA_OUTCOME_LOST };
 SEA_MUST_CHECK enum sea_status

@@ -43,6 +43,13 @@ bool sea_relay_is_full(const struct sea_relay *relay);
  * (the lease decides how long to go on); SEA_E_LEASE comes out. */
 SEA_MUST_CHECK enum sea_status
 sea_relay_flush(struct sea_relay *relay, bool final, struct sea_err *err);
+/* What the stage said last and nobody has sent, for a commit to carry: a payload as
+ * sea_queue_relay takes it, NULL when there is none, and its number; valid until the next call.
+ * Sends by itself what may have arrived before and what is too much for a commit. A later
+ * sea_relay_flush sends the same batch with the same number. */
+SEA_MUST_CHECK enum sea_status
+sea_relay_last(struct sea_relay *relay, int64_t *number, const char **payload,
+               struct sea_err *err);
 /* The last error event of the stage: status SEA_OK when there was none. */
 const struct sea_err *sea_relay_error(const struct sea_relay *relay);
 /* A line of our own among the stage's log lines. */

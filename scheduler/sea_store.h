@@ -14,6 +14,10 @@
  *             (2) an attempt writes only what carries its own STAGE.EPOCH, or new blobs;
  *             (3) files handed out by materialise were hashed again on the way.
  * Threads and processes: any number may publish and materialise at once.
+ *
+ * With a bucket (SEA_STORE=s3://BUCKET/PREFIX, or section `store` of the sea.yaml beside ROOT;
+ * docs/store.md) the bucket holds both, under the same names, and ROOT is what is at hand of
+ * it. Then (1) holds for the bucket: what sea_store_publish returned for is there.
  */
 #ifndef SEA_STORE_H
 #define SEA_STORE_H
@@ -25,9 +29,11 @@
 #include "engine/base/sea_err.h"
 #include "engine/base/sea_file.h"
 #include "engine/base/sea_hash.h"
+#include "scheduler/sea_s3.h"
 
 struct sea_store {
     char root[SEA_PATH_MAX];    /* absolute */
+    struct sea_s3_settings s3;  /* bucket "": the folder is all there is */
 };
 
 struct sea_artifact {
@@ -70,7 +76,18 @@ SEA_MUST_CHECK enum sea_status
 sea_store_check(const struct sea_store *store, size_t *checked, size_t *bad,
                 struct sea_err *err);
 
-/* Unlinks a blob; one that is not there is fine. Only the collector may (sea_collector.h). */
+/* Whether a blob is there, and its size. */
+SEA_MUST_CHECK enum sea_status
+sea_store_has(const struct sea_store *store, const char *sha256, bool *has, uint64_t *bytes,
+              struct sea_err *err);
+
+/* What lies in the bucket, by its name below ROOT, in byte order; age_ms by the bucket's clock.
+ * Nothing without a bucket: walk the folder then. */
+typedef sea_s3_fn sea_store_fn;
+SEA_MUST_CHECK enum sea_status
+sea_store_walk(const struct sea_store *store, sea_store_fn *fn, void *arg, struct sea_err *err);
+
+/* Removes a blob; one that is not there is fine. Only the collector may (sea_collector.h). */
 SEA_MUST_CHECK enum sea_status
 sea_store_remove(const struct sea_store *store, const char *sha256, struct sea_err *err);
 

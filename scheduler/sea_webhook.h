@@ -2,7 +2,7 @@
 /*
  * sea_webhook.h - telling the world: one POST with a signature and a deadline
  *
- * The only user of libcurl. The request is JSON with
+ * The request is JSON with
  *
  *     X-Sea-Notice: 17                     the notice; a repeated one has the same number
  *     X-Sea-Signature: sha256=HEX          HMAC-SHA256 of the body with the secret

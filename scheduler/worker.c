@@ -20,6 +20,14 @@ struct worker {
     int64_t id;
     int64_t beat_ms;            /* when it was heard last */
     enum sea_drain drain;       /* an operator wants it to leave */
+    struct sea_claimant who;    /* secret not "": a claim has no answer yet ... */
+    int64_t sent_ms;            /* ... since then */
+};
+
+struct turn {                   /* one attempt */
+    struct sea_arena *arena;
+    struct sea_claim claim;
+    int64_t claimed_ms;
 };
 
 static bool
@@ -77,25 +85,95 @@ beat(struct worker *worker, struct sea_err *err)
     return status;
 }
 
-/* Claims and works one stage run. *worked: there was one. */
+/* Claims. One whose answer was lost may have happened: the secret finds its lease, which would
+ * otherwise stand until its end. */
+static enum sea_status
+take(struct worker *worker, struct turn *turn, bool *claimed, struct sea_err *err)
+{
+    struct sea_claimant *who = &worker->who;
+    enum sea_status status = SEA_OK;
+
+    *claimed = false;
+    if (who->secret[0])
+        status = sea_queue_claimed(worker->db, who, turn->arena, &turn->claim, claimed, err);
+    if (!status && !*claimed) {
+        who->worker_id = worker->id;
+        who->queue = worker->options.queue;
+        who->ttl_ms = worker->options.ttl_ms;
+        sea_queue_secret(who->secret);
+        worker->sent_ms = sea_clock_ms();
+        status = sea_queue_claim_bare(worker->db, who, turn->arena, &turn->claim, claimed, err);
+    }
+    turn->claimed_ms = worker->sent_ms;
+    if (!status && *claimed)
+        status = sea_queue_claim_files(worker->db, turn->arena, &turn->claim, err);
+    if (status != SEA_E_SERVICE)
+        who->secret[0] = 0;
+    *claimed = *claimed && !status;
+    return status;
+}
+
+/* What a commit claimed is worked next, unless the worker is to leave. False: it is not, and
+ * another one takes it. */
+static bool
+go_on(struct worker *worker, struct turn *turn)
+{
+    int64_t until = turn->claimed_ms + worker->options.ttl_ms / 2;
+    enum sea_status status;
+
+    for (;;) {
+        struct sea_err mine = { 0 };
+
+        status = sea_db_is_lost(worker->db) ? sea_db_reconnect(worker->db, &mine) : SEA_OK;
+        if (!status && is_stopped(worker))
+            status = sea_queue_release(worker->db, &turn->claim.fence, "the worker was stopped", 0,
+                                       &mine);
+        else if (!status)
+            status = sea_queue_claim_files(worker->db, turn->arena, &turn->claim, &mine);
+        if (!status)
+            return !is_stopped(worker);
+        if (status != SEA_E_SERVICE || sea_clock_ms() > until) {
+            sea_log_err(SEA_LOG_WARN, &mine);   /* the lease runs out */
+            return false;
+        }
+        sea_clock_sleep_ms(50);
+    }
+}
+
+/* Sees one attempt through. True: its commit claimed the next one, which is in turn now. */
+static bool
+work_turn(struct worker *worker, struct turn *turn)
+{
+    struct sea_attempt_next next = { .who = { .worker_id = worker->id,
+                                              .queue = worker->options.queue,
+                                              .ttl_ms = worker->options.ttl_ms } };
+
+    sea_queue_secret(next.who.secret);
+    next.arena = sea_arena_create(NULL, "attempt");
+    sea_attempt_run(&(struct sea_attempt_options){
+        .worker = &worker->options, .db = worker->db, .store = &worker->store,
+        .tmp = worker->tmp, .arena = turn->arena, .claim = &turn->claim,
+        .worker_id = worker->id, .claimed_ms = turn->claimed_ms,
+        .next = worker->options.once ? NULL : &next });
+    sea_arena_destroy(turn->arena);
+    *turn = (struct turn){ .arena = next.arena, .claim = next.claim,
+                           .claimed_ms = next.claimed_ms };
+    return next.claimed && go_on(worker, turn);
+}
+
+/* Claims and works stage runs, one after the other. *worked: there was one. */
 static enum sea_status
 work_once(struct worker *worker, bool *worked, struct sea_err *err)
 {
-    struct sea_arena *arena = sea_arena_create(NULL, "attempt");
-    int64_t claimed_ms = sea_clock_ms();
-    struct sea_claim claim;
-    enum sea_status status;
+    struct turn turn = { .arena = sea_arena_create(NULL, "attempt") };
+    enum sea_status status = take(worker, &turn, worked, err);
 
-    status = sea_queue_claim(worker->db, worker->id, worker->options.queue, worker->options.ttl_ms,
-                             arena, &claim, worked, err);
     if (!status && *worked) {
-        sea_attempt_run(&(struct sea_attempt_options){
-            .worker = &worker->options, .db = worker->db, .store = &worker->store,
-            .tmp = worker->tmp, .arena = arena, .claim = &claim, .worker_id = worker->id,
-            .claimed_ms = claimed_ms });
+        while (work_turn(worker, &turn))
+            ;
         worker->beat_ms = 0;
     }
-    sea_arena_destroy(arena);
+    sea_arena_destroy(turn.arena);
     return status;
 }
 

@@ -14,14 +14,18 @@
 
 struct bench {                  /* what a benchmark of this program gets */
     const char *device;
-    bool json;
+    bool json, quick;
+    int64_t hold_s;
 };
 
 static enum sea_status
 bench_queue(const struct sea_call *call, const struct bench *bench, struct sea_err *err)
 {
     (void)call;
-    return sea_bench_queue(bench->json, stdout, err);
+    return sea_bench_queue(&(struct sea_bench_queue_options){ .json = bench->json,
+                                                              .quick = bench->quick,
+                                                              .hold_s = bench->hold_s },
+                           stdout, err);
 }
 
 /* Benchmarks that need more than a device; those of sea_speed.h come before. */
@@ -76,9 +80,11 @@ sea_cmd_bench(const struct sea_call *call, struct sea_err *err)
     const struct sea_arg table[] = {
         { "--device", SEA_ARG_TEXT, &bench.device, "D", "cpu, cpu:N, cuda:N or auto" },
         { "--json", SEA_ARG_FLAG, &bench.json, NULL, "as JSON" },
+        { "--quick", SEA_ARG_FLAG, &bench.quick, NULL, "queue: a few seconds, figures mean little" },
+        { "--hold", SEA_ARG_INT, &bench.hold_s, "S", "queue: how long a snapshot is held (60)" },
     };
 
-    status = sea_args_parse(call->argc, call->argv, call->usage, table, 2, &rest, &helped, err);
+    status = sea_args_parse(call->argc, call->argv, call->usage, table, 4, &rest, &helped, err);
     if (status || helped)
         return status;
     status = sea_args_count(&rest, 1, 1, call->usage, err);

@@ -17,6 +17,7 @@
 #include "scheduler/sea_store.h"
 
 #define DISK_BYTES_WANTED ((double)(1 << 30))
+#define STORE_MS 600000         /* for the list of all files that outputs refer to */
 
 enum finding { FINE, NOTE, BAD };
 
@@ -183,6 +184,55 @@ check_database(struct report *report, struct sea_home *home)
     sea_db_close(db);
 }
 
+/* Whether the blob is there with its size. */
+static bool
+is_stored(const struct sea_store *store, const char *sha256, int64_t bytes, struct sea_err *err)
+{
+    uint64_t found = 0;
+    bool has = false;
+
+    return !sea_store_has(store, sha256, &has, &found, err) && has && found == (uint64_t)bytes;
+}
+
+/* What committed outputs refer to: after a restore, the question is whether all of it came. */
+static void
+check_references(struct report *report, const struct sea_home *home)
+{
+    struct sea_db_options options = { .url = home->url, .role = "sea doctor",
+                                      .statement_ms = STORE_MS };
+    struct sea_rows *rows = NULL;
+    struct sea_err err = { 0 };
+    struct sea_db *db = NULL;
+    char path[SEA_PATH_MAX], text[256], first[SEA_SHA256_TEXT] = "";
+    struct sea_store store;
+    size_t i, missing = 0;
+    enum sea_status status = sea_path_join(path, home->dir, "store", &err);
+
+    if (!status)
+        status = sea_store_open(&store, path, &err);
+    if (!status)
+        status = sea_db_open(&options, &db, &err);
+    if (!status)
+        status = sea_db_query(db, "store_expected", SEA_NO_PARAMS, &rows, &err);
+    for (i = 0; i < sea_rows_count(rows) && !err.status; i++) {
+        const char *sha256 = sea_rows_text(rows, i, "sha256", &err);
+
+        if (!is_stored(&store, sha256, sea_rows_int(rows, i, "bytes", &err), &err) && !missing++)
+            snprintf(first, sizeof(first), "%s", sha256);
+    }
+    if (status || err.status) {
+        tell_err(report, "references", &err);
+    } else {
+        snprintf(text, sizeof(text), "%zu files of outputs, %zu are not in the store%s%.12s",
+                 sea_rows_count(rows), missing, missing ? ", such as " : "", first);
+        tell(report, missing ? BAD : FINE, "references", text,
+             missing ? "Copy them from a backup of store/; whatever reads them fails until then."
+                     : "");
+    }
+    sea_rows_close(rows);
+    sea_db_close(db);
+}
+
 enum sea_status
 sea_cmd_doctor(const struct sea_call *call, struct sea_err *err)
 {
@@ -196,7 +246,7 @@ sea_cmd_doctor(const struct sea_call *call, struct sea_err *err)
     const struct sea_arg table[] = {
         { "--json", SEA_ARG_FLAG, &report.json, NULL, "as JSON" },
         { "--data", SEA_ARG_TEXT, &data, "DIR", "data folder (SEA_DATA, ./.sea)" },
-        { "--store", SEA_ARG_FLAG, &store, NULL, "hash every file of the store again" },
+        { "--store", SEA_ARG_FLAG, &store, NULL, "hash every file of the store, miss none" },
     };
 
     status = sea_args_parse(call->argc, call->argv, call->usage, table, 3, &rest, &helped, err);
@@ -215,6 +265,8 @@ sea_cmd_doctor(const struct sea_call *call, struct sea_err *err)
         check_roles(&report, home.dir);
         if (store)
             check_store(&report, home.dir);
+        if (store && (!home.is_private || sea_cluster_is_running(&home.cluster)))
+            check_references(&report, &home);
     }
     if (report.json)
         printf("\n]\n");

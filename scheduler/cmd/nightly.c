@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* sea nightly: schedules of evaluations, and what they found. The work is done by functions
- * of the database (sql/migrations/0006_nightly.sql and 0010); here files become calls and rows text. */
+ * of the database (sql/migrations/0006_nightly.sql and 0010); here files become calls and rows
+ * become text. */
 #include <stdio.h>
 #include <string.h>
 

@@ -17,8 +17,8 @@
 --
 -- A job is alive while there is a lease of its epoch; rows stay as history.
 -- Lock order: lease, then cluster_job, then as in 0001.
--- A line that ends with "guard: NAME" keeps out what may not write; tests/slurm/test_guards
--- removes each, and each must be missed.
+-- A line that ends with "guard: NAME" keeps out what may not write; each is
+-- removed once by tests/scheduler/test_slurm.c, and must be missed.
 
 CREATE TABLE sea.cluster_job (
     stage_id bigint NOT NULL,

@@ -10,9 +10,16 @@ SELECT sea.worker_beat($1) AS drain;
 SELECT sea.worker_state($1, $2);
 
 -- name: claim
+-- $4: a new secret of the caller's, by which it finds the lease again.
 SELECT stage_id, epoch, secret::text AS secret, experiment_id, stage, key, config::text AS config,
        timeout_ms
-  FROM sea.claim($1, $2, $3::integer);
+  FROM sea.claim($1, $2, $3::integer, $4::uuid);
+
+-- name: claimed
+-- What a claim without an answer gave. $1 worker, $2 the secret that it named.
+SELECT stage_id, epoch, secret::text AS secret, experiment_id, stage, key, config::text AS config,
+       timeout_ms
+  FROM sea.claimed($1, $2::uuid);
 
 -- name: claim_inputs
 -- The outputs that a stage run reads: one row per file, by input and path. $1 stage run.
@@ -55,7 +62,17 @@ SELECT sea.prepare_commit($1, $2, $3::uuid, $4::jsonb, $5::jsonb) AS condemned;
 SELECT sea.add_answers($1, $2, $3::uuid, $4, $5, $6, $7, $8::jsonb);
 
 -- name: commit
-SELECT sea.commit_stage($1, $2, $3::uuid, $4::jsonb, $5, $6::jsonb, $7::jsonb)::text AS checkpoints;
+-- $8, $9: number and content of the last batch.
+SELECT sea.commit_stage($1, $2, $3::uuid, $4::jsonb, $5, $6::jsonb, $7::jsonb, $8, $9::jsonb)::text
+       AS checkpoints;
+
+-- name: commit_next
+-- $7, $8: number and content of the last batch; $9 worker, $10 queue, $11 life of the next lease,
+-- $12 its secret.
+SELECT checkpoints::text AS checkpoints, stage_id, epoch, secret::text AS secret, experiment_id,
+       stage, key, config::text AS config, timeout_ms
+  FROM sea.commit_next($1, $2, $3::uuid, $4::jsonb, $5, $6::jsonb, $7, $8::jsonb, $9, $10,
+                       $11::integer, $12::uuid);
 
 -- name: commit_outcome
 SELECT sea.commit_outcome($1, $2, $3::uuid) AS outcome;
@@ -80,17 +97,18 @@ SELECT sea.wake() AS woken;
 -- on the key. One row per parent (or one with NULL).
 SELECT s.id, s.stage, s.key, e.config::text AS config, p.stage AS parent,
        p.output_digest AS digest
-  FROM (SELECT * FROM sea.stage_run AS w
-         WHERE w.state = 'waiting'
+  FROM (SELECT w.*, t.rank FROM sea.todo AS t JOIN sea.stage_run AS w ON w.id = t.stage_id
+         WHERE t.list = 'waiting' AND t.queue = '' AND w.state = 'waiting'
+           AND (w.run_at IS NULL OR w.run_at <= clock_timestamp())
            AND (w.key IS NULL
                 OR EXISTS (SELECT FROM sea.stage_cache c WHERE c.key = w.key)
                 OR NOT EXISTS (SELECT FROM sea.flight f WHERE f.key = w.key))
-         ORDER BY w.priority DESC, w.id
+         ORDER BY t.rank, t.stage_id
          LIMIT 64) AS s
   JOIN sea.experiment e ON e.id = s.experiment_id
   LEFT JOIN sea.stage_dep d ON d.child_id = s.id
   LEFT JOIN sea.stage_run p ON p.id = d.parent_id
- ORDER BY s.priority DESC, s.id, p.id;
+ ORDER BY s.rank, s.id, p.id;
 
 -- name: resolve
 SELECT sea.resolve($1, $2) AS state;
@@ -98,11 +116,14 @@ SELECT sea.resolve($1, $2) AS state;
 -- name: resolve_failed
 SELECT sea.resolve_failed($1, $2);
 
+-- name: resolve_later
+SELECT sea.resolve_later($1, $2);
+
 -- name: sweep
 SELECT sea.sweep();
 
 -- name: maintain
-SELECT sea.maintain();
+SELECT sea.maintain(), sea.rescan();
 
 -- name: notify_ready
 SELECT pg_notify('sea_ready', '');
@@ -158,38 +179,59 @@ SELECT sea.is_checkpoint_needed($1, $2, $3) AS needed;
 
 -- name: claim_batch
 -- As a JSON list that commit_batch takes back, with what was made added. $1 worker, $2 queue,
--- $3 life of the leases, $4 how many.
+-- $3 life of the leases, $4 how many, $5 their secret.
 SELECT coalesce(jsonb_agg(jsonb_build_object('stage_id', stage_id, 'epoch', epoch, 'secret', secret)),
                 '[]')::text AS claims, count(*) AS claimed
-  FROM sea.claim_batch($1, $2, $3::integer, $4::integer);
+  FROM sea.claim_batch($1, $2, $3::integer, $4::integer, $5::uuid);
 
--- name: commit_batch
--- $1 claims as above, $2 files, $3 digest and $4 metrics of each.
-SELECT cardinality(sea.commit_batch((
-    SELECT jsonb_agg(c || jsonb_build_object('files', $2::jsonb, 'digest', $3::text,
-                                             'metrics', $4::jsonb))
-      FROM jsonb_array_elements($1::jsonb) AS c))) AS committed;
+-- name: bench_commit_next_batch
+-- $1 claims as above, $2 metrics of each. Each has one file, named like its stage key.
+-- $3 to $7: worker, queue, life of the next leases, how many, their secret.
+SELECT cardinality(committed) AS committed, claims::text AS claims,
+       jsonb_array_length(claims) AS claimed
+  FROM sea.commit_next_batch((
+    SELECT jsonb_agg(c || jsonb_build_object(
+               'files', jsonb_build_array(jsonb_build_array('result.json', s.key, 4)),
+               'digest', s.key, 'metrics', $2::jsonb))
+      FROM jsonb_array_elements($1::jsonb) AS c
+      JOIN sea.stage_run AS s ON s.id = (c->>'stage_id')::bigint), $3, $4, $5::integer,
+    $6::integer, $7::uuid);
 
 -- name: bench_fill
--- Ready stage runs of one experiment each, with keys that nobody has. $1 how many, $2 name.
+-- Ready stage runs of one experiment each, with flights and files. $1 how many.
 WITH made AS (
     INSERT INTO sea.experiment (name, config, config_digest)
-    SELECT $2, '{"name": "bench", "stages": {"label": {}}}', 'bench' FROM generate_series(1, $1::bigint)
-    RETURNING id)
-INSERT INTO sea.stage_run (experiment_id, stage, state, unmet, key, ready_at)
-SELECT id, 'label', 'ready', 0, encode(sha256(convert_to($2 || id, 'UTF8')), 'hex'),
-       clock_timestamp()
-  FROM made;
+    SELECT 'bench', '{"name": "bench", "stages": {"label": {}}}', 'bench'
+      FROM generate_series(1, $1::bigint)
+    RETURNING id),
+run AS (
+    INSERT INTO sea.stage_run (experiment_id, stage, state, unmet, key, ready_at)
+    SELECT id, 'label', 'ready', 0, encode(sha256(convert_to('bench' || id, 'UTF8')), 'hex'),
+           clock_timestamp()
+      FROM made
+    RETURNING id, key),
+flight AS (
+    INSERT INTO sea.flight (key, stage_id) SELECT key, id FROM run)
+INSERT INTO sea.artifact (sha256, bytes) SELECT key, 4 FROM run;
 
--- name: bench_artifact
-INSERT INTO sea.artifact (sha256, bytes) VALUES ($1, 4) ON CONFLICT DO NOTHING;
+-- name: bench_ready
+SELECT count(*) AS ready FROM sea.todo WHERE list = 'ready';
+
+-- name: bench_wal
+SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::float8 AS bytes,
+       (SELECT wal_sync::float8 FROM pg_stat_wal) AS syncs;
+
+-- name: bench_hold_script
+-- The server ends idle transactions; this one is meant to stay.
+SET idle_in_transaction_session_timeout = 0;
+BEGIN ISOLATION LEVEL REPEATABLE READ;
 
 -- name: bench_table_script
 CREATE TABLE bench_job (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, state text NOT NULL DEFAULT 'ready',
     worker integer, digest text);
 CREATE INDEX bench_job_ready ON bench_job (id) WHERE state = 'ready';
-INSERT INTO bench_job (worker) SELECT NULL FROM generate_series(1, 400000);
+INSERT INTO bench_job (worker) SELECT NULL FROM generate_series(1, 300000);
 ANALYZE bench_job;
 
 -- name: bench_pgbench_script

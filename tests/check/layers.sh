@@ -31,7 +31,7 @@ BEGIN {
     # Headers of libraries, and the files that wrap the library.
     wrap("^jansson[.]h$",        "^engine/base/json[.]c$")
     wrap("^yaml[.]h$",           "^engine/base/yaml[.]c$")
-    wrap("^openssl/",            "^engine/base/hash[.]c$")
+    wrap("^openssl/",            "^(engine/base/hash|scheduler/sigv4)[.]c$")
     wrap("^turbojpeg[.]h$",      "^engine/image[a-z_]*[.]c$")
     wrap("^png[.]h$",            "^(engine/image[a-z_]*|pipeline/scenes/[a-z_]*)[.]c$")
     wrap("^(zstd|snappy-c)[.]h$", "^pipeline/parquet_codec[.]c$")
@@ -42,12 +42,12 @@ BEGIN {
     wrap("^utf8proc[.]h$",       "^(engine/token[a-z_]*|pipeline/benchmarks/text)[.]c$")
     wrap("^(ft2build[.]h|freetype)", "^pipeline/scenes/emoji[.]c$")
     wrap("^(libpq-fe|libpq-events|postgres_fe)[.]h$", "^scheduler/db[.]c$")
-    wrap("^curl/",               "^(scheduler/[a-z_]*|pipeline/judge_http)[.]c$")
-    wrap("^microhttpd[.]h$",     "^scheduler/[a-z_]*[.]c$")
+    wrap("^curl/",               "^(scheduler/[a-z0-9_]*|pipeline/judge_http)[.]c$")
+    wrap("^microhttpd[.]h$",     "^(scheduler/[a-z_]*[.]c|tests/scheduler/s3_server[.]h)$")
     wrap("^CUnit/",              "^tests/sea_test[.][ch]$")
     wrap("^(cublas|cudnn|nccl|mma|cooperative_groups|cub/)", "^kernels/cuda/")
     # The engine loads the plugin, the plugin loads cuBLASLt.
-    wrap("^dlfcn[.]h$",          "^(engine/device[.]c|kernels/cuda/gemm[.]cu|tests/)")
+    wrap("^dlfcn[.]h$",          "^(engine/(device|nccl)[.]c|kernels/cuda/blas[.]cu|tests/)")
     # CUDA in plain C++, for the tests of kernels/cuda.
     wrap("^(cuda_runtime[.]h|functional)$", "^(kernels/cuda|tests/gpu/emu)/")
 
@@ -110,9 +110,9 @@ function own_header(name,    layer, found, line) {
     if (name ~ "[.]inc$") {
         # Loops that are compiled once for each instruction set: isa_NAME.c, isa.inc, others.
         if (folder_of(name) != folder_of(FILENAME) ||
-            (name ~ "/isa[.]inc$" ? FILENAME !~ "/isa_[a-z0-9]*[.]c$" : FILENAME !~ "/isa[.]inc$"))
+            (name ~ "/isa[.]inc$" ? FILENAME !~ "/isa_[a-z0-9]*[.]c$" : FILENAME !~ "/(isa[.]inc|dot_[a-z0-9]*[.]c)$"))
             complain("include \"" name "\" is not for this file",
-                     "isa_NAME.c includes isa.inc, isa.inc the other .inc files of the folder; no one else does.")
+                     "isa_NAME.c includes isa.inc; it and dot_NAME.c the other .inc files; no one else does.")
         return
     }
     if (name !~ "/sea_[^/]*[.]h$" && name !~ "(_int[.]h|[.]cuh)$")

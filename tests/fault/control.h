@@ -19,7 +19,8 @@ enum shim_fault {
     SHIM_CRASH,                 /* SIGKILL to itself at the after-th crash point */
     SHIM_ENOSPC,                /* creating, linking, renaming, syncing: the disk is full */
     SHIM_EIO,                   /* fsync fails */
-    SHIM_CUT_COMMIT             /* the commit is sent whole, the answer never comes */
+    SHIM_CUT_COMMIT,            /* the commit is sent whole, the answer never comes */
+    SHIM_DIE_COMMIT             /* SIGKILL to itself once the commit is sent whole */
 };
 
 struct fault_control {

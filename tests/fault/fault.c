@@ -517,12 +517,13 @@ report(FILE *to, int64_t runs, double seconds, const struct history_report *h, i
                 (long long)tried[i], (long long)injected[i], i + 1 < KINDS ? "," : "");
     fprintf(to, "  },\n  \"stage_runs\": %lld,\n  \"attempts\": %lld,\n  \"commits\": %lld,\n"
             "  \"processes_started_again\": %lld,\n  \"files_collected\": %lld,\n"
-            "  \"commits_refused\": %lld,\n"
+            "  \"commits_that_claimed\": %lld,\n  \"commits_refused\": %lld,\n"
             "  \"overlapping_attempts\": %lld,\n  \"overlap_ms_max\": %lld,\n"
             "  \"double_commits\": %lld,\n  \"lost_stages\": %lld,\n  \"wrong_results\": %lld,\n"
             "  \"broken_promises\": %lld,\n  \"violations\": %lld\n}\n",
             (long long)h->stages, (long long)h->attempts, (long long)h->commits,
-            (long long)respawned, (long long)collected, (long long)h->late_commits,
+            (long long)respawned, (long long)collected, (long long)h->chained,
+            (long long)h->late_commits,
             (long long)h->overlaps, (long long)h->overlap_ms_max, (long long)h->double_commits,
             (long long)h->lost_stages, (long long)h->wrong_results, (long long)h->broken,
             (long long)bad);

@@ -9,10 +9,11 @@
 
 #define TELL_MAX 40             /* violations shown */
 
-enum what { CLAIMED, SENT, ACKNOWLEDGED, BEGAN, ALIVE };
+enum what { CLAIMED, GIVEN, SENT, ACKNOWLEDGED, BEGAN, ALIVE };
 
 struct line {
     int64_t stage_id, epoch, at_ms;
+    int64_t after;              /* GIVEN: the stage run whose commit claimed this one */
     enum what what;
     long pid;
 };
@@ -76,7 +77,10 @@ read_file(struct check *c, const char *path, int is_stages)
             line.epoch = after(text, " epoch=");
             if (strstr(text, "] stage claimed "))
                 line.what = CLAIMED;
-            else if (strstr(text, "] commit sent "))
+            else if (strstr(text, "] commit claimed ")) {
+                line.what = GIVEN;
+                line.after = after(text, " after=");
+            } else if (strstr(text, "] commit sent "))
                 line.what = SENT;
             else if (strstr(text, "] stage done "))
                 line.what = ACKNOWLEDGED;
@@ -236,6 +240,29 @@ check_files(struct check *c, const struct sea_store *store)
 
 /* ---- the files of the processes against the database ---- */
 
+/* What a worker heard of a commit that claimed: both are in the tables, by one worker, the commit
+ * not after the claim. */
+static void
+check_given(struct check *c, const struct line *at)
+{
+    struct sea_rows *rows;
+    char sql[512];
+
+    c->out->chained++;
+    snprintf(sql, sizeof(sql),
+             "SELECT 1 FROM sea.stage_run s JOIN sea.attempt d ON d.stage_id = s.id AND d.epoch ="
+             " s.done_epoch JOIN sea.attempt a ON a.worker_id = d.worker_id AND a.claimed_at >="
+             " d.ended_at WHERE s.id = %lld AND s.state = 'done' AND a.stage_id = %lld AND a.epoch ="
+             " %lld", (long long)at->after, (long long)at->stage_id, (long long)at->epoch);
+    rows = ask(c, sql);
+    if (sea_rows_count(rows) != 1) {
+        snprintf(sql, sizeof(sql), "stage run %lld, attempt %lld, after %lld",
+                 (long long)at->stage_id, (long long)at->epoch, (long long)at->after);
+        tell(c, &c->out->broken, "a commit claimed what is not there", sql);
+    }
+    sea_rows_close(rows);
+}
+
 /* All lines of one stage run, lines[0..n), against its row. */
 static void
 check_stage(struct check *c, const struct line *lines, size_t n, int64_t done_epoch,
@@ -257,6 +284,8 @@ check_stage(struct check *c, const struct line *lines, size_t n, int64_t done_ep
             tell(c, &c->out->broken, "one attempt was given to two workers", text);
         if (at->what == ACKNOWLEDGED && at->epoch != done_epoch)
             tell(c, &c->out->double_commits, "a commit was acknowledged that is not there", text);
+        if (at->what == GIVEN)
+            check_given(c, at);
         c->out->late_commits += at->what == SENT && at->epoch != done_epoch;
         sent_won += at->what == SENT && at->epoch == done_epoch;
         if (at->what == BEGAN || at->what == ALIVE) {

@@ -17,6 +17,7 @@ struct history_report {
     int64_t stages, attempts, commits;          /* what was compared */
     int64_t double_commits, lost_stages, wrong_results, broken;
     int64_t overlaps, overlap_ms_max;           /* two attempts computing at once: allowed */
+    int64_t chained;                            /* claimed by the commit before */
     int64_t late_commits;                       /* sent by attempts that did not win: refused */
 };
 

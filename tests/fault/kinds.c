@@ -16,7 +16,7 @@ static const struct {
     { "SIGSTOP past the TTL, SIGCONT", 6 }, { "SIGTERM worker", 6 }, { "drain worker", 4 },
     { "pg_terminate_backend", 6 }, { "immediate restart of the server", 1 },
     { "black hole", 6 }, { "slow link", 6 }, { "links cut", 6 },
-    { "socket cut after COMMIT was sent", 8 }, { "ENOSPC", 6 }, { "EIO on fsync", 6 },
+    { "socket cut after COMMIT was sent", 8 }, { "SIGKILL after COMMIT was sent", 6 }, { "ENOSPC", 6 }, { "EIO on fsync", 6 },
     { "crash at the n-th call", 10 }, { "wall clock jumps", 6 }, { "held snapshot", 4 },
     { "submitted again", 4 }, { "cancel", 4 } };
 
@@ -175,6 +175,9 @@ inject(struct flight *f, const struct view *view)
     case LOSE_COMMIT_REPLY:
         arm(f, SHIM_CUT_COMMIT, 0, 1);
         break;
+    case DIE_IN_COMMIT:
+        arm(f, SHIM_DIE_COMMIT, 0, 1);
+        break;
     case FULL_DISK:
         arm(f, SHIM_ENOSPC, pick(f, 8), 1 + pick(f, 12));
         break;
@@ -218,6 +221,7 @@ settle(struct flight *f)
         f->happened = lane->proxy.cut > f->before;
         break;
     case LOSE_COMMIT_REPLY:
+    case DIE_IN_COMMIT:
     case FULL_DISK:
     case FAIL_FSYNC:
     case CRASH_POINT:

@@ -19,7 +19,7 @@
 
 #define TTL_MS 900
 #define LANES 10                /* workers */
-#define FLIGHTS 8               /* runs at once: fewer than workers, so that others take over */
+#define FLIGHTS 14              /* runs at once: more than LIMIT, so that commits find something to claim */
 #define SCHEDULERS 2
 #define RUN_MS_MAX 60000        /* a run that has not ended by then is lost */
 #define COLLECT_EVERY 97        /* runs between two collections of the store */
@@ -28,7 +28,7 @@
 
 enum kind {
     KILL_WORKER, KILL_SCHEDULER, KILL_CHILD, STOP_WORKER, TERM_WORKER, DRAIN_WORKER,
-    TERMINATE_BACKENDS, RESTART_SERVER, BLACK_HOLE, SLOW_LINK, CUT_LINKS, LOSE_COMMIT_REPLY,
+    TERMINATE_BACKENDS, RESTART_SERVER, BLACK_HOLE, SLOW_LINK, CUT_LINKS, LOSE_COMMIT_REPLY, DIE_IN_COMMIT,
     FULL_DISK, FAIL_FSYNC, CRASH_POINT, JUMP_CLOCK, HOLD_SNAPSHOT, SUBMIT_AGAIN, CANCEL,
     KINDS
 };

@@ -167,8 +167,15 @@ PQsendQueryParams(PGconn *conn, const char *sql, int count, const unsigned *type
 
     point();
     sent = next(conn, sql, count, types, values, lengths, formats, form);
-    if (sent && strstr(sql, "sea.commit_stage") && is_due(SHIM_CUT_COMMIT))
-        cut(conn);
+    /* With or without the claim of the next stage run; not the question what came of it. */
+    if (sent && (strstr(sql, "sea.commit_stage") || strstr(sql, "sea.commit_next"))) {
+        if (is_due(SHIM_CUT_COMMIT))
+            cut(conn);
+        if (is_due(SHIM_DIE_COMMIT)) {
+            cut(conn);
+            kill(getpid(), SIGKILL);
+        }
+    }
     return sent;
 }
 

@@ -302,7 +302,8 @@ questions_about_one_experiment_read_one(void)
     plan = plan_of("SELECT step, value FROM sea.metric_series WHERE experiment_id = 77"
                    " AND name = 'align.loss' ORDER BY step");
     CHECK_MSG(!strstr(plan, "Seq Scan"), "curve: %s", plan);
-    CHECK_MSG(strstr(plan, "metric_0_stage_id_epoch_name_step_idx") != NULL, "curve: %s", plan);
+    CHECK_MSG(strstr(plan, "metric_0_stage_id_epoch_name_step_value_at_idx") != NULL, "curve: %s",
+              plan);
     plan = plan_of("SELECT * FROM sea.experiment_status ORDER BY experiment_id DESC LIMIT 100");
     CHECK_MSG(!strstr(plan, "Seq Scan on stage_run") && !strstr(plan, "Hash"), "status: %s", plan);
     plan = plan_of("SELECT * FROM sea.stage_timeline WHERE experiment_id = 77");

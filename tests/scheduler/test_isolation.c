@@ -14,9 +14,9 @@
 #define STEPS 3                 /* begin, call, commit */
 #define HANG_MS 5000
 
-enum call { CLAIM, HEARTBEAT, RELAY, COMMIT, FAIL, RESCUE, CANCEL, CALLS };
-static const char *const names[CALLS] = { "claim", "heartbeat", "relay", "commit", "fail", "rescue",
-                                          "cancel" };
+enum call { CLAIM, HEARTBEAT, RELAY, COMMIT, NEXT, FAIL, RESCUE, CANCEL, CALLS };
+static const char *const names[CALLS] = { "claim", "heartbeat", "relay", "commit", "next", "fail",
+                                          "rescue", "cancel" };
 
 struct session {
     struct sea_db *db;
@@ -172,6 +172,11 @@ write_call(struct session *s, enum call call, const struct sea_claim *claim)
         snprintf(s->sql[1], sizeof(s->sql[1]), "SELECT sea.commit_stage(%s, '[[\"x\", \"%s\", 1]]',"
                  " '%s', '[]')", fence, sha256, sha256);
         break;
+    case NEXT:
+        snprintf(s->sql[1], sizeof(s->sql[1]), "SELECT stage_id FROM sea.commit_next(%s, '[[\"x\","
+                 " \"%s\", 1]]', '%s', '[]', 1, '{\"metrics\": [], \"logs\": []}', %lld, 'default',"
+                 " 60000, gen_random_uuid())", fence, sha256, sha256, (long long)worker);
+        break;
     case FAIL:
         snprintf(s->sql[1], sizeof(s->sql[1]), "SELECT sea.fail_attempt(%s, 'error', 70, 'm', 'h',"
                  " '', '')", fence);
@@ -198,7 +203,7 @@ judge(const enum call calls[2], const struct sea_claim *claim, const char *order
 
         CHECK_MSG(!*s->state || strcmp(s->state, "LF001") == 0, "%s with %s, %s: %s got %s",
                   names[calls[0]], names[calls[1]], order, names[calls[i]], s->state);
-        if (!*s->state && (calls[i] == COMMIT || calls[i] == FAIL ||
+        if (!*s->state && (calls[i] == COMMIT || calls[i] == NEXT || calls[i] == FAIL ||
                            (calls[i] == RESCUE && strtoll(s->answer, NULL, 10) == id)))
             ended++;
     }

@@ -60,6 +60,8 @@ check_equal "the schema has its version" "$(sql 'SELECT max(version) FROM sea.mi
 check_equal "no promise is broken" "6 0" "$(grep -c '^sea_broken_invariants' "$work/page") $(
     awk '/^sea_broken_invariants/ { n += $NF } END { print n + 0 }' "$work/page")"
 check_equal "one worker is there" 1 "$(value 'sea_workers\{state="active",queue="default"\}')"
+check_equal "the scheduler has made a partition of curves ahead" 0 \
+    "$(wait_until 10 scraped sea_metric_partitions 2; echo $?)"
 check_equal "none is silent" 0 "$(value 'sea_workers\{state="suspect",queue="default"\}')"
 check_match "the version is told" '^sea_build_info\{version="[0-9.]+",numerics="[0-9]+"\} 1$' \
     "$(cat "$work/page")"

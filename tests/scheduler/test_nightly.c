@@ -221,7 +221,8 @@ static const char *const simulation[] = {
 "  WHERE id = p_experiment AND ended_at IS NULL;"
 " END $$",
 /* Starts a night of a schedule, answers it, and lets the schedulers judge; the second run that
- * they may ask for is like the first (again "same"), without the damage ("healed"), or cancelled. */
+ * they may ask for is like the first (again "same"), without the damage ("healed"), or
+ * cancelled. */
 "CREATE FUNCTION seed.night(p_schedule text, p_slot timestamptz, noise float8, hurt text,"
 "                           lost float8, again text DEFAULT 'same') RETURNS void"
 " LANGUAGE plpgsql AS $$ DECLARE one sea.night_run; BEGIN"
@@ -296,7 +297,8 @@ nobody_is_told_before_a_second_run(void)
     run_sql("SELECT seed.evaluate(2, 0.02, 'gqa', 0.15)");
     run_sql("SELECT sea.fire_schedules('2000-01-01Z')");
     CHECK_INT(number("SELECT confirm_id FROM sea.night_run WHERE experiment_id = 2"), 3);
-    CHECK_STR(text("SELECT config #>> '{stages,eval,repeat}' FROM sea.experiment WHERE id = 3"), "1");
+    CHECK_STR(text("SELECT config #>> '{stages,eval,repeat}' FROM sea.experiment WHERE id = 3"),
+              "1");
     CHECK_STR(text("SELECT verdict FROM sea.nightly_report WHERE benchmark = 'gqa'"
                    " AND candidate_id = 2"), "regressed");
     CHECK_INT(number("SELECT count(*) FROM sea.regression"), 0);
@@ -322,8 +324,8 @@ the_second_run_decides(void)
     add("a", "0 3 * * *", "");
     run_sql("SELECT seed.night('a', '2026-01-01 03:00Z', 0, NULL, 0)");
     run_sql("SELECT seed.night('a', '2026-01-02 03:00Z', 0.02, 'gqa', 0.15, 'healed')");
-    CHECK_STR(text("SELECT verdict || ' ' || confirmed FROM sea.verdict WHERE verdict = 'regressed'"),
-              "regressed false");
+    CHECK_STR(text("SELECT verdict || ' ' || confirmed FROM sea.verdict"
+                   " WHERE verdict = 'regressed'"), "regressed false");
     CHECK_INT(number("SELECT count(*) FROM sea.regression"), 0);
     CHECK_INT(number("SELECT count(*) FROM sea.notice"), 0);
     CHECK_INT(number("SELECT count(*) FROM sea.night WHERE judged_at IS NULL"), 0);

@@ -100,7 +100,14 @@ begin(const char *name)
     struct sea_err err = { 0 };
     size_t i;
 
-    service_begin();
+    if (!db) {
+        service_begin();
+    } else {                    /* quicker than the migrations again */
+        run_sql("DO $$ BEGIN EXECUTE (SELECT 'TRUNCATE ' || string_agg(format('sea.%I', relname), ', ')"
+                " || ' RESTART IDENTITY CASCADE' FROM pg_class WHERE relnamespace = 'sea'::regnamespace"
+                " AND relkind IN ('r', 'p') AND NOT relispartition"
+                " AND relname NOT IN ('migration', 'access')); END $$");
+    }
     if (!arena)
         arena = sea_arena_create(NULL, "test");
     must(sea_path_join(shim, sea_test_root(), "tests/slurm/shim/slurm", &err), &err);
@@ -671,7 +678,136 @@ what_cannot_be_asked_for_fails_at_once(void)
     end();
 }
 
-/* ---- many, with a fault in each tenth call ---- */
+/* ---- guards ---- */
+
+/* Jobs 1 (started), 2 (submitted) and 3 (lost once, claimed again), and what must be refused of
+ * them; one word per answer. */
+/* clang-format off */
+static const char *const attack_sql[] = {
+"CREATE SCHEMA IF NOT EXISTS attack",
+"CREATE OR REPLACE FUNCTION attack.try(p_sql text) RETURNS text LANGUAGE plpgsql AS $$"
+" DECLARE answer text; BEGIN EXECUTE p_sql INTO answer; RETURN coalesce(answer, '-');"
+" EXCEPTION WHEN OTHERS THEN RETURN SQLSTATE; END $$",
+"CREATE OR REPLACE FUNCTION attack.run() RETURNS text LANGUAGE plpgsql AS $$"
+" DECLARE j sea.cluster_job; i int; id bigint[]; s uuid[]; d bigint; old uuid; one record; said text[] := '{}'; q text;"
+" BEGIN"
+"  d := sea.register_worker('h', 1, 'slurm', 'slurm/default', 30000);"
+"  FOR i IN 1 .. 3 LOOP"
+"   SELECT c.stage_id, c.secret INTO one FROM sea.job_claim(d, 'slurm/default') c;"
+"   id[i] := one.stage_id; s[i] := one.secret;"
+"  END LOOP;"
+"  old := s[3];"
+"  PERFORM sea.job_submitted(id[1], 1, '5'), sea.job_submitted(id[2], 1, '6');"
+"  PERFORM sea.job_start(id[1], 1, s[1], 'me', '5', 'h', 1, 'cpu', 30000);"
+"  PERFORM sea.job_lost(id[3], 1, false, 'preempted', 'x'); PERFORM sea.wake();"
+"  SELECT c.secret INTO one FROM sea.job_claim(d, 'slurm/default') c; s[3] := one.secret;"
+"  FOREACH q IN ARRAY ARRAY["
+"   format('SELECT sea.job_submitted(%s, 1, ''7'')', id[1]),"
+"   format('SELECT sea.job_unknown(%s, 1, ''x'')', id[2]),"
+"   'SELECT sea.job_overdue(3600000)',"
+"   format('SELECT sea.job_absent(%s, 1, clock_timestamp(), 3600000, 0)', id[2]),"
+"   format('SELECT sea.job_absent(%s, 1, clock_timestamp(), 3600000, 0)', id[2]),"
+"   format('SELECT sea.job_absent(%s, 1, clock_timestamp(), 0, 3600000)', id[2]),"
+"   format('SELECT sea.job_absent(%s, 1, clock_timestamp(), 0, 3600000)', id[2]),"
+"   format('SELECT sea.job_lost(%s, 1, false, ''infra'', ''x'')', id[3]),"
+"   format('SELECT sea.job_lost(%s, 1, false, ''infra'', ''x'')', id[1]),"
+"   format('SELECT string_agg((token = (SELECT token FROM sea.cluster_job WHERE stage_id = %s AND epoch = 1))::text, '' '')"
+"           FROM sea.job_ghosts((SELECT jsonb_agg(token) || ''[\"sea-1-1-theirs\"]'' FROM sea.cluster_job WHERE stage_id >= %s))', id[3], id[1]),"
+"   format('SELECT stage FROM sea.job_start(%s, 1, gen_random_uuid(), ''x'', ''6'', ''h'', 1, ''cpu'', 30000)', id[2]),"
+"   format('SELECT stage FROM sea.job_start(%s, 1, %L, ''x'', ''9'', ''h'', 1, ''cpu'', 30000)', id[3], old),"
+"   format('SELECT stage FROM sea.job_start(%s, 1, %L, ''you'', ''5'', ''h'', 1, ''cpu'', 30000)', id[1], s[1]),"
+"   format('SELECT stage FROM sea.job_restart(%s, 1, gen_random_uuid(), ''x'', ''5'', ''h'', 1, ''cpu'', 30000)', id[1]),"
+"   format('SELECT stage FROM sea.job_restart(%s, 1, %L, ''x'', ''99'', ''h'', 1, ''cpu'', 30000)', id[1], s[1])]"
+"  LOOP said := said || attack.try(q); END LOOP;"
+"  RETURN array_to_string(said, ' '); END $$",
+};
+/* clang-format on */
+#define REFUSED "false false 0 false false false false - - true LF001 LF001 LF001 LF001 LF001"
+
+static const char *
+attack(int *seed)
+{
+    static char said[400];
+    int i;
+
+    for (i = 0; i < 3; i++)
+        add("attack", ++*seed, "ok", 1, "");
+    tick();
+    snprintf(said, sizeof(said), "%.390s", text("SELECT attack.run()"));
+    run_sql("SELECT sea.cancel(id) FROM sea.experiment WHERE ended_at IS NULL");
+    run_sql("UPDATE sea.lease SET expires_at = '-infinity'");
+    tick();
+    return said;
+}
+
+/* The function around a line, with the line's guard taken out: a RETURN says true, a WHERE
+ * lets everything pass, of other lines what ends them stays. */
+static void
+without(const char *source, const char *line, char *out, size_t room)
+{
+    const char *end = strchr(line, '\n'), *mark = strstr(line, "-- guard: "), *start = line;
+    const char *words = line + strspn(line, " "), *stop, *tail = "", *rest;
+
+    while (start > source && strncmp(start, "\nCREATE FUNCTION ", 17) != 0)
+        start--;
+    stop = strstr(end, "$$;\n");
+    for (rest = mark; rest > line && rest[-1] == ' '; rest--)
+        ;
+    if (strncmp(words, "RETURN ", 7) == 0)
+        tail = "RETURN true;";
+    else if (strncmp(words, "WHERE ", 6) == 0)
+        tail = rest[-1] == ';' ? "WHERE true);" : "WHERE true";
+    else if (rest - line > 4 && strncmp(rest - 4, "THEN", 4) == 0)
+        tail = "THEN";
+    else if (rest[-1] == ';' && strncmp(words, "PERFORM ", 8) != 0)
+        tail = ";";
+    snprintf(out, room, "CREATE OR REPLACE FUNCTION %.*s%s%.*s", (int)(line - start - 17),
+             start + 17, tail, (int)(stop + 3 - end), end);
+}
+
+static void
+each_guard_is_missed(void)
+{
+    static char changed[16384], whole[16384];
+    char path[SEA_PATH_MAX], name[40];
+    struct sea_err err = { 0 };
+    struct sea_buf source;
+    const char *line, *at;
+    int seed = 0, red = 0, count = 0;
+    size_t i;
+
+    begin("guards");
+    sea_buf_init(&source, 1 << 20);
+    must(sea_path_join(path, sea_test_root(), "sql/migrations/0011_cluster_jobs.sql", &err), &err);
+    must(sea_file_read(path, &source, &err), &err);
+    for (i = 0; i < sizeof(attack_sql) / sizeof(attack_sql[0]); i++)
+        run_sql(attack_sql[i]);
+    CHECK_STR(attack(&seed), REFUSED);
+    for (at = source.data; (at = strstr(at, "-- guard: ")); at++) {
+        for (line = at; line[-1] != '\n'; line--)
+            ;
+        sscanf(at, "-- guard: %39s", name);
+        count++;
+        without(source.data, line, changed, sizeof(changed));
+        run_sql(changed);
+        at = strchr(at, '\n');
+        if (CHECK_MSG(strcmp(attack(&seed), REFUSED) != 0, "nobody missed guard %s", name))
+            red++;
+        /* As it was: the same text with the line. */
+        for (line = at; strncmp(line, "\nCREATE FUNCTION ", 17) != 0; line--)
+            ;
+        snprintf(whole, sizeof(whole), "CREATE OR REPLACE FUNCTION %.*s",
+                 (int)(strstr(line + 1, "$$;\n") + 3 - line - 17), line + 17);
+        run_sql(whole);
+    }
+    printf("  %d guards, %d red\n", count, red);
+    CHECK(count >= 14);
+    CHECK_STR(attack(&seed), REFUSED);
+    sea_buf_release(&source);
+    end();
+}
+
+/* ---- many, with a fault in each third call ---- */
 
 static uint32_t dice = 1;
 
@@ -698,14 +834,14 @@ many_jobs_with_faults(void)
     settings.ttl_ms = 5000;
     sea_buf_init(&list, 1 << 20);
     for (i = 0; i < 4 * runs; i++) {
-        bool bad = roll(10) == 0;
+        bool bad = roll(3) == 0;
 
         sea_buf_addf(&list, "%s\n", bad ? faults[roll(8)] : "ok");
     }
     put("fault.sbatch", list.data);
     sea_buf_clear(&list);
     for (i = 0; i < 4000; i++)
-        sea_buf_addf(&list, "%s\n", roll(10) == 0 ? looks[roll(3)] : "ok");
+        sea_buf_addf(&list, "%s\n", roll(3) == 0 ? looks[roll(3)] : "ok");
     put("fault.squeue", list.data);
     sea_buf_release(&list);
     for (i = 0; i < runs; i++)
@@ -769,6 +905,7 @@ main(int argc, char **argv)
         TEST(the_time_limit_costs_nothing),
         TEST(an_intent_without_its_driver_ends),
         TEST(what_cannot_be_asked_for_fails_at_once),
+        TEST(each_guard_is_missed),
         TEST(many_jobs_with_faults),
     };
 

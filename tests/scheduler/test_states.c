@@ -24,6 +24,8 @@ static const struct {
     { "prepare", "SELECT sea.prepare_commit(@fence, '[]', '[]')" },
     { "answers", "SELECT sea.add_answers(@fence, 'b', 's', false, 0, '[]')" },
     { "commit", "SELECT sea.commit_stage(@fence, '[]', repeat('a', 64), '[]')" },
+    { "commit next", "SELECT * FROM sea.commit_next(@fence, '[]', repeat('a', 64), '[]', NULL, NULL,"
+                     " 1, 'default', 60000, gen_random_uuid())" },
     { "fail error", "SELECT sea.fail_attempt(@fence, 'error', 70, 'm', '', '', '')" },
     { "fail oom", "SELECT sea.fail_attempt(@fence, 'oom', 69, 'm', '', '', '')" },
     { "fail timeout", "SELECT sea.fail_attempt(@fence, 'timeout', 75, 'm', '', '', '')" },
@@ -36,6 +38,8 @@ static const struct {
     { "wake", "SELECT sea.wake()" },
     { "resolve", "SELECT sea.resolve(@stage, repeat('b', 64))" },
     { "resolve failed", "SELECT sea.resolve_failed(@stage, 'no data')" },
+    { "resolve later", "SELECT sea.resolve_later(@stage, 'busy')" },
+    { "rescan", "SELECT sea.rescan()" },
     { "cancel", "SELECT sea.cancel(@experiment)" },
     { "release quarantine", "SELECT sea.release_quarantine(@stage, 'mended')" },
     { "give up quarantine", "SELECT sea.give_up_quarantine(@stage, 'no use')" },
@@ -51,7 +55,8 @@ static const struct {
     enum state to;
 } moves[] = {
     { READY, "claim", RUNNING }, { READY, "claim_batch", RUNNING },
-    { RUNNING, "commit", DONE }, { RUNNING, "fail error", BACKOFF },
+    { RUNNING, "commit", DONE }, { RUNNING, "commit next", DONE },
+    { RUNNING, "fail error", BACKOFF },
     { RUNNING, "fail oom", BACKOFF }, { RUNNING, "fail timeout", BACKOFF },
     { RUNNING, "fail infra", BACKOFF }, { RUNNING, "fail preempted", BACKOFF },
     { RUNNING, "fail invalid", FAILED }, { RUNNING, "snooze", BACKOFF },

@@ -44,6 +44,7 @@ MailProg=/bin/true
 MpiDefault=none
 SelectType=select/cons_tres
 SelectTypeParameters=CR_Core
+SchedulerParameters=sched_interval=2,bf_interval=2
 TaskPlugin=task/none
 ProctrackType=proctrack/linuxproc
 JobAcctGatherType=jobacct_gather/none
