@@ -221,6 +221,7 @@ sea_adapter_load_tensors(struct sea_adapter **out, const struct sea_device *devi
     assert(adapter);
     name_as(adapter, &params, naming);
     status = sea_params_load(&params, tensors, naming->prefix, err);
+    adapter->params.warning = params.warning;
     if (status)
         sea_adapter_destroy(adapter);
     else

@@ -167,22 +167,6 @@ newer_names(struct sea_lm *lm)
     return params;
 }
 
-static void
-note_not_finite(struct sea_lm *lm, const struct sea_params *params,
-                const struct sea_tensors *tensors, const char *prefix)
-{
-    const struct sea_tensor *tensor;
-    const char *name;
-
-    if (!params->not_finite)
-        return;
-    name = sea_arena_printf(lm->arena, "%s%s", prefix, params->not_finite);
-    tensor = sea_tensors_find(tensors, name);
-    lm->warning = sea_arena_printf(lm->arena, "%s: tensor \"%s\" is the first of those that "
-                                   "hold %lld numbers which are not finite", tensor->path,
-                                   name, (long long)params->not_finite_count);
-}
-
 /* The model that a Llava folder (prefix not empty) holds: its head is a plain matrix. */
 static struct sea_lm_desc
 desc_in_folder(const struct sea_lm_desc *desc, const struct sea_tensors *tensors,
@@ -221,10 +205,8 @@ sea_lm_load_tensors(struct sea_lm **out, const struct sea_device *device,
         sea_lm_destroy(lm);
         return status;
     }
-    if (is_newer(tensors, prefix))
-        note_not_finite(lm, &newer, tensors, "");
-    else
-        note_not_finite(lm, &lm->params, tensors, prefix);
+    if (newer.warning)
+        lm->params.warning = newer.warning;
     *out = lm;
     return SEA_OK;
 }

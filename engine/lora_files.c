@@ -359,6 +359,7 @@ sea_lora_load(struct sea_lora **out, struct sea_stack *stack, const char *dir,
     if (!status) {
         names = file_names(lora, arena, place);
         status = sea_params_load(&names, tensors, "", err);
+        lora->params.warning = names.warning;
         if (!status)
             status = check_all_used(tensors, &names, err);
     }

@@ -517,19 +517,17 @@ load_piece(struct sea_params *params, const struct sea_param *param,
 /* Reads one tensor a piece at a time; the file's pages leave memory behind it. */
 static enum sea_status
 load_one(struct sea_params *params, const struct sea_param *param,
-         const struct sea_tensor *tensor, const struct loading *loading, struct sea_err *err)
+         const struct sea_tensor *tensor, const struct loading *loading, int64_t *not_finite,
+         struct sea_err *err)
 {
     enum sea_status status = SEA_OK;
-    int64_t n, not_finite = 0;
+    int64_t n;
 
     for (int64_t i = 0; i < param->count && !status; i += n) {
         n = param->count - i < PIECE ? param->count - i : PIECE;
-        status = load_piece(params, param, tensor, i, n, loading, &not_finite, err);
+        status = load_piece(params, param, tensor, i, n, loading, not_finite, err);
         sea_tensor_forget(tensor, i, n);
     }
-    if (not_finite && !params->not_finite)
-        params->not_finite = param->name;
-    params->not_finite_count += not_finite;
     return status;
 }
 
@@ -541,8 +539,10 @@ sea_params_load(struct sea_params *params, const struct sea_tensors *tensors,
     struct loading loading = { .scratch = NULL };
     const struct sea_tensor *tensor;
     const struct sea_param *param;
+    const struct sea_tensor *odd = NULL;        /* the first with numbers that are not finite */
+    int64_t not_finite = 0;
+    const char *name, *odd_name = NULL;
     enum sea_status status;
-    const char *name;
 
     status = sea_device_alloc(params->device, PIECE * sizeof(float), &loading.scratch, err);
     loading.host = sea_xcalloc(PIECE, sizeof(*loading.host));
@@ -551,8 +551,16 @@ sea_params_load(struct sea_params *params, const struct sea_tensors *tensors,
         name = sea_arena_printf(arena, "%s%s", prefix, param->name);
         status = sea_tensors_need(tensors, name, param->rank, param->shape, &tensor, err);
         if (!status)
-            status = load_one(params, param, tensor, &loading, err);
+            status = load_one(params, param, tensor, &loading, &not_finite, err);
+        if (!status && not_finite && !odd) {
+            odd = tensor;
+            odd_name = name;
+        }
     }
+    if (!status && odd)
+        params->warning = sea_arena_printf(params->arena, "%s: tensor \"%s\" is the first of "
+                                           "those that hold %lld numbers which are not finite",
+                                           odd->path, odd_name, (long long)not_finite);
     free(loading.host);
     sea_device_free(params->device, loading.scratch);
     sea_arena_destroy(arena);

@@ -97,7 +97,6 @@ struct sea_lm {                 /* read freely */
     struct sea_stack stack;
     int64_t embed, head;        /* offsets of (V, D), (V, D); head = embed when tied */
     int64_t norm, norm_bias, head_bias; /* of (D), (D), (V); -1: none */
-    const char *warning;        /* what loading found and a caller should tell, or NULL */
     struct sea_arena *arena;
 };
 

@@ -56,8 +56,8 @@ struct sea_params {             /* read freely */
     uint16_t *half;             /* (floats) device: bfloat16 matrices at the same offsets,
                                    NULL in float32 storage */
     float *vectors;             /* device: exact tensors of a frozen part of bfloat16 */
-    const char *not_finite;     /* first tensor that load found NaN or infinity in, or NULL */
-    int64_t not_finite_count;   /* such numbers in all */
+    const char *warning;        /* file, tensor and number of what load found that is not
+                                   finite, for people; or NULL */
     struct sea_shard *shard;    /* set while an optimiser of several ranks has it, else NULL */
     const struct sea_device *device;
     struct sea_arena *arena;    /* holds list and names */

@@ -12,6 +12,7 @@
 #include "engine/sea_comm.h"
 #include "engine/sea_device.h"
 #include "engine/sea_optim.h"
+#include "engine/sea_params.h"
 #include "pipeline/sea_events.h"
 #include "pipeline/sea_experiment.h"
 #include "pipeline/sea_stage.h"
@@ -40,6 +41,9 @@ const char *sea_stage_text(const struct sea_stage *stage, const char *key);    /
 int64_t sea_stage_int(const struct sea_stage *stage, const char *key);
 double sea_stage_real(const struct sea_stage *stage, const char *key);
 bool sea_stage_bool(const struct sea_stage *stage, const char *key);
+
+/* A "warn" line of what loading these weights found (sea_params.warning), if anything. */
+void sea_stage_warn(const struct sea_stage *stage, const struct sea_params *weights);
 
 /* Folder of the input that a stage made; NULL when it was not given. */
 const char *sea_stage_input_dir(const struct sea_stage *stage, const char *key);

@@ -93,6 +93,13 @@ value(const struct sea_stage *stage, const char *key)
     return sea_node_path(stage->config, path);
 }
 
+void
+sea_stage_warn(const struct sea_stage *stage, const struct sea_params *weights)
+{
+    if (weights->warning)
+        sea_events_log(stage->events, "warn", "%s", weights->warning);
+}
+
 const char *
 sea_stage_text(const struct sea_stage *stage, const char *key)
 {

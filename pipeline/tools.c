@@ -246,10 +246,10 @@ sea_opened_release(struct sea_opened *opened)
 
 /* What loading found, once. */
 static void
-warn(const struct sea_lm *lm)
+warn(const struct sea_params *weights)
 {
-    if (lm && lm->warning)
-        fprintf(stderr, "warning: %s\n", lm->warning);
+    if (weights && weights->warning)
+        fprintf(stderr, "warning: %s\n", weights->warning);
 }
 
 enum sea_status
@@ -282,8 +282,14 @@ sea_opened_model(struct sea_opened *opened, const char *dir, const char *tower, 
         if (!status && lora)
             status = sea_mllm_add_lora(&opened->folder, dir, err);
     }
-    if (!status)
-        warn(opened->folder.lm);
+    if (!status) {
+        const struct sea_mllm_folder *folder = &opened->folder;
+
+        warn(folder->clip ? &folder->clip->vision : NULL);
+        warn(folder->adapter ? &folder->adapter->params : NULL);
+        warn(&folder->lm->params);
+        warn(folder->lora ? &folder->lora->params : NULL);
+    }
     opened->mllm = (struct sea_mllm){ .lm = opened->folder.lm,
                                       .adapter = opened->folder.adapter,
                                       .patches = opened->folder.patches };

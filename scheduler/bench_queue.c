@@ -420,8 +420,10 @@ static enum sea_status
 measure_many(struct bench *b, struct sea_err *err)
 {
     double seconds = (double)b->seconds;
-    enum sea_status status = measure_jobs(b, 1, seconds, &b->few, err);
+    enum sea_status status = fill_up(b, RATE_MAX * b->seconds, err);
 
+    if (!status)
+        status = measure_jobs(b, 1, seconds, &b->few, err);
     if (!status)
         status = fill_up(b, b->queued, err);
     return status ? status : measure_jobs(b, 1, seconds, &b->many, err);
@@ -463,7 +465,7 @@ take_turns(struct bench *b, struct sea_err *err)
     int i;
 
     for (i = 0; i < (b->options->quick ? 1 : ROUNDS) && !status; i++) {
-        status = fill_up(b, (RATE_MAX + BATCHED_MAX) * b->seconds / (b->options->quick ? 10 : 2),
+        status = fill_up(b, (RATE_MAX + BATCHED_MAX) * b->seconds / (b->options->quick ? 4 : 2),
                          err);
         if (!status)
             status = measure_raw(b, err);

@@ -115,8 +115,8 @@ load_models(struct sea_align_run *run, struct sea_err *err)
         status = sea_clip_digest(run->clip, tower, err);
     if (status)
         return status;
-    if (run->lm->warning)
-        sea_events_log(stage->events, "warn", "%s", run->lm->warning);
+    sea_stage_warn(stage, &run->clip->vision);
+    sea_stage_warn(stage, &run->lm->params);
     if (strcmp(tower, run->labels->info.tower) != 0)
         sea_events_log(stage->events, "info", "the labels were made by another tower");
     view.aspect = SEA_ASPECT_SQUARE;

@@ -63,8 +63,11 @@ load_model(struct sea_eval *eval, struct sea_err *err)
         status = choose_template(eval, err);
     if (status)
         return status;
-    if (eval->folder.lm->warning)
-        sea_events_log(stage->events, "warn", "%s", eval->folder.lm->warning);
+    sea_stage_warn(stage, &eval->folder.clip->vision);
+    sea_stage_warn(stage, &eval->folder.adapter->params);
+    sea_stage_warn(stage, &eval->folder.lm->params);
+    if (eval->folder.lora)
+        sea_stage_warn(stage, &eval->folder.lora->params);
     side = (size_t)eval->folder.clip->desc.vision.image;
     if ((size_t)eval->view.crop_h != side || (size_t)eval->view.crop_w != side)
         return sea_fail(err, SEA_E_FORMAT, "preprocessor_config.json of \"%s\" makes %d x %d "

@@ -256,6 +256,9 @@ open_towers(struct sea_labelling *run, char dir[SEA_PATH_MAX], struct sea_err *e
         status = sea_image_view_load(&other, dir, err);
     if (status)
         return status;
+    sea_stage_warn(stage, &run->clip->vision);
+    sea_stage_warn(stage, &run->clip->text);
+    sea_stage_warn(stage, &run->clip->head);
     view.aspect = SEA_ASPECT_SQUARE;    /* the view of the alignment stage */
     sea_pictures_init(&run->pictures, &run->data, &view, stage->arena);
     sea_pictures_init(&run->heldout_pictures, &run->heldout, &view, stage->arena);

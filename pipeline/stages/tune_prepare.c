@@ -102,8 +102,11 @@ load_models(struct sea_tune_run *run, struct sea_err *err)
     enum sea_status status = sea_stage_text(stage, "model.path")[0] ? load_whole(run, err)
                                                                     : load_parts(run, err);
 
-    if (!status && run->lm->warning)
-        sea_events_log(stage->events, "warn", "%s", run->lm->warning);
+    if (!status) {
+        sea_stage_warn(stage, &run->clip->vision);
+        sea_stage_warn(stage, &run->adapter->params);
+        sea_stage_warn(stage, &run->lm->params);
+    }
     if (!status)
         status = sea_image_view_load(&view, run->vision, err);
     if (!status)

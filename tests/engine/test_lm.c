@@ -422,19 +422,19 @@ weights_that_are_not_numbers_are_told(void)
     CHECK_OK(sea_path_join(dir, sea_test_dir(), "nan", &err), err);
     CHECK_OK(sea_lm_save(lm, dir, &err), err);
     CHECK_OK(sea_lm_load(&back, &device, dir, false, &err), err);
-    CHECK(back && !back->warning);
+    CHECK(back && !back->params.warning);
     sea_lm_destroy(back);
     param = sea_params_find(&lm->params, "model.layers.1.mlp.fc2.weight");
     lm->params.data[param->offset + 7] = NAN;
     lm->params.data[param->offset + 9] = INFINITY;
     CHECK_OK(sea_lm_save(lm, dir, &err), err);
     CHECK_OK(sea_lm_load(&back, &device, dir, false, &err), err);
-    CHECK(back && back->warning);
-    if (back && back->warning) {
-        printf("%s\n", back->warning);
-        CHECK(strstr(back->warning, "nan/model.safetensors"));
-        CHECK(strstr(back->warning, "model.layers.1.mlp.fc2.weight"));
-        CHECK(strstr(back->warning, "2 numbers"));
+    CHECK(back && back->params.warning);
+    if (back && back->params.warning) {
+        printf("%s\n", back->params.warning);
+        CHECK(strstr(back->params.warning, "nan/model.safetensors"));
+        CHECK(strstr(back->params.warning, "model.layers.1.mlp.fc2.weight"));
+        CHECK(strstr(back->params.warning, "2 numbers"));
     }
     sea_lm_destroy(back);
     sea_lm_destroy(lm);

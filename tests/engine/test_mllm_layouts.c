@@ -3,6 +3,7 @@
  * Multimodal folders: over every family of towers they come back with equal bits, LLaVA-1.5's
  * original layout gives the same parts, and what neither layout can mean is refused by name.
  */
+#include <math.h>
 #include <stdlib.h>
 
 #include "engine/base/sea_file.h"
@@ -152,6 +153,33 @@ end_words_come_from_the_generation_config(void)
         sea_mllm_release(&back);
         sea_mllm_release(&folder);
     }
+}
+
+/* A number that is not finite is told of with file and tensor, in the tower and the adapter. */
+static void
+broken_numbers_are_named(void)
+{
+    struct sea_mllm_folder folder, back;
+    struct sea_err err = { 0 };
+    const float nan = NAN;
+    char dir[600];
+
+    snprintf(dir, sizeof(dir), "%s/nan", sea_test_dir());
+    make_folder(&folder, SEA_TOWER_CLIP, SEA_ADAPTER_MLP2X_GELU);
+    folder.clip->vision.data[folder.clip->vision.list[3].offset] = nan;
+    folder.adapter->params.data[folder.adapter->w[1]] = nan;
+    CHECK_OK(sea_mllm_save(&folder, dir, &err), err);
+    if (CHECK_OK(sea_mllm_load(&back, &device, dir, none, &err), err)) {
+        if (CHECK(back.clip->vision.warning && back.adapter->params.warning)) {
+            CHECK(strstr(back.clip->vision.warning, folder.clip->vision.list[3].name));
+            CHECK(strstr(back.clip->vision.warning, "1 numbers"));
+            CHECK(strstr(back.adapter->params.warning, "nan/model.safetensors"));
+            CHECK(strstr(back.adapter->params.warning, "linear_2.weight"));
+        }
+        CHECK(!back.lm->params.warning);
+    }
+    sea_mllm_release(&back);
+    sea_mllm_release(&folder);
 }
 
 /* A SigLIP tower's first row is a patch: "default" would leave it out. */
@@ -317,6 +345,7 @@ SEA_TEST_MAIN("layouts of multimodal folders",
     TEST(folders_over_all_towers_come_back),
     TEST(other_adapters_are_written_in_the_original_layout),
     TEST(end_words_come_from_the_generation_config),
+    TEST(broken_numbers_are_named),
     TEST(default_rows_of_a_siglip_tower_are_refused),
     TEST(the_original_layout_is_read),
     TEST(what_the_original_layout_cannot_mean_is_refused))
