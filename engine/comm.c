@@ -52,6 +52,7 @@ give_up(struct sea_comm *comm)
         if (comm->links[r].fd >= 0)
             shutdown(comm->links[r].fd, SHUT_RDWR);
     pthread_cond_broadcast(&comm->moved);
+    wake(comm);
 }
 
 /* Under the lock. */
@@ -273,10 +274,26 @@ run_thread(void *arg)
         }
     }
     free(at);
+    pthread_mutex_lock(&comm->lock);
+    comm->ended = true;
+    pthread_cond_broadcast(&comm->moved);
+    pthread_mutex_unlock(&comm->lock);
     return NULL;
 }
 
 /* ---- messages ---- */
+
+/* Under the lock: the failure for the caller, who may release what it has lent then. So the
+ * thread, which could be in the middle of a read, has to end first; it is on its way. */
+static enum sea_status
+tell(struct sea_comm *comm, struct sea_err *err)
+{
+    while (comm->started && !comm->ended)
+        pthread_cond_wait(&comm->moved, &comm->lock);
+    if (!err->status)
+        *err = comm->err;
+    return comm->err.status;
+}
 
 /* Under the lock: waits until something has moved. since: when the wait began. */
 static enum sea_status
@@ -294,22 +311,17 @@ wait_moved(struct sea_comm *comm, int rank, int64_t since, struct sea_err *err)
                  "how long a rank is waited for.");
         give_up(comm);
     }
-    if (comm->failed) {
-        if (!err->status)
-            *err = comm->err;
-        return comm->err.status;
-    }
+    if (comm->failed)
+        return tell(comm, err);
     pthread_cond_timedwait(&comm->moved, &comm->lock, &at);
     return SEA_OK;
 }
 
 /* Under the lock. */
 static enum sea_status
-check(const struct sea_comm *comm, struct sea_err *err)
+check(struct sea_comm *comm, struct sea_err *err)
 {
-    if (comm->failed && !err->status)
-        *err = comm->err;
-    return comm->failed ? comm->err.status : SEA_OK;
+    return comm->failed ? tell(comm, err) : SEA_OK;
 }
 
 enum sea_status

@@ -44,7 +44,7 @@ struct sea_comm {
     bool started;
     pthread_mutex_t lock;       /* of everything below, and of the links' queues */
     pthread_cond_t moved;
-    bool closing, failed;
+    bool closing, failed, ended;        /* ended: the thread touches no memory any more */
     struct sea_err err;
 };
 

@@ -199,14 +199,21 @@ take_in(struct meeting *m, struct sea_err *err)
     struct hello hello;
     struct place place = { .len = sizeof(place.at) };
     struct meeting soon = *m;
-    enum sea_status status = wait_for(m, m->listener, POLLIN, err);
+    enum sea_status status;
     int fd;
 
+    /* However many strangers come, and whatever accept says: not for ever. */
+    if (sea_clock_ms() >= m->until_ms)
+        return too_late(m, err);
+    status = wait_for(m, m->listener, POLLIN, err);
     if (status)
         return status;
     fd = accept(m->listener, (struct sockaddr *)&place.at, &place.len);
-    if (fd < 0)
+    if (fd < 0) {
+        if (errno != EINTR && errno != EAGAIN && errno != ECONNABORTED)
+            sea_clock_sleep_ms(AGAIN_MS);       /* no descriptors: others may give some back */
         return SEA_OK;
+    }
     (void)fcntl(fd, F_SETFD, FD_CLOEXEC);
     /* A stranger that says nothing must not hold up the others for long. */
     if (soon.until_ms > sea_clock_ms() + 5000)

@@ -15,7 +15,8 @@
  *             (2) collectives are called by all ranks in the same order;
  *             (3) memory given to send is borrowed until flush returns, to recv until wait;
  *             (4) the first failure ends the communicator: its links are shut, so that the
- *                 others fail at once, and every later call returns the same error;
+ *                 others fail at once, and every later call returns the same error; what was
+ *                 borrowed is given back then;
  *             (5) no wait lasts longer than timeout_ms without a byte from the rank that is
  *                 waited for. A rank that has ended is noticed at once.
  * A rank that is gone or silent is SEA_E_SERVICE: starting again may help.

@@ -34,8 +34,11 @@ struct sea_parquet {
 static enum sea_status
 refuse(const struct sea_pq_file *file, struct sea_err *err, const char *wrong)
 {
-    return sea_fail(err, SEA_E_FORMAT, "file \"%s\" is no Parquet file that can be read: %s",
-                    file->path, wrong);
+    sea_fail(err, SEA_E_FORMAT, "file \"%s\" is no Parquet file that can be read: %s", file->path,
+             wrong);
+    sea_hint(err, "Compare its size and checksum with those of its source, and fetch it again if "
+             "they differ.");
+    return err->status;
 }
 
 struct extent {
@@ -62,8 +65,8 @@ refuse_chunk(const struct sea_pq_file *file, int64_t group, int leaf, struct sea
 }
 
 static const char *
-check_chunk(const struct sea_pq_file *file, const struct sea_pq_group *group,
-            const struct sea_pq_field *leaf, struct sea_pq_chunk *chunk, int64_t end)
+check_chunk(const struct sea_pq_group *group, const struct sea_pq_field *leaf,
+            struct sea_pq_chunk *chunk, int64_t end)
 {
     const char *wrong = sea_pq_codec_refused(chunk->codec);
 
@@ -81,7 +84,6 @@ check_chunk(const struct sea_pq_file *file, const struct sea_pq_group *group,
     if (chunk->start < MARK_BYTES || chunk->bytes < 0 || chunk->start > end ||
         chunk->bytes > end - chunk->start)
         return "it lies outside of the file's data";
-    (void)file;
     return NULL;
 }
 
@@ -89,21 +91,24 @@ static enum sea_status
 check_groups(struct sea_pq_file *file, int64_t end, struct sea_arena *arena, struct sea_err *err)
 {
     size_t leaves = (size_t)file->leaves_count, n = (size_t)file->groups_count * leaves;
-    struct extent *extents = sea_arena_alloc(arena, n + 1, sizeof(*extents));
+    struct extent *extents;
     int64_t rows = 0;
 
+    /* Before memory is taken for all of them: an empty group costs its writer one byte. */
+    for (int64_t g = 0; g < file->groups_count; g++)
+        if (file->groups[g].chunks_count != file->leaves_count)
+            return refuse(file, err, "a row group has another number of columns than the schema");
+    extents = sea_arena_alloc(arena, n + 1, sizeof(*extents));
     for (int64_t g = 0; g < file->groups_count; g++) {
         struct sea_pq_group *group = &file->groups[g];
 
-        if (group->chunks_count != file->leaves_count)
-            return refuse(file, err, "a row group has another number of columns than the schema");
         if (group->rows < 0 || group->rows > SEA_PQ_ROWS_MAX - rows)
             return refuse(file, err, "a row group has an impossible number of rows");
         group->first_row = rows;
         rows += group->rows;
         for (int i = 0; i < file->leaves_count; i++) {
             struct sea_pq_chunk *chunk = &group->chunks[i];
-            const char *wrong = check_chunk(file, group, file->leaves[i], chunk, end);
+            const char *wrong = check_chunk(group, file->leaves[i], chunk, end);
 
             if (wrong)
                 return refuse_chunk(file, g, i, err, wrong);
@@ -146,8 +151,9 @@ open_file(struct sea_pq_file *file, const char *path, struct sea_arena *arena,
     if (memcmp(tail + 4, "PARE", MARK_BYTES) == 0)
         return refuse(file, err, "it is encrypted");
     if (memcmp(tail + 4, "PAR1", MARK_BYTES) != 0) {
-        refuse(file, err, "it does not end with its mark PAR1");
-        sea_hint(err, "The file was not written or not downloaded to its end.");
+        sea_fail(err, SEA_E_FORMAT, "file \"%s\" is no whole Parquet file: it does not end with its "
+                 "mark PAR1", file->path);
+        sea_hint(err, "It was not written or not downloaded to its end: fetch it again.");
         return err->status;
     }
     bytes = (size_t)tail[0] | (size_t)tail[1] << 8 | (size_t)tail[2] << 16 | (size_t)tail[3] << 24;
@@ -175,6 +181,7 @@ same_field(const struct sea_pq_field *a, const struct sea_pq_field *b)
     const struct sea_pq_field *x = a->first, *y = b->first;
 
     if (strcmp(a->name, b->name) != 0 || a->kind != b->kind || a->leaf != b->leaf ||
+        (a->repetition == SEA_PQ_REPEATED) != (b->repetition == SEA_PQ_REPEATED) ||
         (a->leaf >= 0 && (a->type != b->type || a->width != b->width)))
         return false;
     for (; x && y; x = x->next, y = y->next)
@@ -193,8 +200,10 @@ same_columns(const struct sea_pq_file *a, const struct sea_pq_file *b, struct se
             break;
     if (!x && !y)
         return SEA_OK;
-    sea_fail(err, SEA_E_FORMAT, "file \"%s\" has column \"%s\" where \"%s\" has \"%s\": they are no "
-             "shards of one data set", b->path, y ? y->name : "", a->path, x ? x->name : "");
+    sea_fail(err, SEA_E_FORMAT, "file \"%s\" has column \"%s\" where \"%s\" has \"%s\", or one of "
+             "another type: they are no shards of one data set", b->path, y ? y->name : "", a->path,
+             x ? x->name : "");
+    sea_hint(err, "Name one of them, or a pattern that takes only those of one data set.");
     return err->status;
 }
 

@@ -35,6 +35,8 @@ sea_pq_column_fail(const struct sea_pq_column *c, struct sea_err *err, const cha
     va_end(args);
     sea_fail(err, SEA_E_FORMAT, "file \"%s\", row group %lld, column \"%s\": %s", c->file->path,
              (long long)c->group, sea_pq_field_path(c->leaf, arena), text);
+    sea_hint(err, "Compare the file's checksum with that of its source and fetch it again if they "
+             "differ; else write it anew with another program.");
     sea_arena_destroy(arena);
     return err->status;
 }

@@ -213,8 +213,8 @@ write_rows(struct dumping *d, int64_t most, bool as_list, struct sea_file_writer
         if (as_list)
             sea_buf_puts(&text, *rows ? ",\n" : "\n");
         status = sea_json_write(row, SEA_JSON_COMPACT, &text, err);
-        if (!as_list)
-            sea_buf_puts(&text, "\n");
+        if (!status && !as_list)
+            status = sea_buf_append(&text, "\n", 1, err);
         if (!status)
             status = sea_file_writer_add(writer, text.data, text.len, err);
         ++*rows;

@@ -207,8 +207,14 @@ sea_pq_find(const char *path, struct sea_arena *arena, const char ***files, size
         expand(&f, path);
     else
         add_file(&f, path);
-    if (f.count == 0)
+    if (f.looked >= ENTRIES_MAX) {
+        status = sea_fail(err, SEA_E_CONFIG, "folder \"%s\" holds %d files or more", path,
+                          ENTRIES_MAX);
+        sea_hint(err, "Name the folder, or a pattern, of just the data set's .parquet files.");
+    } else if (f.count == 0) {
         status = sea_fail(err, SEA_E_MISSING, "there is no Parquet file \"%s\"", path);
+        sea_hint(err, "Name a .parquet file, a folder that holds some, or a pattern in quotes.");
+    }
     if (f.count > 1)
         qsort(f.at, f.count, sizeof(*f.at), by_path);
     if (!status && is_folder)

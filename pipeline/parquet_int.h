@@ -216,6 +216,8 @@ struct sea_pq_rows {            /* one row group at a time */
     bool *wanted;               // (leaves)
     int64_t *taken;             // (leaves) entries of the row at hand
     int64_t row;                /* of the data set, for messages */
+    int64_t entries;            /* of the row at hand, over all columns */
+    size_t bytes;               /* of its values */
 };
 /* Marks the columns that rows are made of. */
 void sea_pq_rows_choose(struct sea_pq_rows *rows);

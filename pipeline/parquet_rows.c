@@ -13,6 +13,10 @@
 #include "pipeline/parquet_int.h"
 
 #define DECIMAL_BYTES_MAX 32
+/* A run of a billion entries of a list, or as many times one value of a dictionary, cost their
+ * writer a few bytes. */
+#define ROW_ENTRIES_MAX ((int64_t)1 << 22)
+#define ROW_BYTES_MAX ((size_t)1 << 30)
 
 struct walk {
     struct sea_pq_rows *rows;
@@ -58,6 +62,10 @@ static enum sea_status
 take(const struct walk *w, int leaf, struct sea_pq_value *value)
 {
     w->rows->taken[leaf]++;
+    if (++w->rows->entries > ROW_ENTRIES_MAX)
+        return sea_pq_column_fail(&w->rows->columns[leaf], w->err,
+                                  "row %lld has more than %lld entries",
+                                  (long long)w->rows->row, (long long)ROW_ENTRIES_MAX);
     return sea_pq_column_take(&w->rows->columns[leaf], value, w->err);
 }
 
@@ -229,6 +237,11 @@ put_value(const struct walk *w, const struct sea_pq_field *leaf, struct sea_node
         }
         break;
     default:
+        if (value->len > ROW_BYTES_MAX - w->rows->bytes)
+            return sea_pq_column_fail(&w->rows->columns[leaf->leaf], w->err,
+                                      "row %lld has more than 1 GiB of values",
+                                      (long long)w->rows->row);
+        w->rows->bytes += value->len;
         good = sea_pq_valid_length(value->bytes, value->len);
         if (good == value->len)
             sea_node_put_textn(w->arena, parent, key, (const char *)value->bytes, value->len);
@@ -272,12 +285,23 @@ build_leaf(const struct walk *w, const struct sea_pq_field *leaf, struct sea_nod
     return status ? status : put_value(w, leaf, parent, key, &value);
 }
 
+/* How many of this struct the row has had so far: a plain column of it has one entry for each.
+ * One is there wherever a picture is left alone (sea_pq_rows_choose). */
+static int64_t
+count_before(const struct walk *w, const struct sea_pq_field *field)
+{
+    for (const struct sea_pq_field *child = field->first; child; child = child->next)
+        if (child->leaf >= 0 && child->repetition != SEA_PQ_REPEATED &&
+            w->rows->wanted[child->leaf])
+            return w->rows->taken[child->leaf];
+    return 0;
+}
+
 static enum sea_status
 build_struct(const struct walk *w, const struct sea_pq_field *field, struct sea_node *map, int rep)
 {
     enum sea_status status = SEA_OK;
-    int first = probe(w, field);
-    int64_t nth = first >= 0 ? w->rows->taken[first] : 0;
+    int64_t nth = count_before(w, field);
 
     for (const struct sea_pq_field *child = field->first; child && !status; child = child->next) {
         if (child->is_picture && !w->rows->wanted[child->leaf])
@@ -371,6 +395,8 @@ sea_pq_rows_take(struct sea_pq_rows *rows, struct sea_arena *arena, struct sea_n
     struct walk w = { rows, arena, err };
 
     *out = sea_node_put(arena, NULL, NULL, SEA_NODE_MAP);
+    rows->entries = 0;
+    rows->bytes = 0;
     memset(rows->taken, 0, (size_t)rows->file->leaves_count * sizeof(*rows->taken));
     return build_struct(&w, rows->file->root, *out, 0);
 }

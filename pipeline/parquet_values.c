@@ -12,6 +12,7 @@
 #include "pipeline/parquet_int.h"
 
 #define LAST_BYTES_MAX ((size_t)256 << 20)
+#define DICTIONARY_MAX ((int64_t)1 << 24)       /* entries; writers stop at a MiB or so */
 #define JULIAN_1970 2440588
 #define DAY_NANOSECONDS 86400000000000u
 
@@ -478,6 +479,8 @@ sea_pq_dictionary_read(struct sea_pq_dictionary *dictionary, const struct sea_pq
         return "a column of this type cannot have a dictionary";
     if (count < 0 || (uint64_t)count > n / least)
         return "a dictionary has fewer entries than it says";
+    if (count > DICTIONARY_MAX)
+        return "a dictionary has more than 16777216 entries";
     wrong = sea_pq_values_begin(&v, leaf, PLAIN, bytes, n, count, NULL);
     dictionary->values = sea_xcalloc((size_t)count + 1, sizeof(*dictionary->values));
     dictionary->count = (size_t)count;

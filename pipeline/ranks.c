@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -167,8 +166,11 @@ make_links(struct launch *launch, struct sea_err *err)
         launch->links[i] = -1;
     for (int i = 0; i < n; i++)
         for (int k = i + 1; k < n; k++) {
-            if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends))
-                return sea_fail_errno(err, "could not join %d ranks", n);
+            if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends)) {
+                sea_fail_errno(err, "could not join %d ranks", n);
+                sea_hint(err, "They need %d descriptors: raise ulimit -n.", n * (n - 1));
+                return err->status;
+            }
             for (int e = 0; e < 2; e++) {
                 setsockopt(ends[e], SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes));
                 setsockopt(ends[e], SOL_SOCKET, SO_RCVBUF, &bytes, sizeof(bytes));
@@ -277,7 +279,9 @@ collect(struct launch *launch)
         }
         child->pid = 0;
         child->exit_status = WIFEXITED(how) ? WEXITSTATUS(how) : 128 + WTERMSIG(how);
-        if (child->exit_status && !launch->kill_ms)
+        /* Who stopped on request is ahead of rank 0, which still writes the checkpoint. */
+        if (child->exit_status && child->exit_status != sea_status_exit(SEA_E_STOPPED) &&
+            !launch->kill_ms)
             launch->kill_ms = sea_clock_ms() + GRACE_MS;
     }
     return left;
@@ -394,6 +398,8 @@ sea_ranks_run(const struct sea_stage_options *options, int ranks, struct sea_err
         status = make_links(&launch, err);
     if (!status && pipe(launch.said))
         status = sea_fail_errno(err, "could not create a pipe");
+    for (int i = 0; i < 2 && !status; i++)
+        (void)fcntl(launch.said[i], F_SETFD, FD_CLOEXEC);
     if (!status)
         (void)fcntl(launch.said[0], F_SETFL, O_NONBLOCK);
     if (!status)

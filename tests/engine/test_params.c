@@ -335,7 +335,7 @@ files_of_every_float_fit_both_storages(void)
             sea_tensors_close(tensors);
             for (int64_t i = 0; i < 15; i++)
                 CHECK(seen(&back, 0, i) == seen(&params, 0, i));
-            CHECK(params.not_finite == NULL);
+            CHECK(params.warning == NULL);
             sea_params_release(&params);
             sea_params_release(&back);
         }

@@ -284,6 +284,14 @@ def raw_file(pages, rows=4, file_rows=None, codec=0, leaf=None, meta=None, chunk
     return data + tail + struct.pack("<I", len(tail)) + b"PAR1"
 
 
+def long_list(n):
+    """A page of one row: n times the same entry of a dictionary, in a few bytes."""
+    rep = b"\x02\x00" + varint((n - 1) << 1) + b"\x01"
+    levels = varint(n << 1) + b"\x01"
+    body = struct.pack("<I", len(rep)) + rep + struct.pack("<I", len(levels)) + levels
+    return raw_page(body + b"\x01" + varint(n << 1) + b"\x00", values=n, encoding=8)
+
+
 def broken():
     folder = OUT / "broken"
     folder.mkdir(exist_ok=True)
@@ -340,6 +348,8 @@ def broken():
                   where + "a page has fewer values than it says"),
         "encoding": (raw_file([raw_page(four, encoding=4)]), where + "a page's encoding is unknown"),
         "checksum": (raw_file([raw_page(four, header={4: 1})]), where + "a page's checksum is wrong"),
+        "long-row": (raw_file([raw_page(four[:4], values=1, kind=2), long_list(2**30)], rows=1, meta={5: 2**30},
+                              leaf={3: 2}), where + "row 0 has more than 4194304 entries"),
         "header": (raw_file([b"\x15\xff\xff"]), where + "a page header is damaged"),
     }
     about = {}

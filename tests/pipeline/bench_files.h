@@ -6,39 +6,32 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "engine/base/sea_file.h"
 #include "pipeline/benchmarks/benchmarks_int.h"
-#include "tests/sea_test.h"
-
-static struct sea_arena *arena;
-
-/* Path of a file below the test's folder, written with this text. */
-static const char *
-put_file(const char *name, const char *text)
-{
-    struct sea_err err = { 0 };
-    const char *path;
-
-    arena = arena ? arena : sea_arena_create(NULL, "test");
-    path = sea_arena_printf(arena, "%s/%s", sea_test_dir(), name);
-    CHECK_OK(sea_file_replace(path, text, strlen(text), &err), err);
-    return path;
-}
+#include "tests/pipeline/scratch_files.h"
 
 /* Scores files; err tells what went wrong, and there are no rows then. */
 static struct sea_bench_result
-score_files(const char *bench, const char *questions, const char *answers, const char *annotation,
-            const char *variant, struct sea_err *err)
+score_with(const char *bench, const char *questions, const char *answers, const char *annotation,
+           const struct sea_bench_options *options, struct sea_err *err)
 {
-    struct sea_bench_options options = { .variant = variant, .resamples = 20 };
     struct sea_bench_result result = { 0 };
     const char *list[1] = { annotation };
 
     *err = (struct sea_err){ 0 };
-    if (sea_bench_score(bench, questions, answers, list, annotation ? 1 : 0, &options, arena,
+    if (sea_bench_score(bench, questions, answers, list, annotation ? 1 : 0, options, arena,
                         &result, err))
         result.rows_count = 0;
     return result;
+}
+
+/* The same of a variant. */
+static inline struct sea_bench_result
+score_files(const char *bench, const char *questions, const char *answers, const char *annotation,
+            const char *variant, struct sea_err *err)
+{
+    struct sea_bench_options options = { .variant = variant, .resamples = 20 };
+
+    return score_with(bench, questions, answers, annotation, &options, err);
 }
 
 /* The same of texts given in place. */

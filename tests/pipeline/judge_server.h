@@ -200,23 +200,31 @@ serve(void *arg)
     return NULL;
 }
 
+/* Takes a port and does not listen: who calls is refused, and no other program gets it. The
+ * caller closes fd. */
 static void
-judge_server_start(struct judge_server *server, brain_fn *brain)
+judge_server_reserve(struct judge_server *server)
 {
     struct sockaddr_in at = { .sin_family = AF_INET };
     socklen_t len = sizeof(at);
 
     memset(server, 0, sizeof(*server));
-    server->brain = brain;
-    server->model = "judge-2026-01-01";
-    pthread_mutex_init(&server->lock, NULL);
     at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     server->fd = socket(AF_INET, SOCK_STREAM, 0);
     CHECK(bind(server->fd, (struct sockaddr *)&at, sizeof(at)) == 0);
-    CHECK(listen(server->fd, 64) == 0);
     getsockname(server->fd, (struct sockaddr *)&at, &len);
     server->port = ntohs(at.sin_port);
     snprintf(server->url, sizeof(server->url), "http://127.0.0.1:%d/v1", server->port);
+}
+
+static void
+judge_server_start(struct judge_server *server, brain_fn *brain)
+{
+    judge_server_reserve(server);
+    server->brain = brain;
+    server->model = "judge-2026-01-01";
+    pthread_mutex_init(&server->lock, NULL);
+    CHECK(listen(server->fd, 64) == 0);
     pthread_create(&server->thread, NULL, serve, server);
 }
 

@@ -1,58 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Scoring: joins by id whatever the order, refusals with counts, each benchmark's parser and
- * denominators, exports that score the same, balanced demo questions at chance. */
-#include <math.h>
-#include <stdlib.h>
-
-#include "engine/base/sea_file.h"
-#include "engine/base/sea_rng.h"
-#include "pipeline/sea_benchmark.h"
-#include "pipeline/sea_scenes.h"
-#include "tests/sea_test.h"
+ * denominators. */
+#include "tests/pipeline/bench_files.h"
 
 #define TEXT_MAX ((size_t)64 << 20)
-
-static struct sea_arena *arena;
-
-static const char *
-path_of(const char *name)
-{
-    if (!arena)
-        arena = sea_arena_create(NULL, "test");
-    return sea_arena_printf(arena, "%s/%s", sea_test_dir(), name);
-}
-
-static const char *
-put_file(const char *name, const char *text)
-{
-    struct sea_err err = { 0 };
-
-    CHECK_OK(sea_file_replace(path_of(name), text, strlen(text), &err), err);
-    return path_of(name);
-}
-
-static double
-value_of(const struct sea_bench_result *result, const char *name)
-{
-    const struct sea_bench_metric *metric = sea_bench_metric_find(result, name);
-
-    CHECK_MSG(metric != NULL, "there is no metric \"%s\"", name);
-    return metric ? metric->value : NAN;
-}
-
-static struct sea_bench_result
-score(const char *name, const char *questions, const char *answers, const char *annotation,
-      const struct sea_bench_options *options, struct sea_err *err)
-{
-    struct sea_bench_result result = { 0 };
-    const char *list[1] = { annotation };
-
-    *err = (struct sea_err){ 0 };
-    if (sea_bench_score(name, questions, answers, list, annotation ? 1 : 0, options, arena,
-                        &result, err))
-        result.rows_count = 0;
-    return result;
-}
 
 /* ---- gqa: joins, ids, line ends ---- */
 
@@ -80,7 +31,7 @@ gqa_joins_by_id_and_strips_periods(void)
         "\r\n{\"question_id\": \"02\", \"prompt\": \"p\", \"text\": \"chair\"}\r\n"
         "{\"question_id\": \"01\", \"prompt\": \"p\", \"text\": \"CAT\"}\r\n\r\n");
 
-    result = score("gqa", questions, answers, gold, NULL, &err);
+    result = score_with("gqa", questions, answers, gold, NULL, &err);
     CHECK_OK(err.status, err);
     if (err.status)
         return;
@@ -109,21 +60,21 @@ answers_that_do_not_fit_are_refused_with_counts(void)
         "{\"question_id\": \"9\", \"text\": \"cat\"}\n"
         "{\"question_id\": \"3\", \"text\": \"no\"}\n");
 
-    score("gqa", questions, answers, gold, NULL, &err);
+    score_with("gqa", questions, answers, gold, NULL, &err);
     CHECK_FAILS(err, SEA_E_FORMAT, "1 missing (\"02\"), 1 doubled (\"01\"), 1 unknown (\"9\")");
-    score("gqa", questions, answers, gold, &options, &err);    /* only missing is allowed */
+    score_with("gqa", questions, answers, gold, &options, &err);    /* only missing is allowed */
     CHECK_FAILS(err, SEA_E_FORMAT, "1 doubled");
     answers = put_file("gqa_c.jsonl", "{\"question_id\": \"01\", \"text\": \"cat\"}\n");
-    score("gqa", questions, answers, gold, NULL, &err);
+    score_with("gqa", questions, answers, gold, NULL, &err);
     CHECK_FAILS(err, SEA_E_FORMAT, "2 missing (\"02\", \"3\"), 0 doubled (), 0 unknown ()");
-    result = score("gqa", questions, answers, gold, &options, &err);
+    result = score_with("gqa", questions, answers, gold, &options, &err);
     CHECK_OK(err.status, err);
     CHECK_NEAR(value_of(&result, "accuracy"), 1.0 / 3, 1e-15);
     CHECK_INT(result.missing, 2);
     CHECK(!result.complete);
     /* part of the questions: no missing answers, but not a full result either */
     options = (struct sea_bench_options){ .limit = 1 };
-    result = score("gqa", questions, answers, gold, &options, &err);
+    result = score_with("gqa", questions, answers, gold, &options, &err);
     CHECK_OK(err.status, err);
     CHECK_NEAR(value_of(&result, "accuracy"), 1, 1e-15);
     CHECK(!result.complete);
@@ -138,26 +89,27 @@ broken_files_are_named_with_their_row(void)
     struct sea_bench_result result;
     struct sea_err err;
 
-    score("gqa", questions, put_file("a", "{\"question_id\": \"01\"}\n"), gold, NULL, &err);
+    score_with("gqa", questions, put_file("a", "{\"question_id\": \"01\"}\n"), gold, NULL, &err);
     CHECK_FAILS(err, SEA_E_FORMAT, "row 0 (id \"01\"), line 1: field \"text\" is missing");
-    score("gqa", questions, put_file("a", "\n{\"question_id\": \"01\", \"text\": \"x\"}\n{oops\n"),
-          gold, NULL, &err);
+    score_with("gqa", questions,
+               put_file("a", "\n{\"question_id\": \"01\", \"text\": \"x\"}\n{oops\n"), gold, NULL,
+               &err);
     CHECK_FAILS(err, SEA_E_FORMAT, "row 1, line 3: ");
-    score("gqa", questions, put_file("a", "{\"question_id\": \"01\", \"text\": \"\xFF\"}\n"), gold,
-          NULL, &err);
+    score_with("gqa", questions,
+               put_file("a", "{\"question_id\": \"01\", \"text\": \"\xFF\"}\n"), gold, NULL, &err);
     CHECK_FAILS(err, SEA_E_FORMAT, "row 0, line 1: ");
-    score("gqa", questions, path_of("none.jsonl"), gold, NULL, &err);
+    score_with("gqa", questions, path_of("none.jsonl"), gold, NULL, &err);
     CHECK_FAILS(err, SEA_E_MISSING, "none.jsonl");
-    score("gqa", questions, put_file("a", ""), NULL, NULL, &err);
+    score_with("gqa", questions, put_file("a", ""), NULL, NULL, &err);
     CHECK_FAILS(err, SEA_E_CONFIG, "needs annotations");
-    score("cubism", questions, questions, gold, NULL, &err);
+    score_with("cubism", questions, questions, gold, NULL, &err);
     CHECK_FAILS(err, SEA_E_CONFIG, "know: vqav2, gqa, vizwiz, scienceqa");
-    score("gqa", put_file("q", "{\"question_id\": 1, \"image\": \"../x\", \"text\": \"?\"}"),
-          questions, gold, NULL, &err);
+    score_with("gqa", put_file("q", "{\"question_id\": 1, \"image\": \"../x\", \"text\": \"?\"}"),
+               questions, gold, NULL, &err);
     CHECK_FAILS(err, SEA_E_FORMAT, "without \"..\"");
-    score("gqa", put_file("q", "{\"question_id\": 1, \"image\": \"x\", \"text\": \"?\"}\n"
-                               "{\"question_id\": \"1\", \"image\": \"x\", \"text\": \"?\"}"),
-          questions, gold, NULL, &err);
+    score_with("gqa", put_file("q", "{\"question_id\": 1, \"image\": \"x\", \"text\": \"?\"}\n"
+                                    "{\"question_id\": \"1\", \"image\": \"x\", \"text\": \"?\"}"),
+               questions, gold, NULL, &err);
     CHECK_FAILS(err, SEA_E_FORMAT, "id \"1\" in row 0 and row 1");
     /* a NUL, an empty answer and a very long one are ordinary wrong answers */
     sea_buf_init(&long_one, TEXT_MAX);
@@ -167,7 +119,7 @@ broken_files_are_named_with_their_row(void)
     for (int i = 0; i < 100000; i++)
         sea_buf_puts(&long_one, "yes, and so ");
     sea_buf_puts(&long_one, "\"}\n");
-    result = score("gqa", questions, put_file("a", long_one.data), gold, NULL, &err);
+    result = score_with("gqa", questions, put_file("a", long_one.data), gold, NULL, &err);
     CHECK_OK(err.status, err);
     CHECK_NEAR(value_of(&result, "accuracy"), 0, 0);
     sea_buf_release(&long_one);
@@ -223,8 +175,8 @@ pope_parses_as_published(void)
                                "{\"question_id\": 2, \"text\": ");
         sea_json_quote(&answers, cases[i].text, strlen(cases[i].text));
         sea_buf_puts(&answers, "}\n");
-        result = score("pope", questions, put_file("pope_a.jsonl", answers.data), sea_test_dir(),
-                       NULL, &err);
+        result = score_with("pope", questions, put_file("pope_a.jsonl", answers.data),
+                            sea_test_dir(), NULL, &err);
         CHECK_OK(err.status, err);
         CHECK_MSG(strcmp(result.rows[2].parsed, cases[i].no ? "no" : "yes") == 0,
                   "\"%s\" is read as \"%s\"", cases[i].text, result.rows[2].parsed);
@@ -244,7 +196,7 @@ pope_figures_agree_with_hand_computed_ones(void)
                                        "{\"question_id\": 2, \"text\": \"yes\"}\n"
                                        "{\"question_id\": 10000001, \"text\": \"yes\"}\n"
                                        "{\"question_id\": 10000002, \"text\": \"no\"}\n");
-    result = score("pope", questions, answers, sea_test_dir(), NULL, &err);
+    result = score_with("pope", questions, answers, sea_test_dir(), NULL, &err);
     CHECK_OK(err.status, err);
     /* adversarial: tp 1, fp 1: precision 1/2, recall 1, f1 2/3; random: all right */
     CHECK_NEAR(value_of(&result, "adversarial/precision"), 0.5, 1e-15);
@@ -261,7 +213,7 @@ pope_figures_agree_with_hand_computed_ones(void)
                                        "{\"question_id\": 2, \"text\": \"no\"}\n"
                                        "{\"question_id\": 10000001, \"text\": \"no\"}\n"
                                        "{\"question_id\": 10000002, \"text\": \"no\"}\n");
-    result = score("pope", questions, answers, sea_test_dir(), NULL, &err);
+    result = score_with("pope", questions, answers, sea_test_dir(), NULL, &err);
     CHECK_OK(err.status, err);
     CHECK(isnan(value_of(&result, "f1")));      /* no yes predicted: not defined, no crash */
     CHECK_NEAR(value_of(&result, "accuracy"), 0.5, 1e-15);
@@ -281,14 +233,14 @@ pope_refuses_labels_of_another_version(void)
     put_file("coco_pope_random.json",
              "{\"question_id\": 1, \"image\": \"a.jpg\", \"text\": \"Is there a cat?\", \"label\": "
              "\"yes\"}\n");
-    score("pope", questions, answers, sea_test_dir(), NULL, &err);
+    score_with("pope", questions, answers, sea_test_dir(), NULL, &err);
     CHECK_FAILS(err, SEA_E_FORMAT, "has 1 rows");
     CHECK(strstr(err.message, "asks 2 questions of category \"random\"") != NULL);
     put_file("coco_pope_random.json",
              "{\"question_id\": 1, \"image\": \"a.jpg\", \"text\": \"Is there a cat?\", \"label\": "
              "\"yes\"}\n{\"question_id\": 2, \"image\": \"b.jpg\", \"text\": \"Is there a cup?\", "
              "\"label\": \"no\"}\n");
-    score("pope", questions, answers, sea_test_dir(), NULL, &err);
+    score_with("pope", questions, answers, sea_test_dir(), NULL, &err);
     CHECK_FAILS(err, SEA_E_FORMAT, "row 1, line 2: is about image \"b.jpg\", \"Is there a cup?\"");
     CHECK(sea_dir_exists(sea_test_dir()));
 }
@@ -304,16 +256,16 @@ pope_own_files_go_by_line_and_are_compared(void)
     labels = path_of("coco_pope_random.json");
     answers = put_file("own.json", "{\"question\": \"Is there a cat?\", \"answer\": \"Yes, it is.\"}\n"
                        "{\"question\": \"Is there a key?\", \"answer\": \"There is not.\"}\n");
-    result = score("pope", labels, answers, NULL, NULL, &err);
+    result = score_with("pope", labels, answers, NULL, NULL, &err);
     CHECK_OK(err.status, err);
     CHECK_NEAR(value_of(&result, "random/f1"), 1, 1e-15);
     CHECK_NEAR(value_of(&result, "f1"), 1, 1e-15);
     answers = put_file("own.json", "{\"question\": \"Is there a key?\", \"answer\": \"no\"}\n"
                        "{\"question\": \"Is there a cat?\", \"answer\": \"yes\"}\n");
-    score("pope", labels, answers, NULL, NULL, &err);
+    score_with("pope", labels, answers, NULL, NULL, &err);
     CHECK_FAILS(err, SEA_E_FORMAT, "row 0, line 1: is about \"Is there a key?\", but question \"1\"");
     answers = put_file("own.json", "{\"question\": \"Is there a cat?\", \"answer\": \"yes\"}\n");
-    score("pope", labels, answers, NULL, NULL, &err);
+    score_with("pope", labels, answers, NULL, NULL, &err);
     CHECK_FAILS(err, SEA_E_FORMAT, "has 1 lines");
 }
 
@@ -352,8 +304,8 @@ vqa_score(const char *gold, const char *text, const char *variant)
     sea_buf_puts(&answers, "{\"question_id\": 7, \"text\": ");
     sea_json_quote(&answers, text, strlen(text));
     sea_buf_puts(&answers, "}\n");
-    result = score("vqav2", questions, put_file("vqa_a.jsonl", answers.data), gold, &options,
-                   &err);
+    result = score_with("vqav2", questions, put_file("vqa_a.jsonl", answers.data), gold, &options,
+                        &err);
     CHECK_OK(err.status, err);
     sea_buf_release(&answers);
     return err.status ? NAN : value_of(&result, "accuracy");
@@ -376,8 +328,8 @@ vqa_agreement_follows_the_leave_one_out_rule(void)
     CHECK_NEAR(vqa_score(ten_answers("cat", 10, ""), "cat", "off"), 1, 1e-15);
     CHECK_NEAR(vqa_score(ten_answers("cat", 10, ""), "The Cat.", "llava"), 1, 1e-15);
     CHECK_NEAR(vqa_score(ten_answers("two", 10, ""), "two", "llava"), 0, 0);   /* becomes 2 */
-    score("vqav2", path_of("vqa.jsonl"), path_of("vqa_a.jsonl"), path_of("vqa_gold.json"),
-          &options, &err);
+    score_with("vqav2", path_of("vqa.jsonl"), path_of("vqa_a.jsonl"), path_of("vqa_gold.json"),
+               &options, &err);
     CHECK_FAILS(err, SEA_E_CONFIG, "no scorer variant \"nonsense\", knows: llava, off");
 }
 
@@ -410,8 +362,8 @@ scienceqa_parses_as_published(void)
         sea_buf_puts(&answers, "{\"question_id\": \"5\", \"prompt\": \"<image>\\nx\", \"text\": ");
         sea_json_quote(&answers, cases[i].text, strlen(cases[i].text));
         sea_buf_puts(&answers, "}\n");
-        result = score("scienceqa", questions, put_file("sqa_a.jsonl", answers.data), NULL, NULL,
-                       &err);
+        result = score_with("scienceqa", questions, put_file("sqa_a.jsonl", answers.data), NULL,
+                            NULL, &err);
         CHECK_OK(err.status, err);
         if (!err.status) {
             CHECK_STR(result.rows[0].parsed, cases[i].parsed);
@@ -444,8 +396,8 @@ scienceqa_counts_pictures_by_the_answers_prompt(void)
     sea_bench_answer_write(&answers, &loaded.items[0], "A", 1, "m");
     sea_bench_answer_write(&answers, &loaded.items[1], "A", 1, "m");
     CHECK(strstr(answers.data, "\"prompt\": \"<image>\\nWhich?") != NULL);
-    result = score("scienceqa", questions, put_file("sqa_a.jsonl", answers.data), NULL, NULL,
-                   &err);
+    result = score_with("scienceqa", questions, put_file("sqa_a.jsonl", answers.data), NULL, NULL,
+                        &err);
     CHECK_OK(err.status, err);
     CHECK_NEAR(value_of(&result, "accuracy"), 0.5, 1e-15);
     CHECK_NEAR(value_of(&result, "img_accuracy"), 0, 0);
@@ -453,13 +405,14 @@ scienceqa_counts_pictures_by_the_answers_prompt(void)
     CHECK(result.rows[0].is_unit && !result.rows[1].is_unit);
     /* a missing answer with a picture leaves the picture denominator, as published */
     put_file("sqa_a.jsonl", strchr(answers.data, '\n') + 1);
-    result = score("scienceqa", questions, path_of("sqa_a.jsonl"), NULL, &options, &err);
+    result = score_with("scienceqa", questions, path_of("sqa_a.jsonl"), NULL, &options, &err);
     CHECK_OK(err.status, err);
     CHECK_NEAR(value_of(&result, "accuracy"), 0.5, 1e-15);
     CHECK(sea_bench_metric_find(&result, "img_accuracy") == NULL);
-    score("scienceqa", questions, path_of("sqa_a.jsonl"),
-          put_file("problems.json", "{\"5\": {\"choices\": [\"cat\", \"dog\"], \"answer\": 0}}"),
-          &options, &err);
+    score_with("scienceqa", questions, path_of("sqa_a.jsonl"),
+               put_file("problems.json",
+                        "{\"5\": {\"choices\": [\"cat\", \"dog\"], \"answer\": 0}}"),
+               &options, &err);
     CHECK_FAILS(err, SEA_E_FORMAT, "problem \"5\" has answer A");
     sea_buf_release(&answers);
 }
@@ -499,7 +452,7 @@ mmbench_needs_every_rotation(void)
                                      "{\"question_id\": 2, \"text\": \"A.\"}\n"
                                      "{\"question_id\": 1000002, \"text\": \"one\"}\n"
                                      "{\"question_id\": 1000001, \"text\": \"I say B\"}\n");
-    result = score("mmbench", questions, answers, NULL, NULL, &err);
+    result = score_with("mmbench", questions, answers, NULL, NULL, &err);
     CHECK_OK(err.status, err);
     CHECK_NEAR(value_of(&result, "circular_accuracy"), 0.5, 1e-15);
     CHECK_NEAR(value_of(&result, "vanilla_accuracy"), 1, 1e-15);
@@ -507,18 +460,19 @@ mmbench_needs_every_rotation(void)
     CHECK_NEAR(value_of(&result, "l2/LR"), 1, 1e-15);
     CHECK_INT(result.metrics[0].n, 2);
     CHECK_INT(result.failed, 1);
-    result = score("mmbench", questions, answers, NULL,
-                   &(struct sea_bench_options){ .variant = "ladder" }, &err);
+    result = score_with("mmbench", questions, answers, NULL,
+                        &(struct sea_bench_options){ .variant = "ladder" }, &err);
     CHECK_INT(result.failed, 0);                /* B: read, and wrong all the same */
     CHECK_NEAR(value_of(&result, "circular_accuracy"), 0.5, 1e-15);
-    result = score("mmbench", questions, answers, NULL,
-                   &(struct sea_bench_options){ .limit = 1 }, &err);
+    result = score_with("mmbench", questions, answers, NULL,
+                        &(struct sea_bench_options){ .limit = 1 }, &err);
     CHECK_OK(err.status, err);
     CHECK_INT(result.rows_count, 2);            /* one question, two rotations */
-    score("mmbench", put_file("mm2.tsv", "index\tquestion\n1\tx\n"), answers, NULL, NULL, &err);
+    score_with("mmbench", put_file("mm2.tsv", "index\tquestion\n1\tx\n"), answers, NULL, NULL,
+               &err);
     CHECK_FAILS(err, SEA_E_FORMAT, "has no column \"A\"");
-    score("mmbench", put_file("mm2.tsv", "index\tquestion\tA\tB\timage\n1\t\"x\ta\tb\tc\n"),
-          answers, NULL, NULL, &err);
+    score_with("mmbench", put_file("mm2.tsv", "index\tquestion\tA\tB\timage\n1\t\"x\ta\tb\tc\n"),
+               answers, NULL, NULL, &err);
     CHECK_FAILS(err, SEA_E_FORMAT, "a quoted cell does not end");
 }
 
@@ -542,8 +496,8 @@ mmbench_ladder_reads_letters_out_of_sentences(void)
         sea_buf_puts(&answers, "{\"question_id\": 2, \"text\": ");
         sea_json_quote(&answers, cases[i].text, strlen(cases[i].text));
         sea_buf_puts(&answers, "}\n");
-        result = score("mmbench", questions, put_file("mm_a.jsonl", answers.data), NULL, &options,
-                       &err);
+        result = score_with("mmbench", questions, put_file("mm_a.jsonl", answers.data), NULL,
+                            &options, &err);
         CHECK_OK(err.status, err);
         CHECK_MSG(strcmp(result.rows[1].parsed, cases[i].parsed) == 0, "\"%s\" is read as \"%s\"",
                   cases[i].text, result.rows[1].parsed);
@@ -551,211 +505,8 @@ mmbench_ladder_reads_letters_out_of_sentences(void)
     }
 }
 
-/* ---- the demo world's exams ---- */
-
-struct exam {
-    const char *name, *folder, *annotations;
-};
-static const struct exam exams[] = {
-    { "pope", "pope", "coco" },
-    { "gqa", "gqa", "data/testdev_balanced_questions.json" },
-    { "vqav2", "vqav2", "v2_mscoco_val2014_annotations.json" },
-    { "scienceqa", "scienceqa", "problems.json" },
-    { "mmbench", "mmbench", NULL },
-};
-
-static const char *
-make_world(void)
-{
-    const char *out = path_of("world");
-    struct sea_scenes_options options;
-    struct sea_err err = { 0 };
-    bool made;
-
-    if (sea_dir_exists(out))
-        return out;
-    sea_scenes_defaults(&options);
-    options.out = out;
-    options.train = 4;
-    options.eval = 96;
-    if (sea_scenes_make(&options, NULL, NULL, &made, &err)) {
-        if (err.status != SEA_E_MISSING)
-            CHECK_OK(err.status, err);
-        return NULL;
-    }
-    return out;
-}
-
-/* Answers of a model that never looks: reply(question, i). Lines in shuffled order when
- * asked for. */
-static const char *
-blind_answers(const struct exam *exam, const char *(*reply)(const struct sea_bench_row *, size_t),
-              const struct sea_bench_result *known, bool shuffled)
-{
-    int64_t *order = sea_arena_alloc(arena, known->rows_count, sizeof(*order));
-    struct sea_buf text;
-    struct sea_rng rng;
-    const char *path;
-
-    sea_buf_init(&text, TEXT_MAX);
-    sea_rng_init(&rng, 5, 0);
-    for (size_t i = 0; i < known->rows_count; i++)
-        order[i] = (int64_t)i;
-    if (shuffled)
-        sea_rng_shuffle(&rng, order, known->rows_count);
-    for (size_t k = 0; k < known->rows_count; k++) {
-        const struct sea_bench_row *row = &known->rows[order[k]];
-        const char *words = reply(row, (size_t)order[k]);
-
-        sea_bench_answer_write(&text, row->question, words, strlen(words), "blind");
-    }
-    path = put_file(sea_arena_printf(arena, "%s-%d.jsonl", exam->name, shuffled), text.data);
-    sea_buf_release(&text);
-    return path;
-}
-
-static const char *
-say_yes(const struct sea_bench_row *row, size_t i)
-{
-    (void)row;
-    (void)i;
-    return "yes";
-}
-
-static const char *
-say_b(const struct sea_bench_row *row, size_t i)
-{
-    (void)row;
-    (void)i;
-    return "B";
-}
-
-static const char *
-say_blue(const struct sea_bench_row *row, size_t i)
-{
-    (void)i;
-    return strstr(row->question->prompt, "color") ? "blue"
-         : strstr(row->question->prompt, "many")  ? "2" : "no";
-}
-
-/* The gold answer, wrong in every third question. */
-static const char *
-say_mostly_right(const struct sea_bench_row *row, size_t i)
-{
-    return i % 3 ? row->gold : "no idea";
-}
-
-static struct sea_bench_result
-score_exam(const struct exam *exam, const char *world, const char *answers, struct sea_err *err)
-{
-    const struct sea_bench *bench = NULL;
-    struct sea_bench_options options = { .allow_missing = true, .resamples = 50 };
-    const char *folder = sea_arena_printf(arena, "%s/eval/%s", world, exam->folder);
-
-    *err = (struct sea_err){ 0 };
-    CHECK_OK(sea_bench_find(exam->name, &bench, err), *err);
-    return score(exam->name, sea_arena_printf(arena, "%s/%s", folder, bench->questions_path),
-                 answers,
-                 exam->annotations ? sea_arena_printf(arena, "%s/%s", folder, exam->annotations)
-                                   : NULL,
-                 &options, err);
-}
-
-static void
-blind_answers_score_at_chance(void)
-{
-    static const struct {
-        size_t exam;
-        const char *(*reply)(const struct sea_bench_row *, size_t);
-        const char *metric;
-        double chance, tolerance;
-    } cases[] = {
-        { 0, say_yes, "accuracy", 0.5, 0 },          { 0, say_yes, "random/accuracy", 0.5, 0 },
-        { 2, say_yes, "answer_type/yes/no", 0.5, 0 },
-        { 2, say_blue, "answer_type/yes/no", 0.5, 0 },
-        { 2, say_blue, "answer_type/other", 0.125, 0 },
-        { 2, say_blue, "answer_type/number", 0.25, 0 },
-        { 3, say_b, "accuracy", 0.25, 0 },           { 3, say_b, "img_accuracy", 0.25, 0.11 },
-        { 4, say_b, "vanilla_accuracy", 0.25, 0 },   { 4, say_b, "circular_accuracy", 0, 0 },
-    };
-    const char *world = make_world(), *empty = put_file("empty.jsonl", "");
-
-    if (!world) {
-        SEA_SKIP("the emoji font or CLDR is not installed");
-        return;
-    }
-    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        const struct exam *exam = &exams[cases[i].exam];
-        struct sea_bench_result known, result;
-        struct sea_err err;
-
-        known = score_exam(exam, world, empty, &err);
-        CHECK_OK(err.status, err);
-        result = score_exam(exam, world, blind_answers(exam, cases[i].reply, &known, false), &err);
-        CHECK_OK(err.status, err);
-        CHECK_NEAR(value_of(&result, cases[i].metric), cases[i].chance, cases[i].tolerance);
-    }
-}
-
-static void
-shuffled_answers_and_exports_score_the_same(void)
-{
-    const char *world = make_world(), *empty = put_file("empty.jsonl", "");
-
-    if (!world) {
-        SEA_SKIP("the emoji font or CLDR is not installed");
-        return;
-    }
-    for (size_t e = 0; e < sizeof(exams) / sizeof(exams[0]); e++) {
-        struct sea_bench_result known, plain, shuffled, again;
-        const struct sea_bench *bench = NULL;
-        struct sea_buf one, two, out;
-        struct sea_err err;
-        const char *path, *notes[1];
-
-        known = score_exam(&exams[e], world, empty, &err);
-        CHECK_OK(err.status, err);
-        path = blind_answers(&exams[e], say_mostly_right, &known, false);
-        plain = score_exam(&exams[e], world, path, &err);
-        CHECK_OK(err.status, err);
-        shuffled = score_exam(&exams[e], world,
-                              blind_answers(&exams[e], say_mostly_right, &known, true), &err);
-        CHECK_OK(err.status, err);
-        CHECK(plain.complete);
-        CHECK(e == 4 || value_of(&plain, "accuracy") > 0.4);   /* mmbench: every rotation */
-        sea_buf_init(&one, TEXT_MAX);
-        sea_buf_init(&two, TEXT_MAX);
-        sea_buf_init(&out, TEXT_MAX);
-        sea_bench_rows_write(&plain, &one);
-        sea_bench_rows_write(&shuffled, &two);
-        CHECK(one.len > 1000 && strcmp(one.data, two.data) == 0);
-        CHECK_INT(plain.metrics_count, shuffled.metrics_count);
-        for (size_t m = 0; m < plain.metrics_count; m++) {
-            const struct sea_bench_metric *a = &plain.metrics[m], *b = &shuffled.metrics[m];
-
-            CHECK(memcmp(&a->value, &b->value, sizeof(double)) == 0);
-            CHECK(isnan(a->low) || a->low == b->low);
-        }
-        CHECK_OK(sea_bench_find(exams[e].name, &bench, &err), err);
-        if (bench->dump && (e == 1 || e == 2)) {        /* forms that we read ourselves */
-            const char *folder = sea_arena_printf(arena, "%s/eval/%s", world, exams[e].folder);
-
-            notes[0] = sea_arena_printf(arena, "%s/%s", folder, exams[e].annotations);
-            CHECK_OK(sea_bench_export(exams[e].name,
-                                      sea_arena_printf(arena, "%s/%s", folder,
-                                                       bench->questions_path), path, notes, 1,
-                                      NULL, &out, &err), err);
-            again = score_exam(&exams[e], world, put_file("export.json", out.data), &err);
-            CHECK_OK(err.status, err);
-            CHECK_NEAR(value_of(&again, "accuracy"), value_of(&plain, "accuracy"), 0);
-        }
-        sea_buf_release(&one);
-        sea_buf_release(&two);
-        sea_buf_release(&out);
-    }
-}
-
-SEA_TEST_MAIN("benchmarks", TEST(gqa_joins_by_id_and_strips_periods),
+SEA_TEST_MAIN("benchmarks",
+              TEST(gqa_joins_by_id_and_strips_periods),
               TEST(answers_that_do_not_fit_are_refused_with_counts),
               TEST(broken_files_are_named_with_their_row), TEST(pope_parses_as_published),
               TEST(pope_figures_agree_with_hand_computed_ones),
@@ -765,6 +516,4 @@ SEA_TEST_MAIN("benchmarks", TEST(gqa_joins_by_id_and_strips_periods),
               TEST(scienceqa_parses_as_published),
               TEST(scienceqa_counts_pictures_by_the_answers_prompt),
               TEST(mmbench_needs_every_rotation),
-              TEST(mmbench_ladder_reads_letters_out_of_sentences),
-              TEST(blind_answers_score_at_chance),
-              TEST(shuffled_answers_and_exports_score_the_same))
+              TEST(mmbench_ladder_reads_letters_out_of_sentences))

@@ -4,29 +4,9 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "engine/base/sea_file.h"
 #include "pipeline/sea_dataset.h"
 #include "pipeline/sea_records.h"
-#include "tests/sea_test.h"
-
-static struct sea_arena *arena;
-
-static const char *
-path_of(const char *name)
-{
-    if (!arena)
-        arena = sea_arena_create(NULL, "test");
-    return sea_arena_printf(arena, "%s/%s", sea_test_dir(), name);
-}
-
-static const char *
-put_file(const char *name, const char *text)
-{
-    struct sea_err err = { 0 };
-
-    CHECK_OK(sea_file_replace(path_of(name), text, strlen(text), &err), err);
-    return path_of(name);
-}
+#include "tests/pipeline/scratch_files.h"
 
 static const char *
 put_images(void)

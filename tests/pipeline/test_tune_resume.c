@@ -8,19 +8,12 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "engine/base/sea_file.h"
-#include "engine/sea_conversation.h"
-#include "engine/sea_image.h"
-#include "engine/sea_mllm.h"
-#include "engine/sea_tokenizer.h"
 #include "pipeline/sea_stage_body.h"
-#include "tests/sea_test.h"
+#include "tests/pipeline/small_model.h"
 
-#define TOKENIZER "tests/oracle/fixtures/tokenizers/llama2"
 #define STEPS 9
 
 static char model_dir[SEA_PATH_MAX], data_dir[SEA_PATH_MAX];
@@ -59,45 +52,6 @@ make_data(void)
     CHECK_OK(sea_dir_create(data_dir, &err), err);
     write_text(data_dir, "instruct.json", json.data);
     sea_buf_release(&json);
-}
-
-static void
-make_model(void)
-{
-    struct sea_clip_desc eye = {
-        .vision = { .D = 16, .layers = 2, .heads = 2, .F = 32, .image = 28, .patch = 7,
-                    .channels = 3, .act = SEA_ACT_QUICK_GELU, .eps = 1e-5f } };
-    struct sea_lm_desc desc = sea_lm_defaults();
-    struct sea_image_view view = sea_image_view_defaults(28);
-    struct sea_mllm_folder folder = { .layer = -2, .patches = 16 };
-    struct sea_tokenizer *tokenizer;
-    struct sea_device device;
-    struct sea_err err = { 0 };
-
-    CHECK_OK(sea_path_join(model_dir, sea_test_dir(), "model", &err), err);
-    CHECK_OK(sea_device_open(&device, "cpu:1", &err), err);
-    CHECK_OK(sea_tokenizer_load(&tokenizer, TOKENIZER, &err), err);
-    folder.image_token = sea_tokenizer_find(tokenizer, SEA_IMAGE_TAG);
-    desc.family = SEA_LM_QWEN2;
-    desc.vocab = 576;
-    desc.D = 24;
-    desc.F = 40;
-    desc.layers = 2;
-    desc.H = 4;
-    desc.K = 2;
-    desc.E = 6;
-    desc.max_positions = 512;
-    desc.init_scale = 0.1f;
-    CHECK_OK(sea_clip_create(&folder.clip, &device, &eye, 1, false, &err), err);
-    CHECK_OK(sea_lm_create(&folder.lm, &device, &desc, 1, false, &err), err);
-    CHECK_OK(sea_adapter_create(&folder.adapter, &device, SEA_ADAPTER_MLP2X_GELU, 16, 24, 1,
-                                false, &err), err);
-    CHECK_OK(sea_mllm_save(&folder, model_dir, &err), err);
-    CHECK_OK(sea_tokenizer_copy(TOKENIZER, model_dir, &err), err);
-    CHECK_OK(sea_image_view_save(&view, model_dir, &err), err);
-    sea_tokenizer_destroy(tokenizer);
-    sea_mllm_release(&folder);
-    sea_device_close(&device);
 }
 
 /* One experiment as JSON below the test's folder; keys of tune are the caller's. */
@@ -139,15 +93,6 @@ start(const char *config, const char *out, const char *device)
     if (status && status != SEA_E_STOPPED)
         sea_err_print(&err, "test_tune_resume", stderr);
     _exit(sea_status_exit(status));
-}
-
-static int
-wait_for(pid_t pid)
-{
-    int how = 0;
-
-    waitpid(pid, &how, 0);
-    return WIFEXITED(how) ? WEXITSTATUS(how) : 128 + WTERMSIG(how);
 }
 
 /* Sends a signal once the checkpoint of a step is there; returns how the child ended. */
@@ -295,7 +240,7 @@ check_mode(const char *what, const char *precision, const char *keys)
 static void
 training_goes_on_as_if_it_had_never_stopped(void)
 {
-    make_model();
+    small_model_make(model_dir, 0.1f);
     make_data();
     check_mode("full, frozen tower", "f32", "\"mode\":\"full\",\"order\":\"modality_length\","
                "\"chunk\":3,\"weight_decay\":0.1");

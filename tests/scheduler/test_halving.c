@@ -156,6 +156,29 @@ nobody_else_is_stopped(void)
     CHECK_STR(text("SELECT string_agg(what, ', ') FROM sea.broken_invariant"), "");
 }
 
+/* Points are what stages say: none of them may keep others from being compared. */
+static void
+no_curve_stops_the_comparison(void)
+{
+    struct sea_err err = { 0 };
+    struct trial wild, one[3];
+
+    fresh();
+    wild = start(7, "max", "wild");
+    train(&wild, 1, 10, 1e200);         /* the squares of two are out of range */
+    CHECK_OK(sea_queue_relay(db, &wild.claim.fence, wild.batch++,
+                             "{\"metrics\":[[\"tune.loss\",9223372036854775807,1]]}", &err), err);
+    for (int i = 0; i < 3; i++) {
+        one[i] = start(i, "min", "tame");
+        train(&one[i], 1, 10, i);
+    }
+    tick();
+    CHECK_STR(text("SELECT value FROM sea.rung WHERE rung = 0 AND experiment_id ="
+                   " (SELECT min(experiment_id) FROM sea.trial)"), "-Infinity");
+    CHECK(!is_stopped(&wild) && !is_stopped(&one[0]));
+    CHECK(is_stopped(&one[1]) && is_stopped(&one[2]));
+}
+
 static void
 what_cannot_be_compared_is_refused(void)
 {
@@ -173,4 +196,4 @@ what_cannot_be_compared_is_refused(void)
 
 SEA_TEST_MAIN("early stopping of sweeps", TEST(the_best_third_goes_on),
               TEST(whoever_was_first_is_judged_again), TEST(nobody_else_is_stopped),
-              TEST(what_cannot_be_compared_is_refused))
+              TEST(no_curve_stops_the_comparison), TEST(what_cannot_be_compared_is_refused))
