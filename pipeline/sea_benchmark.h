@@ -32,10 +32,19 @@
 #include "engine/base/sea_node.h"
 #include "engine/sea_image.h"
 
+struct sea_bench_question;
 struct sea_bench_questions;
 struct sea_bench_scoring;
+struct sea_bench_table;
 struct sea_judge;
 struct sea_parquet;
+
+/* Fills one question from a row; leaves its id NULL when the row is not to be asked. A
+ * cluster that is not set becomes the picture's name. */
+typedef enum sea_status
+sea_bench_row_fn(struct sea_bench_questions *questions, const struct sea_bench_table *table,
+                 const struct sea_node *row, struct sea_bench_question *question,
+                 struct sea_err *err);
 
 struct sea_bench {              /* a benchmark; see benchmarks/benchmarks_int.h for the rest */
     const char *name;           /* "pope" */
@@ -54,6 +63,7 @@ struct sea_bench {              /* a benchmark; see benchmarks/benchmarks_int.h 
     /* Paths below the benchmark's published folder; annotations may be NULL. */
     const char *questions_path, *annotations_path, *images_path;
     const char *export_name;    /* file (or folder) of sea_bench_export, NULL: none */
+    sea_bench_row_fn *take_row; /* a row of the question file, or load where that is not all */
     enum sea_status (*load)(struct sea_bench_questions *questions, int64_t limit,
                             struct sea_err *err);
     enum sea_status (*score)(struct sea_bench_scoring *scoring, struct sea_err *err);

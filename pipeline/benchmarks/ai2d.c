@@ -55,12 +55,6 @@ take_row(struct sea_bench_questions *questions, const struct sea_bench_table *ta
     return SEA_OK;
 }
 
-static enum sea_status
-load(struct sea_bench_questions *questions, int64_t limit, struct sea_err *err)
-{
-    return sea_bench_load_rows(questions, limit, take_row, err);
-}
-
 /* ---- a list of pictures ---- */
 
 /* "n02085620-Japanese_spaniel/x.jpg" shows a "Japanese spaniel". */
@@ -178,7 +172,7 @@ load_dogs(struct sea_bench_questions *questions, int64_t limit, struct sea_err *
     line = text.data + strspn(text.data, "\xEF\xBB\xBF \t\r\n");
     if (*line == '{' || *line == '[' || memchr(line, '\t', strcspn(line, "\n")) ||
         memchr(line, ',', strcspn(line, "\n")))
-        status = load(questions, limit, err);
+        status = sea_bench_load_rows(questions, limit, take_row, err);
     else
         status = make_questions(questions, text.data + (line - text.data), limit, err);
     sea_buf_release(&text);
@@ -211,7 +205,7 @@ const struct sea_bench sea_bench_ai2d = {
     .max_new_tokens = 16,
     .questions_path = "AI2D_TEST.tsv",
     .images_path = "images",
-    .load = load,
+    .take_row = take_row,
     .score = score,
 };
 

@@ -298,17 +298,24 @@ export_answers(const char *name, const char *questions, const char *answers,
 
 static const struct sea_bench_options defaults;
 
+static struct sea_bench_scoring
+export_scoring(const char *const *annotations, size_t annotations_count,
+               const struct sea_bench_options *options)
+{
+    return (struct sea_bench_scoring){ .options = options ? options : &defaults,
+                                       .annotations = annotations,
+                                       .annotations_count = annotations_count,
+                                       .arena = sea_arena_create(NULL, "export of answers"),
+                                       .hash = sea_hash_create() };
+}
+
 enum sea_status
 sea_bench_export(const char *name, const char *questions, const char *answers,
                  const char *const *annotations, size_t annotations_count,
                  const struct sea_bench_options *options, struct sea_buf *out,
                  struct sea_err *err)
 {
-    struct sea_bench_scoring s = { .options = options ? options : &defaults,
-                                   .annotations = annotations,
-                                   .annotations_count = annotations_count,
-                                   .arena = sea_arena_create(NULL, "export of answers"),
-                                   .hash = sea_hash_create() };
+    struct sea_bench_scoring s = export_scoring(annotations, annotations_count, options);
 
     return export_answers(name, questions, answers, &s, out, NULL, err);
 }
@@ -319,11 +326,7 @@ sea_bench_export_to(const char *name, const char *questions, const char *answers
                     const struct sea_bench_options *options, const char *path,
                     struct sea_err *err)
 {
-    struct sea_bench_scoring s = { .options = options ? options : &defaults,
-                                   .annotations = annotations,
-                                   .annotations_count = annotations_count,
-                                   .arena = sea_arena_create(NULL, "export of answers"),
-                                   .hash = sea_hash_create() };
+    struct sea_bench_scoring s = export_scoring(annotations, annotations_count, options);
 
     return export_answers(name, questions, answers, &s, NULL, path, err);
 }

@@ -196,12 +196,7 @@ sea_hub_document(const char *path, size_t bytes_max, struct sea_arena *arena,
 
 /* ---- question files ---- */
 
-/* Fills one question from a row; leaves its id NULL when the row is not to be asked. A
- * cluster that is not set becomes the picture's name. */
-typedef enum sea_status
-sea_bench_row_fn(struct sea_bench_questions *questions, const struct sea_bench_table *table,
-                 const struct sea_node *row, struct sea_bench_question *question,
-                 struct sea_err *err);
+/* What load does where there is only take_row. */
 SEA_MUST_CHECK enum sea_status
 sea_bench_load_rows(struct sea_bench_questions *questions, int64_t limit, sea_bench_row_fn *take,
                     struct sea_err *err);

@@ -52,12 +52,6 @@ take_row(struct sea_bench_questions *questions, const struct sea_bench_table *ta
 }
 
 static enum sea_status
-load(struct sea_bench_questions *questions, int64_t limit, struct sea_err *err)
-{
-    return sea_bench_load_rows(questions, limit, take_row, err);
-}
-
-static enum sea_status
 score(struct sea_bench_scoring *s, struct sea_err *err)
 {
     (void)err;
@@ -86,6 +80,6 @@ const struct sea_bench sea_bench_capsbench = {
     .max_new_tokens = 16,
     .questions_path = "capsbench.jsonl",
     .images_path = "images",
-    .load = load,
+    .take_row = take_row,
     .score = score,
 };

@@ -46,12 +46,6 @@ take_row(struct sea_bench_questions *questions, const struct sea_bench_table *ta
 }
 
 static enum sea_status
-load(struct sea_bench_questions *questions, int64_t limit, struct sea_err *err)
-{
-    return sea_bench_load_rows(questions, limit, take_row, err);
-}
-
-static enum sea_status
 take_note(void *arg, const struct sea_bench_table *table, const struct sea_node *row,
           struct sea_arena *scratch, struct sea_err *err)
 {
@@ -194,7 +188,8 @@ dump(struct sea_bench_scoring *s, struct sea_buf *out, struct sea_err *err)
         .name = text, .about = line, .headline = "cider", .scorer = "coco-caption",             \
         .prompt = "lmms-eval", .suffix = PROMPT, .licence = terms, .max_new_tokens = 64,        \
         .questions_path = file, .annotations_path = file, .images_path = folder,                \
-        .export_name = "captions.json", .load = load, .score = score, .dump = dump,             \
+        .export_name = "captions.json", .take_row = take_row, .score = score,                   \
+        .dump = dump,                                                                           \
     }
 
 CAPTIONS(coco_caption, "coco-caption", "one sentence about a COCO picture",

@@ -36,12 +36,6 @@ take_row(struct sea_bench_questions *questions, const struct sea_bench_table *ta
     return SEA_OK;
 }
 
-static enum sea_status
-load(struct sea_bench_questions *questions, int64_t limit, struct sea_err *err)
-{
-    return sea_bench_load_rows(questions, limit, take_row, err);
-}
-
 static double
 official(const struct sea_py_texts *golds, const char *text, struct sea_arena *arena)
 {
@@ -113,7 +107,7 @@ const struct sea_bench sea_bench_docvqa = {
     .questions_path = "val_v1.0.json",
     .images_path = ".",
     .export_name = "docvqa_submission.json",
-    .load = load,
+    .take_row = take_row,
     .score = score,
     .dump = dump,
 };

@@ -47,12 +47,6 @@ take_row(struct sea_bench_questions *questions, const struct sea_bench_table *ta
     return SEA_OK;
 }
 
-static enum sea_status
-load(struct sea_bench_questions *questions, int64_t limit, struct sea_err *err)
-{
-    return sea_bench_load_rows(questions, limit, take_row, err);
-}
-
 /* LLaVA's converter: no periods at the end, lower case. */
 static const char *
 parse(const char *text, struct sea_arena *arena)
@@ -261,7 +255,7 @@ const struct sea_bench sea_bench_gqa = {
     .annotations_path = "data/testdev_balanced_questions.json",
     .images_path = "data/images",
     .export_name = "testdev_balanced_predictions.json",
-    .load = load,
+    .take_row = take_row,
     .score = score,
     .dump = dump,
 };

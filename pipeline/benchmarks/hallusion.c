@@ -89,12 +89,6 @@ take_row(struct sea_bench_questions *questions, const struct sea_bench_table *ta
     return SEA_OK;
 }
 
-static enum sea_status
-load(struct sea_bench_questions *questions, int64_t limit, struct sea_err *err)
-{
-    return sea_bench_load_rows(questions, limit, take_row, err);
-}
-
 static const struct record *
 record_of(const struct sea_bench_row *row)
 {
@@ -198,6 +192,6 @@ const struct sea_bench sea_bench_hallusion = {
     .max_new_tokens = 128,
     .questions_path = "HallusionBench.json",
     .images_path = "hallusion_bench",
-    .load = load,
+    .take_row = take_row,
     .score = score,
 };

@@ -116,8 +116,8 @@ struct entry {
 struct sea_hub {
     const struct hub *hub;      /* NULL: nothing special */
     struct sea_parquet *pictures;       /* the other part; NULL: there is none */
-    struct entry *entries;      // (count) by id
-    size_t count;
+    struct entry *entries;      // (room) by id
+    size_t count, room;
 };
 
 static int
@@ -150,6 +150,22 @@ close_pictures(void *arg)
     sea_parquet_close(arg);
 }
 
+/* Not room for as many as the file says it has rows: that is only a number in a file. */
+static void
+add_entry(struct sea_hub *hub, const struct entry *entry, struct sea_arena *arena)
+{
+    if (hub->count == hub->room) {
+        struct entry *more;
+
+        hub->room = hub->room ? 2 * hub->room : 1024;
+        more = sea_arena_alloc(arena, hub->room, sizeof(*more));
+        if (hub->count)
+            memcpy(more, hub->entries, hub->count * sizeof(*more));
+        hub->entries = more;
+    }
+    hub->entries[hub->count++] = *entry;
+}
+
 static enum sea_status
 read_pictures(struct sea_hub *hub, const char *path, struct sea_arena *arena,
               struct sea_err *err)
@@ -157,11 +173,8 @@ read_pictures(struct sea_hub *hub, const char *path, struct sea_arena *arena,
     struct sea_arena *scratch = sea_arena_create(NULL, "row");
     enum sea_status status = sea_parquet_open(&hub->pictures, path, err);
 
-    if (!status) {
+    if (!status)
         sea_arena_on_reset(arena, close_pictures, hub->pictures);
-        hub->entries = sea_arena_alloc(arena, (size_t)sea_parquet_rows(hub->pictures) + 1,
-                                       sizeof(*hub->entries));
-    }
     while (!status) {
         struct sea_node *row;
         const struct sea_node *picture;
@@ -176,9 +189,9 @@ read_pictures(struct sea_hub *hub, const char *path, struct sea_arena *arena,
         entry.row = sea_parquet_index(hub->pictures);
         picture = first_picture(row);
         if (entry.id && picture && sea_parquet_is_picture(picture, &entry.cell, &name))
-            hub->entries[hub->count++] = entry;
+            add_entry(hub, &entry, arena);
     }
-    if (!status)
+    if (!status && hub->count)
         qsort(hub->entries, hub->count, sizeof(*hub->entries), by_id);
     sea_arena_destroy(scratch);
     return status;
@@ -267,7 +280,7 @@ sea_hub_image(const struct sea_bench_table *table, const struct sea_node *row,
     q->picture = same_picture(hub, row, arena);
     if (table->picture && sea_parquet_is_picture(table->picture, &cell, &path)) {
         store(q, table->rows.parquet, table->rows.index, cell, arena);
-    } else if (hub->pictures && q->picture) {
+    } else if (hub->count && q->picture) {
         struct entry key = { .id = q->picture }, *found;
 
         found = bsearch(&key, hub->entries, hub->count, sizeof(key), by_id);

@@ -35,12 +35,6 @@ struct wild {                   /* s->extra */
     bool *valid;                // (rows)
 };
 
-static enum sea_status
-load(struct sea_bench_questions *questions, int64_t limit, struct sea_err *err)
-{
-    return sea_bench_load_lines(questions, limit, err);
-}
-
 /* ---- context and reference ---- */
 
 /* A caption, or captions, a line each. */
@@ -522,7 +516,7 @@ const struct sea_bench sea_bench_llava_bench = {
     .questions_path = "questions.jsonl",
     .annotations_path = ".",
     .images_path = "images",
-    .load = load,
+    .load = sea_bench_load_lines,
     .score = score,
     .read_answers = read_answers,
     .prompts_digest = prompts_digest,

@@ -93,12 +93,6 @@ take_row(struct sea_bench_questions *questions, const struct sea_bench_table *ta
     return SEA_OK;
 }
 
-static enum sea_status
-load(struct sea_bench_questions *questions, int64_t limit, struct sea_err *err)
-{
-    return sea_bench_load_rows(questions, limit, take_row, err);
-}
-
 /* ---- extraction ---- */
 
 static bool
@@ -328,7 +322,7 @@ const struct sea_bench sea_bench_mathvista = {
     .max_new_tokens = 1024,
     .questions_path = "testmini.json",
     .images_path = ".",
-    .load = load,
+    .take_row = take_row,
     .score = score,
     .answer_fields = "extraction text prediction response output model_answer answer",
 };

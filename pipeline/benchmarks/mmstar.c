@@ -53,12 +53,6 @@ take_row(struct sea_bench_questions *questions, const struct sea_bench_table *ta
     return SEA_OK;
 }
 
-static enum sea_status
-load(struct sea_bench_questions *questions, int64_t limit, struct sea_err *err)
-{
-    return sea_bench_load_rows(questions, limit, take_row, err);
-}
-
 static const char *
 detail_of(const struct sea_bench_row *row)
 {
@@ -123,6 +117,6 @@ const struct sea_bench sea_bench_mmstar = {
     .max_new_tokens = 16,
     .questions_path = "MMStar.tsv",
     .images_path = "images",
-    .load = load,
+    .take_row = take_row,
     .score = score,
 };

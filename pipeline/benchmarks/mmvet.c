@@ -118,12 +118,6 @@ take_row(struct sea_bench_questions *questions, const struct sea_bench_table *ta
 }
 
 static enum sea_status
-load(struct sea_bench_questions *questions, int64_t limit, struct sea_err *err)
-{
-    return sea_bench_load_rows(questions, limit, take_row, err);
-}
-
-static enum sea_status
 take_note(void *arg, const struct sea_bench_table *table, const struct sea_node *row,
           struct sea_arena *scratch, struct sea_err *err)
 {
@@ -444,7 +438,7 @@ const struct sea_bench sea_bench_mmvet = {
     .annotations_path = "mm-vet.json",
     .images_path = "images",
     .export_name = "mm-vet_results.json",
-    .load = load,
+    .take_row = take_row,
     .score = score,
     .dump = dump,
     .read_answers = read_answers,

@@ -47,12 +47,6 @@ take_row(struct sea_bench_questions *questions, const struct sea_bench_table *ta
     return SEA_OK;
 }
 
-static enum sea_status
-load(struct sea_bench_questions *questions, int64_t limit, struct sea_err *err)
-{
-    return sea_bench_load_rows(questions, limit, take_row, err);
-}
-
 /* Full-width ASCII and the ideographic blank become ASCII. */
 static const char *
 fold(const char *text, struct sea_arena *arena)
@@ -132,6 +126,6 @@ const struct sea_bench sea_bench_ocrbench = {
     .max_new_tokens = 128,
     .questions_path = "OCRBench.json",
     .images_path = "OCRBench_Images",
-    .load = load,
+    .take_row = take_row,
     .score = score,
 };

@@ -57,12 +57,6 @@ take_row(struct sea_bench_questions *questions, const struct sea_bench_table *ta
     return SEA_OK;
 }
 
-static enum sea_status
-load(struct sea_bench_questions *questions, int64_t limit, struct sea_err *err)
-{
-    return sea_bench_load_rows(questions, limit, take_row, err);
-}
-
 /* Line i answers question i. */
 static enum sea_status
 read_lines(struct sea_bench_scoring *s, struct sea_records *rows, struct sea_arena *scratch,
@@ -442,7 +436,7 @@ const struct sea_bench sea_bench_pope = {
     .questions_path = "llava_pope_test.jsonl",
     .annotations_path = "coco",
     .images_path = "val2014",
-    .load = load,
+    .take_row = take_row,
     .score = score,
     .read_answers = read_answers,
 };

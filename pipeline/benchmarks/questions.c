@@ -244,7 +244,8 @@ sea_bench_questions_load(const struct sea_bench *bench, const char *path, int64_
     } else if (!bench->takes_folder || !sea_dir_exists(path))
         status = sea_hash_file(path, out->digest, NULL, err);
     if (!status)
-        status = bench->load(out, limit, err);
+        status = bench->load ? bench->load(out, limit, err)
+                             : sea_bench_load_rows(out, limit, bench->take_row, err);
     if (!status && (out->count == 0 || out->count > QUESTIONS_MAX))
         status = sea_fail(err, SEA_E_FORMAT, "question file \"%s\" holds %zu questions", path,
                           out->count);

@@ -49,12 +49,6 @@ take_row(struct sea_bench_questions *questions, const struct sea_bench_table *ta
     return SEA_OK;
 }
 
-static enum sea_status
-load(struct sea_bench_questions *questions, int64_t limit, struct sea_err *err)
-{
-    return sea_bench_load_rows(questions, limit, take_row, err);
-}
-
 /* Lowered, stripped, without periods at the end. */
 static const char *
 tidy(const char *text, struct sea_arena *arena)
@@ -106,6 +100,6 @@ const struct sea_bench sea_bench_realworldqa = {
     .max_new_tokens = 16,
     .questions_path = "RealWorldQA.tsv",
     .images_path = "images",
-    .load = load,
+    .take_row = take_row,
     .score = score,
 };

@@ -95,12 +95,6 @@ read_question(struct sea_bench_questions *questions, const struct sea_bench_tabl
     return SEA_OK;
 }
 
-static enum sea_status
-load(struct sea_bench_questions *questions, int64_t limit, struct sea_err *err)
-{
-    return sea_bench_load_rows(questions, limit, read_question, err);
-}
-
 /* The published rules; NULL when none applies. */
 static const char *
 parse(const char *text)
@@ -323,7 +317,7 @@ const struct sea_bench sea_bench_scienceqa = {
     .annotations_path = "problems.json",
     .images_path = "images/test",
     .export_name = "scienceqa_output.json",
-    .load = load,
+    .take_row = read_question,
     .score = score,
     .dump = dump,
     .read_answers = read_answers,

@@ -68,12 +68,6 @@ take_row(struct sea_bench_questions *questions, const struct sea_bench_table *ta
     return SEA_OK;
 }
 
-static enum sea_status
-load(struct sea_bench_questions *questions, int64_t limit, struct sea_err *err)
-{
-    return sea_bench_load_rows(questions, limit, take_row, err);
-}
-
 /* A row of SEED-Bench.json; ids there are texts, in LLaVA's files whole numbers where they can
  * be. */
 static enum sea_status
@@ -196,7 +190,7 @@ const struct sea_bench sea_bench_seed = {
     .questions_path = "llava-seed-bench.jsonl",
     .annotations_path = "SEED-Bench.json",
     .export_name = "seed_upload.jsonl",
-    .load = load,
+    .take_row = take_row,
     .score = score,
     .dump = dump,
 };

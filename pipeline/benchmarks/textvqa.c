@@ -145,12 +145,6 @@ take_row(struct sea_bench_questions *questions, const struct sea_bench_table *ta
 }
 
 static enum sea_status
-load(struct sea_bench_questions *questions, int64_t limit, struct sea_err *err)
-{
-    return sea_bench_load_rows(questions, limit, take_row, err);
-}
-
-static enum sea_status
 take_people(const struct sea_bench_table *table, const struct sea_node *row,
             struct sea_arena *arena, struct sea_py_texts **out, struct sea_err *err)
 {
@@ -260,7 +254,7 @@ const struct sea_bench sea_bench_textvqa = {
     .questions_path = "llava_textvqa_val_v051_ocr.jsonl",
     .annotations_path = "TextVQA_0.5.1_val.json",
     .images_path = "train_images",
-    .load = load,
+    .take_row = take_row,
     .score = score,
     .answer_key = answer_key,
 };
@@ -279,7 +273,7 @@ const struct sea_bench sea_bench_textvqa_plain = {
     .questions_path = "TextVQA_0.5.1_val.json",
     .annotations_path = "TextVQA_0.5.1_val.json",
     .images_path = "train_images",
-    .load = load,
+    .take_row = take_row,
     .score = score,
     .answer_key = answer_key,
 };

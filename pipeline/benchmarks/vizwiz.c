@@ -75,12 +75,6 @@ take_row(struct sea_bench_questions *questions, const struct sea_bench_table *ta
     return SEA_OK;
 }
 
-static enum sea_status
-load(struct sea_bench_questions *questions, int64_t limit, struct sea_err *err)
-{
-    return sea_bench_load_rows(questions, limit, take_row, err);
-}
-
 /* A row of val.json, joined by the picture. */
 static enum sea_status
 take_note(void *arg, const struct sea_bench_table *table, const struct sea_node *row,
@@ -274,7 +268,7 @@ const struct sea_bench sea_bench_vizwiz = {
     .questions_path = "llava_test.jsonl",
     .images_path = "test",
     .export_name = "vizwiz_upload.json",
-    .load = load,
+    .take_row = take_row,
     .score = score,
     .dump = dump,
 };

@@ -50,12 +50,6 @@ take_row(struct sea_bench_questions *questions, const struct sea_bench_table *ta
     return SEA_OK;
 }
 
-static enum sea_status
-load(struct sea_bench_questions *questions, int64_t limit, struct sea_err *err)
-{
-    return sea_bench_load_rows(questions, limit, take_row, err);
-}
-
 /* Newline and tab become blanks, the ends are stripped. */
 static const char *
 tidy(const char *text, struct sea_arena *arena)
@@ -366,7 +360,7 @@ const struct sea_bench sea_bench_vqav2 = {
     .annotations_path = "v2_mscoco_val2014_annotations.json",
     .images_path = "val2014",
     .export_name = "vqav2_upload.json",
-    .load = load,
+    .take_row = take_row,
     .score = score,
     .dump = dump,
 };

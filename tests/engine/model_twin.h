@@ -16,6 +16,28 @@
 #include "engine/sea_lm.h"
 #include "tests/sea_test.h"
 
+#define TWIN_VOCAB 37
+
+/* A language model that its twin can run through in no time. */
+static inline struct sea_lm_desc
+twin_small(enum sea_lm_family family, int64_t layers)
+{
+    struct sea_lm_desc desc = sea_lm_defaults();
+
+    desc.family = family;
+    desc.vocab = TWIN_VOCAB;
+    desc.D = 16;
+    desc.F = 32;
+    desc.layers = layers;
+    desc.H = 4;
+    desc.K = 2;
+    desc.E = 8;
+    desc.max_positions = 64;
+    desc.rope_theta = 50.0;
+    desc.init_scale = 0.3f;
+    return desc;
+}
+
 /* Parameters as doubles; free() them. */
 static double *
 twin_weights(const struct sea_params *params)

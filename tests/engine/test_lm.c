@@ -24,25 +24,6 @@ static const int32_t labels[ROWS] = {
 static const struct sea_lm_batch batch = { ROWS, 3, starts, ids, labels };
 #define SUPERVISED 12
 
-static struct sea_lm_desc
-small(enum sea_lm_family family)
-{
-    struct sea_lm_desc desc = sea_lm_defaults();
-
-    desc.family = family;
-    desc.vocab = 37;
-    desc.D = 16;
-    desc.F = 32;
-    desc.layers = 2;
-    desc.H = 4;
-    desc.K = 2;
-    desc.E = 8;
-    desc.max_positions = 64;
-    desc.rope_theta = 50.0;
-    desc.init_scale = 0.3f;
-    return desc;
-}
-
 /* Norms and biases start at constants: values that a wrong use would show. */
 static void
 stir(struct sea_lm *lm)
@@ -141,41 +122,41 @@ check_family(const struct sea_lm_desc *desc, const char *what)
 static void
 loss_and_gradients_follow_the_twin(void)
 {
-    struct sea_lm_desc desc = small(SEA_LM_LLAMA);
+    struct sea_lm_desc desc = twin_small(SEA_LM_LLAMA, 2);
 
     check_family(&desc, "llama, tied");
     desc.tied = false;
     desc.attention_bias = desc.mlp_bias = true;
     check_family(&desc, "llama with biases");
-    desc = small(SEA_LM_QWEN2);
+    desc = twin_small(SEA_LM_QWEN2, 2);
     check_family(&desc, "qwen2");
-    desc = small(SEA_LM_GEMMA);
+    desc = twin_small(SEA_LM_GEMMA, 2);
     check_family(&desc, "gemma");
 }
 
 static void
 every_family_follows_the_twin(void)
 {
-    struct sea_lm_desc desc = small(SEA_LM_LLAMA);
+    struct sea_lm_desc desc = twin_small(SEA_LM_LLAMA, 2);
 
     desc.rope_theta = 500.0;
     desc.rope_scaling = (struct sea_rope_scaling){ SEA_ROPE_LLAMA3, 8.0, 1.0, 4.0, 20 };
     check_family(&desc, "llama 3");
     desc.rope_scaling = (struct sea_rope_scaling){ .kind = SEA_ROPE_LINEAR, .factor = 2.5 };
     check_family(&desc, "llama, linear");
-    desc = small(SEA_LM_PHI);
+    desc = twin_small(SEA_LM_PHI, 2);
     desc.tied = false;
     check_family(&desc, "phi");
-    desc = small(SEA_LM_QWEN3);
+    desc = twin_small(SEA_LM_QWEN3, 2);
     desc.attention_bias = true;
     check_family(&desc, "qwen3");
-    desc = small(SEA_LM_STABLELM);
+    desc = twin_small(SEA_LM_STABLELM, 2);
     desc.rotary = 0.75;
     desc.attention_bias = true;
     check_family(&desc, "stablelm");
     desc.parallel = true;
     check_family(&desc, "stablelm, parallel");
-    desc = small(SEA_LM_PHI3);
+    desc = twin_small(SEA_LM_PHI3, 2);
     desc.rotary = 0.75;
     check_family(&desc, "phi3");
 }
@@ -183,13 +164,13 @@ every_family_follows_the_twin(void)
 static void
 windows_and_caps_follow_the_twin(void)
 {
-    struct sea_lm_desc desc = small(SEA_LM_PHI3);
+    struct sea_lm_desc desc = twin_small(SEA_LM_PHI3, 2);
 
     desc.windows.size = 5;
     sea_windows_set(&desc.windows, 0);
     sea_windows_set(&desc.windows, 1);
     check_family(&desc, "phi3, windows");
-    desc = small(SEA_LM_GEMMA2);
+    desc = twin_small(SEA_LM_GEMMA2, 2);
     desc.windows.size = 4;
     sea_windows_set(&desc.windows, 0);
     desc.query_scalar = 3.0;
@@ -202,7 +183,7 @@ windows_and_caps_follow_the_twin(void)
 static void
 packing_and_accumulation_agree(void)
 {
-    const struct sea_lm_desc desc = small(SEA_LM_LLAMA);
+    const struct sea_lm_desc desc = twin_small(SEA_LM_LLAMA, 2);
     struct sea_lm *a = make(&desc, 1, true), *b = make(&desc, 1, true);
     struct sea_lm_work *wa = make_work(a, ROWS, true), *wb = make_work(b, 64, true);
     float given[48], da[48], db[48], la[ROWS * 37], lb[ROWS * 37];
@@ -249,7 +230,7 @@ static void
 chunks_of_logits_agree(void)
 {
     enum { LONG = 200, HALF = 100, MANY = 20000 };
-    struct sea_lm_desc desc = small(SEA_LM_LLAMA);
+    struct sea_lm_desc desc = twin_small(SEA_LM_LLAMA, 2);
     struct sea_lm *a, *b;
     struct sea_lm_work *wa, *wb;
     static int32_t words[LONG];
@@ -294,7 +275,7 @@ chunks_of_logits_agree(void)
 static void
 a_step_is_a_pure_function(void)
 {
-    const struct sea_lm_desc desc = small(SEA_LM_QWEN2);
+    const struct sea_lm_desc desc = twin_small(SEA_LM_QWEN2, 2);
     struct sea_lm *lm = make(&desc, 1, true);
     struct sea_lm_work *big = make_work(lm, 200, true), *tight = make_work(lm, ROWS, true);
     static const int32_t one[2] = { 0, 5 };
@@ -330,7 +311,7 @@ a_step_is_a_pure_function(void)
 static void
 nothing_supervised_means_no_gradient(void)
 {
-    const struct sea_lm_desc desc = small(SEA_LM_LLAMA);
+    const struct sea_lm_desc desc = twin_small(SEA_LM_LLAMA, 2);
     struct sea_lm *lm = make(&desc, 1, true);
     struct sea_lm_work *work = make_work(lm, ROWS, true);
     struct sea_lm_batch silent = batch;
@@ -357,7 +338,7 @@ nothing_supervised_means_no_gradient(void)
 static void
 frozen_model_gives_the_same_input_gradient(void)
 {
-    const struct sea_lm_desc desc = small(SEA_LM_LLAMA);
+    const struct sea_lm_desc desc = twin_small(SEA_LM_LLAMA, 2);
     struct sea_lm *trained = make(&desc, 1, true), *frozen = make(&desc, 1, false);
     struct sea_lm_work *a = make_work(trained, ROWS, true), *b = make_work(frozen, ROWS, true);
     float given[48], da[48], db[48];
@@ -379,7 +360,7 @@ frozen_model_gives_the_same_input_gradient(void)
 static void
 folders_give_back_the_same_model(void)
 {
-    struct sea_lm_desc desc = small(SEA_LM_GEMMA);
+    struct sea_lm_desc desc = twin_small(SEA_LM_GEMMA, 2);
     struct sea_lm *lm, *back;
     struct sea_err err = { 0 };
     char dir[SEA_PATH_MAX];
@@ -413,7 +394,7 @@ folders_give_back_the_same_model(void)
 static void
 weights_that_are_not_numbers_are_told(void)
 {
-    struct sea_lm_desc desc = small(SEA_LM_PHI);
+    struct sea_lm_desc desc = twin_small(SEA_LM_PHI, 2);
     struct sea_lm *lm = make(&desc, 5, false), *back = NULL;
     const struct sea_param *param;
     struct sea_err err = { 0 };
@@ -446,7 +427,7 @@ end_words_come_from_the_generation_config(void)
 {
     static const char text[] = "{\"eos_token_id\": [2, 7, 9], \"temperature\": 0.6}";
     static const char wrong[] = "{\"eos_token_id\": [2, 99]}";
-    struct sea_lm_desc desc = small(SEA_LM_LLAMA);
+    struct sea_lm_desc desc = twin_small(SEA_LM_LLAMA, 2);
     struct sea_lm *lm = make(&desc, 5, false), *back = NULL;
     struct sea_err err = { 0 };
     char dir[SEA_PATH_MAX], path[SEA_PATH_MAX];
@@ -531,7 +512,7 @@ configs_are_checked_by_name(void)
 static void
 bad_batches_are_refused(void)
 {
-    const struct sea_lm_desc desc = small(SEA_LM_LLAMA);
+    const struct sea_lm_desc desc = twin_small(SEA_LM_LLAMA, 2);
     struct sea_lm *lm = make(&desc, 1, false);
     struct sea_lm_work *work = make_work(lm, 8, false);
     struct sea_err err = { 0 };

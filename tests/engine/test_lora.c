@@ -13,7 +13,7 @@
 #define GIVEN SEA_LM_GIVEN
 #define NO SEA_LM_IGNORE
 #define SUPERVISED 12
-#define VOCAB 37
+#define VOCAB TWIN_VOCAB
 
 static struct sea_device device;
 static const int32_t starts[4] = { 0, 11, 12, ROWS };
@@ -38,25 +38,6 @@ struct rig {
     float given[3 * 16], dgiven[3 * 16];
     uint64_t keys[ROWS], live_keys[ROWS];
 };
-
-static struct sea_lm_desc
-small(void)
-{
-    struct sea_lm_desc desc = sea_lm_defaults();
-
-    desc.family = SEA_LM_QWEN2;
-    desc.vocab = VOCAB;
-    desc.D = 16;
-    desc.F = 32;
-    desc.layers = 3;
-    desc.H = 4;
-    desc.K = 2;
-    desc.E = 8;
-    desc.max_positions = 64;
-    desc.rope_theta = 50.0;
-    desc.init_scale = 0.3f;
-    return desc;
-}
 
 /* B is 0 in a new adapter: give it values. */
 static void
@@ -90,7 +71,7 @@ set_keys(struct rig *rig, int64_t step)
 static void
 open_rig(struct rig *rig, const struct sea_lora_desc *desc, bool full, bool recompute)
 {
-    struct sea_lm_desc lm = small();
+    struct sea_lm_desc lm = twin_small(SEA_LM_QWEN2, 3);
     struct sea_lm_limits limits = { .rows = ROWS, .trained = true, .recompute = recompute };
     struct sea_err err = { 0 };
 

@@ -348,6 +348,8 @@ def broken():
                   where + "a page has fewer values than it says"),
         "encoding": (raw_file([raw_page(four, encoding=4)]), where + "a page's encoding is unknown"),
         "checksum": (raw_file([raw_page(four, header={4: 1})]), where + "a page's checksum is wrong"),
+        "prefix": (raw_file([raw_page(b"\x80\x01\x04\x01\x02" * 2 + b"a", values=1, encoding=7)], rows=1,
+                            leaf={1: 6}, meta={1: 6}), where + "a value shares more with the one before"),
         "long-row": (raw_file([raw_page(four[:4], values=1, kind=2), long_list(2**30)], rows=1, meta={5: 2**30},
                               leaf={3: 2}), where + "row 0 has more than 4194304 entries"),
         "header": (raw_file([b"\x15\xff\xff"]), where + "a page header is damaged"),

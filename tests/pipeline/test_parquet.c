@@ -386,6 +386,25 @@ check_scores(const char *name, const struct sea_bench_questions *questions, cons
                   result.rows[i].question->id, result.rows[i].score);
 }
 
+/* Equal pictures have equal names, others have not (mme: in one category). */
+static void
+check_names(const char *name, const struct sea_bench_questions *questions,
+            const struct sea_node *numbers)
+{
+    for (size_t i = 0; i < questions->count; i++)
+        for (size_t k = 0; k < i; k++) {
+            const char *a = questions->items[i].picture, *b = questions->items[k].picture;
+            const struct sea_node *x = at(numbers, i), *y = at(numbers, k);
+
+            if (a && b && strcmp(a, b) == 0)
+                CHECK_INT(x->integer, y->integer);
+            else if (x->kind == SEA_NODE_INT && y->kind == SEA_NODE_INT &&
+                     strcmp(name, "mmbench") != 0 && (strcmp(name, "mme") != 0 || i == k + 1))
+                CHECK_MSG(x->integer != y->integer, "%s: rows %zu and %zu show one picture", name,
+                          k, i);
+        }
+}
+
 static void
 benchmarks_of_the_hub_are_asked_and_scored(void)
 {
@@ -410,18 +429,7 @@ benchmarks_of_the_hub_are_asked_and_scored(void)
             CHECK_STR(questions.items[0].prompt, sea_node_text(sea_node_get(set, "prompt"), ""));
         for (size_t i = questions.count; i-- > 0;)
             check_question_picture(&questions.items[i], at(numbers, i), set->key);
-        for (size_t i = 1; i < questions.count; i++) {  /* equal pictures have equal names */
-            const struct sea_bench_question *a = &questions.items[i - 1], *b = a + 1;
-            bool same = a->picture && b->picture && strcmp(a->picture, b->picture) == 0;
-            const struct sea_node *x = at(numbers, i - 1), *y = at(numbers, i);
-
-            if (same)
-                CHECK_INT(x->integer, y->integer);
-            else if (x->kind == SEA_NODE_INT && y->kind == SEA_NODE_INT &&
-                     strcmp(set->key, "mmbench") != 0)
-                CHECK_MSG(x->integer != y->integer, "%s: rows %zu and %zu show one picture",
-                          set->key, i - 1, i);
-        }
+        check_names(set->key, &questions, numbers);
         if (answers->kind == SEA_NODE_LIST)
             check_scores(set->key, &questions, path, answers);
     }

@@ -160,22 +160,29 @@ nobody_else_is_stopped(void)
 static void
 no_curve_stops_the_comparison(void)
 {
-    struct sea_err err = { 0 };
-    struct trial wild, one[3];
+    struct trial wild, far, one[3];
+    int64_t step = 10;
 
     fresh();
     wild = start(7, "max", "wild");
-    train(&wild, 1, 10, 1e200);         /* the squares of two are out of range */
-    CHECK_OK(sea_queue_relay(db, &wild.claim.fence, wild.batch++,
-                             "{\"metrics\":[[\"tune.loss\",9223372036854775807,1]]}", &err), err);
+    train(&wild, 1, 28, 1e200);         /* their squares are out of range */
+    train(&wild, 29, 30, 3e200);
+    far = start(8, "min", "far");
+    for (int rung = 0; rung < 38; rung++, step *= 3) {  /* the next one would be, too */
+        struct sea_err err = { 0 };
+        char batch[80];
+
+        snprintf(batch, sizeof(batch), "{\"metrics\":[[\"tune.loss\",%lld,1]]}", (long long)step);
+        CHECK_OK(sea_queue_relay(db, &far.claim.fence, far.batch++, batch, &err), err);
+    }
     for (int i = 0; i < 3; i++) {
         one[i] = start(i, "min", "tame");
         train(&one[i], 1, 10, i);
     }
     tick();
-    CHECK_STR(text("SELECT value FROM sea.rung WHERE rung = 0 AND experiment_id ="
-                   " (SELECT min(experiment_id) FROM sea.trial)"), "-Infinity");
-    CHECK(!is_stopped(&wild) && !is_stopped(&one[0]));
+    CHECK_STR(text("SELECT value FROM sea.study WHERE study = 'wild'"), "-Infinity");
+    CHECK_INT(number("SELECT rung FROM sea.study WHERE study = 'far'"), 37);
+    CHECK(!is_stopped(&wild) && !is_stopped(&far) && !is_stopped(&one[0]));
     CHECK(is_stopped(&one[1]) && is_stopped(&one[2]));
 }
 
