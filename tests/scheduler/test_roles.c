@@ -9,8 +9,8 @@ static void
 users_begin(void)
 {
     seed_begin();
-    if (!as)
-        as = connect_more();
+    sea_db_close(as);           /* the database before this one is gone */
+    as = connect_more();
     run_sql("DO $$ DECLARE u text; BEGIN"
             " FOREACH u IN ARRAY ARRAY['alice', 'bob', 'researcher', 'worker', 'scheduler',"
             "  'viewer', 'auditor', 'stranger', 'sea_tenant_a', 'sea_tenant_b'] LOOP"
