@@ -51,7 +51,7 @@ check_error "the same key with another configuration is refused" 64 'night-1'
 run "$sea" leaderboard
 check_rc "leaderboard" 0
 check_match "the leaderboard has rank, experiment, score, interval, control, gain and n" \
-    "^pope +accuracy +[1-9] +${ids[0]} +scenes-tiny/align.lambda=0 +[0-9.]+ +\[[0-9.]+, [0-9.]+\] +[0-9.]+ +[-+][0-9.]+ +[1-9][0-9]*$" \
+    "^pope +accuracy +[1-9] +${ids[0]} +scenes-tiny/align.lambda=0 +[0-9.]+ +\[[0-9.]+, [0-9.]+\] +[0-9.]+ +[-+][0-9.]+ +[1-9][0-9]* *$" \
     "$out"
 check_equal "for every experiment" "$(sql 'SELECT count(DISTINCT experiment_id) FROM sea.leaderboard')" \
     "$(grep -c '^mmbench  *circular_accuracy' <<< "$out")"
