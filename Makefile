@@ -239,12 +239,12 @@ asan: deps
 oracle: all tests
 	$(Q)BUILD='$(BUILD)' PYTHON='$(PYTHON)' T='$(T)' tests/oracle/run.sh
 
-## fault      10,000 seeded faults against the service, and the history checked (about 20 min)
+## fault      10,000 seeded faults against the service, and the history checked (about 15 min)
 ## fault-smoke     a slice of it, part of `make test`
 ## fault-points    a worker killed at every call in turn
 ## fault-mutation  each fence of the service's SQL removed once: each must be missed
 .PHONY: fault fault-smoke fault-points fault-mutation
-FAULT_RUNS ?= 10000
+FAULT_RUNS ?= 12000
 FAULT_SEED ?= 1
 fault: $(FAULT)
 	$(Q)SEA_ROOT=. $(BUILD)/tests/fault/fault --runs $(FAULT_RUNS) --seed $(FAULT_SEED) \
