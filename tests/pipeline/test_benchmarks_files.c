@@ -318,6 +318,31 @@ chunks_of_a_folder_are_one_file(void)
     CHECK_FAILS(err, SEA_E_MISSING, "holds neither merge.jsonl");
 }
 
+/* LLaVA's question file is of an early release of POPE, which misspells a word; the label files
+ * of later ones do not. Another object is another question all the same. */
+static void
+popes_early_and_late_questions_are_the_same(void)
+{
+    const char *questions = put_file("q.jsonl",
+        "{\"question_id\": 1, \"image\": \"a.jpg\", \"text\": \"Is there a cat in the imange?\\n"
+        "Answer the question using a single word or phrase.\", \"category\": \"random\"}\n");
+    const char *answers = put_file("a.jsonl", "{\"question_id\": 1, \"text\": \"Yes\"}\n");
+    const char *labels = put_file("coco_pope_random.json",
+        "{\"question_id\": 1, \"image\": \"a.jpg\", \"text\": \"Is there a cat in the image?\", "
+        "\"label\": \"yes\"}\n");
+    struct sea_bench_result result;
+    struct sea_err err;
+
+    result = score_files("pope", questions, answers, labels, NULL, &err);
+    CHECK_OK(err.status, err);
+    CHECK_NEAR(value_of(&result, "accuracy"), 1, 0);
+    labels = put_file("coco_pope_random.json",
+        "{\"question_id\": 1, \"image\": \"a.jpg\", \"text\": \"Is there a car in the image?\", "
+        "\"label\": \"yes\"}\n");
+    score_files("pope", questions, answers, labels, NULL, &err);
+    CHECK_FAILS(err, SEA_E_FORMAT, "is about image");
+}
+
 /* A question of VLMEvalKit's POPE stands for every split that its category names. */
 static void
 vlmevalkits_pope_counts_a_question_in_each_split(void)
@@ -505,6 +530,7 @@ SEA_TEST_MAIN("published answer files", TEST(spreadsheets_are_read_as_pandas_rea
               TEST(mm_vet_grades_stand_for_their_answers),
               TEST(samples_of_lmms_eval_go_by_row_and_are_compared),
               TEST(chunks_of_a_folder_are_one_file),
+              TEST(popes_early_and_late_questions_are_the_same),
               TEST(vlmevalkits_pope_counts_a_question_in_each_split),
               TEST(vlmevalkits_mme_is_joined_by_index),
               TEST(lmms_eval_reads_mmes_answers_stripped),
