@@ -244,7 +244,7 @@ oracle: all tests
 ## fault-points    a worker killed at every call in turn
 ## fault-mutation  each fence of the service's SQL removed once: each must be missed
 .PHONY: fault fault-smoke fault-points fault-mutation
-FAULT_RUNS ?= 12000
+FAULT_RUNS ?= 10000
 FAULT_SEED ?= 1
 fault: $(FAULT)
 	$(Q)SEA_ROOT=. $(BUILD)/tests/fault/fault --runs $(FAULT_RUNS) --seed $(FAULT_SEED) \
