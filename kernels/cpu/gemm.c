@@ -15,7 +15,8 @@
 #define COST_PACK 4
 #define COST_TASK 20000
 #define SKINNY_ROUNDS 8         /* tasks of a thread at most, where few rows are multiplied */
-#define SKINNY_TASK 0.15        /* what a task costs, in groups: rows asked for in vain */
+#define SKINNY_TASK 0.15        /* what a task costs, in groups: its first rows are waited for */
+#define SKINNY_SLACK 2          /* so much dearer, on paper, a finer grid may be */
 #define WORTH_A_THREAD 200000   /* multiply-adds, some microseconds */
 
 static int64_t
@@ -73,8 +74,8 @@ plan(struct sea_cpu_gemm *job, const struct sea_cpu *cpu)
 }
 
 /* Groups of rows of B in a task. Their bytes are what counts, from memory about 10 a ns: a
- * task is worth a thread from some microseconds on. Equal shares for all threads come first;
- * among grids that are about as even the finest, because a neighbour may slow one of them. */
+ * task is worth a thread from some microseconds on. The finest grid whose shares are not too
+ * uneven: where processors are shared, one of the threads is always late. */
 static int64_t
 skinny_grain(const struct sea_op_gemm *op, const struct sea_cpu *cpu)
 {
@@ -89,7 +90,7 @@ skinny_grain(const struct sea_op_gemm *op, const struct sea_cpu *cpu)
         n = n > least ? n : least;
         cost = (double)ceil_div(ceil_div(groups, n), threads) * ((double)n + SKINNY_TASK);
         best = rounds == 1 || cost < best ? cost : best;
-        if (cost <= 1.04 * best)
+        if (cost <= SKINNY_SLACK * best)
             grain = n;
     }
     return grain;

@@ -18,8 +18,9 @@
 #include "engine/base/sea_clock.h"
 #include "engine/sea_generate.h"
 #include "engine/sea_mllm.h"
+#include "tests/bench/bench.h"
 
-enum { PROMPT = 16, WORDS = 24, ROUNDS = 5 };
+enum { PROMPT = 16, WORDS = 24, ROUNDS = 9 };
 #define READ_BYTES ((size_t)256 << 20)          /* several times the last cache */
 
 static enum sea_status
@@ -84,29 +85,28 @@ read_rate(struct run *run)
     return run->device.ops->limits(run->device.dev, &limits) ? 0 : limits.read_rate;
 }
 
-/* The best of some rounds: decoding as a share of the read rate just before or after. */
+/* Medians over rounds: decoding as a share of the read rate just before and after. */
 static enum sea_status
 decode(struct run *run, double *rate, double *share, double *reads, struct sea_err *err)
 {
     const struct sea_lm_desc *desc = &run->lm->desc;
     double bytes = (double)sea_lm_desc_bytes(desc, run->device.store, false);
-    double one = 0, all = 0, before, after;
+    double one = 0, all = 0, rates[ROUNDS], shares[ROUNDS], limits[ROUNDS];
     enum sea_status status = SEA_OK;
 
     bytes -= 4.0 * (double)(desc->max_positions * desc->E);   /* rotations: one line a word */
-    *rate = *share = *reads = 0;
     for (int i = 0; i < ROUNDS && !status; i++) {
-        before = read_rate(run);
+        limits[i] = read_rate(run);
         status = answer(run, 1, &one, err);
         if (!status)
             status = answer(run, WORDS, &all, err);
-        after = read_rate(run);
-        if (status || (WORDS - 1) / (all - one) <= *rate)
-            continue;
-        *rate = (WORDS - 1) / (all - one);
-        *reads = after > before ? after : before;
-        *share = *rate * bytes / *reads;
+        limits[i] = 0.5 * (limits[i] + read_rate(run));
+        rates[i] = (WORDS - 1) / (all - one);
+        shares[i] = rates[i] * bytes / limits[i];
     }
+    *rate = status ? 0 : bench_median(rates, ROUNDS);
+    *reads = status ? 0 : bench_median(limits, ROUNDS);
+    *share = status ? 0 : bench_median(shares, ROUNDS);
     return status;
 }
 
@@ -132,8 +132,10 @@ measure(const char *dir, const char *precision, struct sea_err *err)
     cpu = (double)clock() / CLOCKS_PER_SEC;
     if (!status)
         status = sea_device_alloc(&run.device, READ_BYTES, &run.memory, err);
-    if (!status)
+    if (!status) {
+        memset(run.memory, 1, READ_BYTES);      /* pages never written are one page of zeros */
         status = decode(&run, &rate, &share, &reads, err);
+    }
     if (!status)
         printf("{\"precision\":\"%s\",\"load_s\":%.3f,\"first_word_s\":%.3f,\"cpu_s\":%.3f,"
                "\"words_per_s\":%.2f,\"read_gb_per_s\":%.2f,\"share_of_reading\":%.3f}\n",
