@@ -137,8 +137,8 @@ static const struct sea_config_key keys[] = {
     { "stages.eval.batch", SEA_KEY_INT, "16", 1, 4096, NULL, 0, 0, "answers decoded together; changes speed, not results" },
     { "stages.eval.repeat", SEA_KEY_INT, NULL, 1, BIG, NULL, E, 0, "which repetition of an evaluation this is: one with another number is computed anew, not found in the cache" },
 
-    { "resources.device", SEA_KEY_TEXT, "auto", 0, 0, NULL, 0, 0, "auto, cpu, cpu:THREADS or cuda:NUMBER" },
-    { "resources.gpus", SEA_KEY_INT, "1", 0, 1024, NULL, 0, 0, "GPUs of a stage: align and tune run a process on each; with a named device, processes on it" },
+    { "resources.device", SEA_KEY_TEXT, "auto", 0, 0, NULL, 0, 0, "auto, cpu, cpu:THREADS or cuda:NUMBER; a worker with GPUs chooses the number" },
+    { "resources.gpus", SEA_KEY_INT, "1", 0, 1024, NULL, 0, 0, "GPUs of one machine for align and tune, a process on each (other stages take one); workers reserve them (docs/service.md). 0: none. With device cpu, processes on it" },
     { "resources.backend", SEA_KEY_TEXT, "local", 0, 0, "local|slurm", 0, 0, "who runs the stages: workers, or jobs of the cluster that a scheduler submits (docs/slurm.md)" },
     { "resources.partition", SEA_KEY_TEXT, NULL, 0, 0, NULL, 0, 0, "backend slurm: partition of the jobs; without it what sea.yaml says, or the cluster's default" },
     { "resources.account", SEA_KEY_TEXT, NULL, 0, 0, NULL, 0, 0, "backend slurm: account that is charged" },

@@ -64,8 +64,8 @@ processors(void)
 }
 
 /* In a process of its own: a driver that was called before a fork is of no use behind it. */
-static int
-count_cuda(void)
+int
+sea_ranks_cuda_count(void)
 {
     int how = 0;
     pid_t pid = fork();
@@ -103,7 +103,7 @@ sea_ranks_wanted(const struct sea_stage_options *options, int *out, struct sea_e
         *out = (int)gpus;
         goto out;
     }
-    have = count_cuda();
+    have = sea_ranks_cuda_count();
     if (strcmp(device, "auto") == 0 && have == 0)
         goto out;
     if (strncmp(device, "cuda:", 5) == 0)

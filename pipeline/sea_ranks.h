@@ -35,6 +35,9 @@ SEA_MUST_CHECK enum sea_status
 sea_stage_run_rank(const struct sea_stage_options *options, const struct sea_rank *rank,
                    struct sea_err *err);
 
+/* GPUs that the driver shows, asked in a process of its own: call it before there are threads. */
+int sea_ranks_cuda_count(void);
+
 /* How many ranks the experiment asks for here: resources.gpus, where the device is a CUDA
  * device or named; 1 for "auto" without a GPU, and where the file cannot be read (the stage
  * will say why). More than there are CUDA devices is SEA_E_DEVICE. */

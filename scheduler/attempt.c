@@ -113,7 +113,8 @@ start_child(struct attempt *a, struct sea_err *err)
     const struct sea_worker_options *worker = a->options->worker;
     struct sea_arena *arena = a->options->arena;
     char **argv = sea_arena_alloc(arena, ARGS_FIXED + 2 * a->claim->inputs_count, sizeof(*argv));
-    char *events;
+    const char *device = worker->device;
+    char *events, **env = NULL;
     size_t n = 0, i;
 
     events = sea_arena_printf(arena, "%d", SEA_CHILD_EVENTS_FD);
@@ -132,13 +133,23 @@ start_child(struct attempt *a, struct sea_err *err)
     argv[n++] = a->out;
     argv[n++] = sea_arena_strdup(arena, "--events");
     argv[n++] = events;
-    if (worker->device) {
+    /* It sees what it holds, from 0; without any its experiment names the CPU. */
+    if (worker->gpus && worker->gpus->count) {
+        const char *visible = sea_gpus_visible(worker->gpus, a->claim->gpus, a->claim->gpus_count,
+                                               arena);
+
+        env = sea_gpus_environment(visible, arena);
+        device = a->claim->gpus_count ? "cuda" : NULL;
+        sea_log(SEA_LOG_INFO, "stage gets gpus=%s id=%lld epoch=%lld", visible,
+                (long long)a->fence->stage_id, (long long)a->fence->epoch);
+    }
+    if (device) {
         argv[n++] = sea_arena_strdup(arena, "--device");
-        argv[n++] = sea_arena_strdup(arena, worker->device);
+        argv[n++] = sea_arena_strdup(arena, device);
     }
     argv[n] = NULL;
     a->started_ms = sea_clock_ms();
-    return sea_child_start(&a->child, argv, a->log, err);
+    return sea_child_start_env(&a->child, argv, env, a->log, err);
 }
 
 /* Without this row's checkpoint the curve would begin where this attempt did: it is told until

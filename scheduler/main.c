@@ -21,7 +21,7 @@ struct command {
 
 /* clang-format off */
 static const struct command commands[] = {
-    { "up",          sea_cmd_up,          "up [--data DIR] [--workers N] [--device D] [--ttl SECONDS]", "start PostgreSQL (private), scheduler and worker" },
+    { "up",          sea_cmd_up,          "up [--data DIR] [--workers N] [--device D] [--gpus N] [--ttl SECONDS]", "start PostgreSQL (private), scheduler and worker" },
     { "down",        sea_cmd_down,        "down [--data DIR]", "stop what up started" },
     { "submit",      sea_cmd_submit,      "submit FILE [--set KEY=VALUE …] [--key K] [--wait] [--json]", "queue an experiment" },
     { "run",         sea_cmd_run,         "run FILE [--set KEY=VALUE …]", "submit an experiment and work it to the end here" },
@@ -35,7 +35,8 @@ static const struct command commands[] = {
     { "compare",     sea_cmd_compare,     "compare A B | --last [--control] [--json]", "paired test of two experiments" },
     { "study",       sea_cmd_study,       "study [NAME] [--json]", "sweeps that are thinned out while they run" },
     { "nightly",     sea_cmd_nightly,     "nightly add FILE | list | enable NAME | disable NAME | run NAME [--wait] | report [NAME] [--night DATE] [--format text|md|json] | mark ID STATE [--note TEXT]", "evaluate on a schedule, and tell what got worse" },
-    { "worker",      sea_cmd_worker,      "worker [--device D] [--queue NAME] [--once]", "claim stages and run them" },
+    { "worker",      sea_cmd_worker,      "worker [--device D] [--gpus N] [--queue NAME] [--once]", "claim stages and run them" },
+    { "workers",     sea_cmd_workers,     "workers [--json]", "who works where, and who holds which GPU" },
     { "scheduler",   sea_cmd_scheduler,   "scheduler", "promote, resolve and rescue stages" },
     { "serve",       sea_cmd_serve,       "serve [--port N] [--metrics]", "dashboard over HTTP, numbers for Prometheus" },
     { "drain",       sea_cmd_drain,       "drain [WORKER|all] [--now] [--json]", "list workers; let them leave after their stage" },

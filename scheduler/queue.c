@@ -88,6 +88,17 @@ sea_queue_register(struct sea_db *db, const char *host, int64_t pid, const char 
 }
 
 enum sea_status
+sea_queue_register_gpus(struct sea_db *db, const char *host, int64_t pid, const char *device,
+                        const char *queue, int64_t ttl_ms, const char *gpus, int64_t *worker_id,
+                        struct sea_err *err)
+{
+    return query_int(db, "worker_register_gpus",
+                     SEA_PARAMS(SEA_P_TEXT(host), SEA_P_INT(pid), SEA_P_TEXT(device),
+                                SEA_P_TEXT(queue), SEA_P_INT(ttl_ms), SEA_P_TEXT(gpus)),
+                     "worker_id", worker_id, err);
+}
+
+enum sea_status
 sea_queue_worker_state(struct sea_db *db, int64_t worker_id, const char *state,
                        struct sea_err *err)
 {
@@ -256,6 +267,27 @@ sea_queue_claim_files(struct sea_db *db, struct sea_arena *arena, struct sea_cla
     claim->inputs_count = 0;
     status = read_inputs(db, arena, claim, err);
     return status ? status : read_checkpoint(db, arena, claim, err);
+}
+
+enum sea_status
+sea_queue_claim_gpus(struct sea_db *db, struct sea_arena *arena, struct sea_claim *claim,
+                     struct sea_err *err)
+{
+    struct sea_rows *rows = NULL;
+    enum sea_status status;
+    size_t i;
+
+    claim->gpus_count = 0;
+    status = sea_db_query(db, "claim_gpus", SEA_PARAMS(SEA_P_INT(claim->fence.stage_id),
+                                                       SEA_P_INT(claim->fence.epoch)), &rows, err);
+    if (!status)
+        claim->gpus = sea_arena_alloc(arena, sea_rows_count(rows) + 1, sizeof(*claim->gpus));
+    for (i = 0; i < sea_rows_count(rows) && !status; i++) {
+        claim->gpus[claim->gpus_count++] = (int)sea_rows_int(rows, i, "gpu", err);
+        status = err->status;
+    }
+    sea_rows_close(rows);
+    return status;
 }
 
 enum sea_status

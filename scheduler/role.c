@@ -14,6 +14,7 @@
 #include "engine/base/sea_file.h"
 
 #define START_MS 10000          /* a role that does not hold its lock by then has failed */
+#define KILL_MS 5000            /* from SIGKILL to the end of the lock */
 #define LOG_BYTES_MAX ((size_t)256 << 20)
 
 volatile sig_atomic_t sea_role_stop;
@@ -178,31 +179,40 @@ sea_role_start(const char *dir, const char *name, const char *program, const cha
     return SEA_OK;
 }
 
-/* Waits for the lock with the patience of grace_ms, then kills. */
-static void
-stop_one(int fd, int64_t pid, int64_t grace_ms)
-{
-    int64_t deadline = sea_clock_ms() + grace_ms;
+typedef void role_fn(int fd, int64_t pid, int64_t deadline_ms);
 
+static void
+ask_to_stop(int fd, int64_t pid, int64_t deadline_ms)
+{
+    (void)fd, (void)deadline_ms;
     kill((pid_t)pid, SIGTERM);
-    while (holder(fd) && sea_clock_ms() < deadline)
+}
+
+/* Waits for the lock until the deadline, then kills. */
+static void
+see_stopped(int fd, int64_t pid, int64_t deadline_ms)
+{
+    while (holder(fd) && sea_clock_ms() < deadline_ms)
         sea_clock_sleep_ms(20);
-    if (holder(fd))
-        kill((pid_t)pid, SIGKILL);
-    while (holder(fd) && sea_clock_ms() < deadline + 5000)
+    if (!holder(fd))
+        return;
+    kill((pid_t)pid, SIGKILL);
+    deadline_ms = sea_clock_ms() + KILL_MS;
+    while (holder(fd) && sea_clock_ms() < deadline_ms)
         sea_clock_sleep_ms(20);
 }
 
-enum sea_status
-sea_role_stop_all(const char *dir, const char *prefix, int64_t grace_ms, int *stopped,
-                  struct sea_err *err)
+/* Calls fn for every role that somebody plays and whose name starts with prefix. */
+static enum sea_status
+each_role(const char *dir, const char *prefix, role_fn *fn, int64_t deadline_ms, int *count,
+          struct sea_err *err)
 {
     char folder[SEA_PATH_MAX];
     struct dirent *entry;
     enum sea_status status;
     DIR *list;
 
-    *stopped = 0;
+    *count = 0;
     status = sea_path_join(folder, dir, "run", err);
     if (status)
         return status;
@@ -220,12 +230,24 @@ sea_role_stop_all(const char *dir, const char *prefix, int64_t grace_ms, int *st
         fd = openat(dirfd(list), entry->d_name, O_RDONLY | O_CLOEXEC);
         pid = fd < 0 ? 0 : holder(fd);
         if (pid > 0) {
-            stop_one(fd, pid, grace_ms);
-            (*stopped)++;
+            fn(fd, pid, deadline_ms);
+            (*count)++;
         }
         if (fd >= 0)
             close(fd);
     }
     closedir(list);
     return SEA_OK;
+}
+
+enum sea_status
+sea_role_stop_all(const char *dir, const char *prefix, int64_t grace_ms, int *stopped,
+                  struct sea_err *err)
+{
+    int64_t deadline_ms = sea_clock_ms() + grace_ms;
+    int left;
+    /* All are asked before one is waited for: what one gives back no other one takes. */
+    enum sea_status status = each_role(dir, prefix, ask_to_stop, deadline_ms, stopped, err);
+
+    return status ? status : each_role(dir, prefix, see_stopped, deadline_ms, &left, err);
 }

@@ -28,7 +28,7 @@ sea_command_fn sea_cmd_stage, sea_cmd_data, sea_cmd_model, sea_cmd_tokenize, sea
     sea_cmd_parquet;            /* sea data parquet */
 /* the service */
 sea_command_fn sea_cmd_up, sea_cmd_down, sea_cmd_migrate, sea_cmd_worker, sea_cmd_scheduler,
-    sea_cmd_serve, sea_cmd_drain, sea_cmd_gc;
+    sea_cmd_workers, sea_cmd_serve, sea_cmd_drain, sea_cmd_gc;
 /* experiments */
 sea_command_fn sea_cmd_submit, sea_cmd_run, sea_cmd_status, sea_cmd_logs, sea_cmd_cancel,
     sea_cmd_retry, sea_cmd_why, sea_cmd_leaderboard, sea_cmd_compare, sea_cmd_nightly, sea_cmd_study;

@@ -39,6 +39,8 @@ struct sea_claim {              /* texts live in the arena given to sea_queue_cl
     const char *key;            /* the stage key */
     const char *config;         /* the resolved experiment, JSON */
     int64_t timeout_ms;         /* longest life of the stage's process; 0: no limit */
+    int *gpus;                  /* numbers of those that it holds (sea_queue_claim_gpus) */
+    size_t gpus_count;
     struct sea_claim_input *inputs;
     size_t inputs_count;
     struct {                    /* newest committed one; name NULL: none */
@@ -53,6 +55,11 @@ struct sea_claim {              /* texts live in the arena given to sea_queue_cl
 SEA_MUST_CHECK enum sea_status
 sea_queue_register(struct sea_db *db, const char *host, int64_t pid, const char *device,
                    const char *queue, int64_t ttl_ms, int64_t *worker_id, struct sea_err *err);
+/* A worker with GPUs, "{0,1}": its claims take what a stage needs of them. */
+SEA_MUST_CHECK enum sea_status
+sea_queue_register_gpus(struct sea_db *db, const char *host, int64_t pid, const char *device,
+                        const char *queue, int64_t ttl_ms, const char *gpus, int64_t *worker_id,
+                        struct sea_err *err);
 /* "draining" (no more claims), "gone". */
 SEA_MUST_CHECK enum sea_status
 sea_queue_worker_state(struct sea_db *db, int64_t worker_id, const char *state,
@@ -94,6 +101,10 @@ sea_queue_claimed(struct sea_db *db, const struct sea_claimant *who, struct sea_
 SEA_MUST_CHECK enum sea_status
 sea_queue_claim_files(struct sea_db *db, struct sea_arena *arena, struct sea_claim *claim,
                       struct sea_err *err);
+/* Which GPUs the claim of a worker that has any took, however the worker learned of the claim. */
+SEA_MUST_CHECK enum sea_status
+sea_queue_claim_gpus(struct sea_db *db, struct sea_arena *arena, struct sea_claim *claim,
+                     struct sea_err *err);
 
 /* ---- attempt ---- */
 

@@ -34,7 +34,7 @@ sea_role_start(const char *dir, const char *name, const char *program, const cha
                bool *started, struct sea_err *err);
 
 /* SIGTERM, and SIGKILL after grace_ms, to every role of the folder whose name starts with
- * prefix; waits until they have ended. *stopped counts them. */
+ * prefix, to all of them at once; waits until they have ended. *stopped counts them. */
 SEA_MUST_CHECK enum sea_status
 sea_role_stop_all(const char *dir, const char *prefix, int64_t grace_ms, int *stopped,
                   struct sea_err *err);

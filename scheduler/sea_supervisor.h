@@ -28,6 +28,10 @@ struct sea_child {
 SEA_MUST_CHECK enum sea_status
 sea_child_start(struct sea_child *child, char *const *argv, const char *log_path,
                 struct sea_err *err);
+/* With an environment of its own, which ends with NULL; env NULL: ours. */
+SEA_MUST_CHECK enum sea_status
+sea_child_start_env(struct sea_child *child, char *const *argv, char *const *env,
+                    const char *log_path, struct sea_err *err);
 /* Waits up to ms for an event byte or the end of the child. */
 void sea_child_wait(struct sea_child *child, int64_t ms);
 void sea_child_signal(const struct sea_child *child, int signal_number);   /* its group */

@@ -22,12 +22,16 @@
 #include <stdint.h>
 
 #include "engine/base/sea_err.h"
+#include "scheduler/sea_gpus.h"
 
 struct sea_worker_options {
     const char *url;            /* of the database; NULL: environment */
     const char *data;           /* folder with store/ and tmp/ */
     const char *stage_program;  /* called as PROGRAM stage NAME --config ... */
     const char *device;         /* "cpu", "cuda:0", ...; NULL: "auto" */
+    const struct sea_gpus *gpus;        /* that it may use; stages get what they need of them,
+                                   and the device is theirs. NULL, none: every stage gets
+                                   device and environment as they are */
     const char *queue;          /* NULL: "default" */
     int64_t ttl_ms;             /* of leases; 0: 30000 */
     int64_t poll_ms;            /* looks at the queue this often without a hint; 0: 1000 */

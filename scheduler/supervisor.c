@@ -12,12 +12,14 @@
 
 #include "engine/base/sea_clock.h"
 
+extern char **environ;
+
 #define EXEC_FAILED 126
 #define LOOK_MS 50              /* between two looks for the child's end */
 
 /* Between fork and exec only calls that are safe after a fork of a threaded process. */
 static void
-become_child(char *const *argv, int events, int log, pid_t parent)
+become_child(char *const *argv, char *const *env, int events, int log, pid_t parent)
 {
     struct sigaction plain = { .sa_handler = SIG_DFL };
     sigset_t none;
@@ -43,13 +45,20 @@ become_child(char *const *argv, int events, int log, pid_t parent)
     }
     for (fd = SEA_CHILD_EVENTS_FD + 1; fd < 1024; fd++)
         close(fd);
-    execv(argv[0], argv);
+    execve(argv[0], argv, env ? env : environ);
     _exit(EXEC_FAILED);
 }
 
 enum sea_status
 sea_child_start(struct sea_child *child, char *const *argv, const char *log_path,
                 struct sea_err *err)
+{
+    return sea_child_start_env(child, argv, NULL, log_path, err);
+}
+
+enum sea_status
+sea_child_start_env(struct sea_child *child, char *const *argv, char *const *env,
+                    const char *log_path, struct sea_err *err)
 {
     pid_t parent = getpid();
     int ends[2], log;
@@ -70,7 +79,7 @@ sea_child_start(struct sea_child *child, char *const *argv, const char *log_path
     (void)fcntl(ends[0], F_SETFL, O_NONBLOCK);
     child->pid = fork();
     if (child->pid == 0)
-        become_child(argv, ends[1], log, parent);
+        become_child(argv, env, ends[1], log, parent);
     close(log);
     close(ends[1]);
     if (child->pid < 0) {

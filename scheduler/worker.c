@@ -36,6 +36,12 @@ is_stopped(const struct worker *worker)
     return worker->drain || (worker->options.stop && *worker->options.stop);
 }
 
+static bool
+has_gpus(const struct worker *worker)
+{
+    return worker->options.gpus && worker->options.gpus->count;
+}
+
 static enum sea_status
 open_folders(struct worker *worker, struct sea_err *err)
 {
@@ -52,16 +58,20 @@ open_folders(struct worker *worker, struct sea_err *err)
 static enum sea_status
 enter(struct worker *worker, struct sea_err *err)
 {
+    struct sea_arena *arena = sea_arena_create(NULL, "registration");
+    const char *gpus = has_gpus(worker) ? sea_gpus_array(worker->options.gpus, arena) : "{}";
     char host[256] = "unknown";
     enum sea_status status;
 
     (void)gethostname(host, sizeof(host) - 1);
-    status = sea_queue_register(worker->db, host, getpid(),
-                                worker->options.device ? worker->options.device : "auto",
-                                worker->options.queue, worker->options.ttl_ms, &worker->id, err);
+    status = sea_queue_register_gpus(worker->db, host, getpid(),
+                                     worker->options.device ? worker->options.device : "auto",
+                                     worker->options.queue, worker->options.ttl_ms, gpus,
+                                     &worker->id, err);
     worker->beat_ms = sea_clock_ms();
     if (!status)
-        sea_log(SEA_LOG_INFO, "worker registered id=%lld", (long long)worker->id);
+        sea_log(SEA_LOG_INFO, "worker registered id=%lld gpus=%s", (long long)worker->id, gpus);
+    sea_arena_destroy(arena);
     return status;
 }
 
@@ -82,6 +92,17 @@ beat(struct worker *worker, struct sea_err *err)
         sea_err_clear(err);
         status = enter(worker, err);
     }
+    return status;
+}
+
+/* The rest of a claim. */
+static enum sea_status
+fetch(struct worker *worker, struct turn *turn, struct sea_err *err)
+{
+    enum sea_status status = sea_queue_claim_files(worker->db, turn->arena, &turn->claim, err);
+
+    if (!status && has_gpus(worker))
+        status = sea_queue_claim_gpus(worker->db, turn->arena, &turn->claim, err);
     return status;
 }
 
@@ -106,7 +127,7 @@ take(struct worker *worker, struct turn *turn, bool *claimed, struct sea_err *er
     }
     turn->claimed_ms = worker->sent_ms;
     if (!status && *claimed)
-        status = sea_queue_claim_files(worker->db, turn->arena, &turn->claim, err);
+        status = fetch(worker, turn, err);
     if (status != SEA_E_SERVICE)
         who->secret[0] = 0;
     *claimed = *claimed && !status;
@@ -129,7 +150,7 @@ go_on(struct worker *worker, struct turn *turn)
             status = sea_queue_release(worker->db, &turn->claim.fence, "the worker was stopped", 0,
                                        &mine);
         else if (!status)
-            status = sea_queue_claim_files(worker->db, turn->arena, &turn->claim, &mine);
+            status = fetch(worker, turn, &mine);
         if (!status)
             return !is_stopped(worker);
         if (status != SEA_E_SERVICE || sea_clock_ms() > until) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* sea status, logs, cancel, retry, why, leaderboard: one query, one listing. */
+/* sea status, logs, cancel, retry, why, workers, leaderboard: one query, one listing. */
 #include <stdio.h>
 #include <string.h>
 
@@ -153,6 +153,21 @@ sea_cmd_why(const struct sea_call *call, struct sea_err *err)
     if (!status)
         status = print_query(listing.home.db, "cli_why", SEA_PARAMS(SEA_P_INT(id)), &listing,
                              "nothing of it is pending", err);
+    sea_db_close(listing.home.db);
+    return status;
+}
+
+enum sea_status
+sea_cmd_workers(const struct sea_call *call, struct sea_err *err)
+{
+    struct listing listing = { .data = NULL };
+    const struct sea_arg table[] = { LISTING_ARGS(listing) };
+    enum sea_status status = open_listing(call, table, 2, 0, 0, &listing, err);
+
+    if (status || listing.home.helped)
+        return status;
+    status = print_query(listing.home.db, "cli_workers", SEA_NO_PARAMS, &listing,
+                         "no workers: `sea up`, `sea worker`", err);
     sea_db_close(listing.home.db);
     return status;
 }

@@ -60,7 +60,8 @@ run_tool(const struct sea_call *call, const char *name, struct model_line *line,
 enum sea_status
 sea_cmd_model(const struct sea_call *call, struct sea_err *err)
 {
-    struct model_line line = { .generate = { .device = "auto", .precision = "f32" },
+    struct model_line line = { .generate = { .device = "auto", .precision = "f32",
+                                             .max_new = SEA_TOOL_MAX_NEW },
                                .plan = { .rows = 512 } };
     struct sea_tool_generate *generate = &line.generate;
     struct sea_texts rest, stop = { .count = 0 };

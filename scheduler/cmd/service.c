@@ -11,6 +11,7 @@
 #include "scheduler/sea_backend_job.h"
 #include "scheduler/sea_collector.h"
 #include "scheduler/sea_command.h"
+#include "scheduler/sea_gpus.h"
 #include "scheduler/sea_home.h"
 #include "scheduler/sea_migrate.h"
 #include "scheduler/sea_notifier.h"
@@ -25,6 +26,7 @@
 #define DAYS_MAX 100000
 #define MIGRATE_MS 3600000      /* one migration of a large database: an index, a scan */
 #define PATIENCE_S_MAX 86400
+#define ADDRESS_BYTES 2048      /* of a database, as it is shown */
 #define STOP_MS 60000           /* a worker may finish a step and write a checkpoint */
 
 static enum sea_status
@@ -59,7 +61,7 @@ check_ttl(int64_t seconds, struct sea_err *err)
 /* The scheduler, and workers worker-1 .. worker-N, as processes of their own. */
 static enum sea_status
 start_roles(const struct sea_call *call, const struct sea_home *home, int64_t workers,
-            const char *device, int64_t ttl, struct sea_err *err)
+            const char *device, int64_t gpus, int64_t ttl, struct sea_err *err)
 {
     const char *scheduler[] = { call->program, "scheduler", "--data", home->dir, "--role",
                                 "scheduler", NULL };
@@ -71,11 +73,13 @@ start_roles(const struct sea_call *call, const struct sea_home *home, int64_t wo
     if (!status)
         printf("scheduler: %s\n", started ? "started" : "runs already");
     for (i = 1; i <= workers && !status; i++) {
-        char name[32], seconds[32];
+        char name[32], seconds[32], many[32];
         const char *worker[] = { call->program, "worker", "--data", home->dir, "--role", name,
-                                 "--device", device, "--ttl", seconds, NULL };
+                                 "--device", device, "--ttl", seconds,
+                                 gpus == SEA_GPUS_ASK ? NULL : "--gpus", many, NULL };
 
         snprintf(seconds, sizeof(seconds), "%lld", (long long)ttl);
+        snprintf(many, sizeof(many), "%lld", (long long)gpus);
         snprintf(name, sizeof(name), "worker-%d", (int)i);
         status = sea_role_start(home->dir, name, call->program, worker, &started, err);
         if (!status)
@@ -84,11 +88,23 @@ start_roles(const struct sea_call *call, const struct sea_home *home, int64_t wo
     return status;
 }
 
+/* One that was given may hold a password. */
+static void
+print_address(const char *url)
+{
+    char text[ADDRESS_BYTES];
+
+    snprintf(text, sizeof(text), "%s", url ? url : "as the environment says");
+    sea_log_redact(text);
+    printf("postgresql: %s\n", text);
+}
+
 enum sea_status
 sea_cmd_up(const struct sea_call *call, struct sea_err *err)
 {
     const char *data = NULL, *device = "auto";
-    int64_t workers = 1, ttl = TTL_S;
+    struct sea_gpus list;
+    int64_t workers = 1, ttl = TTL_S, gpus = SEA_GPUS_ASK;
     const struct sea_migration_options newest = { .to = SEA_MIGRATE_NEWEST,
                                                   .patience_ms = SEA_MIGRATE_PATIENCE_MS };
     struct sea_migration_state state = { 0 };
@@ -97,8 +113,9 @@ sea_cmd_up(const struct sea_call *call, struct sea_err *err)
         { "--workers", SEA_ARG_INT, &workers, "N", "workers of this machine (1)" },
         { "--device", SEA_ARG_TEXT, &device, "D", "of each worker: cpu, cpu:N, cuda:N, auto" },
         { "--ttl", SEA_ARG_INT, &ttl, "SECONDS", "a silent worker's stage is taken back (30)" },
+        { "--gpus", SEA_ARG_INT, &gpus, "N", "GPUs of the machine (what the driver shows)" },
     };
-    struct sea_home_command command = { .table = table, .table_count = 4, .data = &data };
+    struct sea_home_command command = { .table = table, .table_count = 5, .data = &data };
     const struct sea_home *home = &command.home;
     enum sea_status status = sea_home_prepare(call, &command, err);
 
@@ -108,15 +125,17 @@ sea_cmd_up(const struct sea_call *call, struct sea_err *err)
     if (!status && (workers < 0 || workers > WORKERS_MAX))
         status = sea_fail(err, SEA_E_CONFIG, "--workers %lld is not in 0..%d", (long long)workers,
                           WORKERS_MAX);
+    if (!status && workers)     /* before anything is started */
+        status = sea_gpus_find(device, gpus, &list, err);
     if (!status && home->is_private)
         status = sea_cluster_start(&command.home.cluster, err);
     if (!status)
         status = migrate_home(home, &newest, &state, err);
     if (status)
         return status;
-    printf("postgresql: %s\n", home->url ? home->url : "as the environment says");
+    print_address(home->url);
     printf("schema: version %d%s\n", (int)state.version, state.applied ? ", just applied" : "");
-    return start_roles(call, home, workers, device, ttl, err);
+    return start_roles(call, home, workers, device, gpus, ttl, err);
 }
 
 enum sea_status
@@ -188,17 +207,20 @@ sea_cmd_worker(const struct sea_call *call, struct sea_err *err)
 {
     struct sea_worker_options options = { .stage_program = call->program };
     const char *data = NULL, *role = NULL, *job = NULL;
-    int64_t ttl = TTL_S;
+    int64_t ttl = TTL_S, many = SEA_GPUS_ASK;
+    struct sea_gpus gpus;
     const struct sea_arg table[] = {
         { "--data", SEA_ARG_TEXT, &data, "DIR", "data folder (SEA_DATA, ./.sea)" },
         { "--job", SEA_ARG_TEXT, &job, "FILE", "the one stage of a cluster's job (docs/slurm.md)" },
         { "--device", SEA_ARG_TEXT, &options.device, "D", "cpu, cpu:N, cuda:N or auto" },
+        { "--gpus", SEA_ARG_INT, &many, "N", "GPUs of the machine (what the driver shows); 0: no "
+          "account of them" },
         { "--queue", SEA_ARG_TEXT, &options.queue, "NAME", "claim from this queue (default)" },
         { "--ttl", SEA_ARG_INT, &ttl, "SECONDS", "life of a lease without heartbeat (30)" },
         { "--once", SEA_ARG_FLAG, &options.once, NULL, "one stage at most, then end" },
         { "--role", SEA_ARG_TEXT, &role, "NAME", "hold this role (used by `sea up`)" },
     };
-    struct sea_home_command command = { .table = table, .table_count = 7, .data = &data,
+    struct sea_home_command command = { .table = table, .table_count = 8, .data = &data,
                                         .role = "sea worker" };
     enum sea_status status = sea_home_prepare(call, &command, err);
 
@@ -211,6 +233,9 @@ sea_cmd_worker(const struct sea_call *call, struct sea_err *err)
             .device = options.device }, err);
     }
     status = check_ttl(ttl, err);
+    if (!status)
+        status = sea_gpus_find(options.device, many, &gpus, err);
+    options.gpus = &gpus;
     if (!status)
         status = sea_home_connect(&command.home, command.role, &command.db, err);
     sea_db_close(command.db);   /* a test that the service is there and fits */

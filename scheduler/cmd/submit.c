@@ -173,11 +173,23 @@ run_follower(void *arg)
     return NULL;
 }
 
+/* Waits for a thread; its status, unless something else went wrong before. */
+static enum sea_status
+join(pthread_t id, const struct run_thread *thread, enum sea_status status, struct sea_err *err)
+{
+    pthread_join(id, NULL);
+    if (status || !thread->status)
+        return status;
+    *err = thread->err;
+    return thread->status;
+}
+
 enum sea_status
 sea_cmd_run(const struct sea_call *call, struct sea_err *err)
 {
     struct submit_options options = { .file = NULL };
-    struct sea_worker_options worker = { .stage_program = call->program };
+    struct sea_gpus gpus;
+    struct sea_worker_options worker = { .stage_program = call->program, .gpus = &gpus };
     const char *data = NULL;
     static struct submitted done;
     struct run_thread scheduler = { 0 }, follower = { 0 };
@@ -194,6 +206,9 @@ sea_cmd_run(const struct sea_call *call, struct sea_err *err)
     if (status || command.helped)
         return status;
     options.file = command.rest.at[0];
+    status = sea_gpus_find(worker.device, SEA_GPUS_ASK, &gpus, err);
+    if (status)
+        return status;
     /* The stages run here, whatever the experiment says: the last word counts. */
     if (options.sets.count < SEA_ARGS_MAX)
         options.sets.at[options.sets.count++] = "resources.backend=local";
@@ -221,12 +236,8 @@ sea_cmd_run(const struct sea_call *call, struct sea_err *err)
     }
     status = sea_worker_run(&worker, err);
     sea_role_stop = 1;
-    pthread_join(follower_id, NULL);
-    pthread_join(scheduler_id, NULL);
-    if (!status && follower.status) {
-        *err = follower.err;
-        status = follower.status;
-    }
+    status = join(scheduler_id, &scheduler, status, err);
+    status = join(follower_id, &follower, status, err);
 out:
     sea_db_close(command.db);
     return status;

@@ -3,8 +3,8 @@
 
 -- name: job_queues
 -- Queues of a cluster that somebody waits in. $1 prefix.
-SELECT DISTINCT queue FROM sea.stage_run
- WHERE state = 'ready' AND starts_with(queue, $1) ORDER BY queue;
+SELECT DISTINCT queue FROM sea.todo
+ WHERE list = 'ready' AND starts_with(queue, $1) ORDER BY queue;
 
 -- name: job_claim
 SELECT stage_id, epoch, secret::text AS secret, experiment_id, stage, config::text AS config,

@@ -58,6 +58,23 @@ SELECT *
  WHERE experiment_id = $1::bigint
  ORDER BY stage_id
 
+-- name: cli_workers
+-- Workers that have not left: what each runs, and on which GPUs of those that it may use.
+SELECT w.id, w.state, w.host, w.pid, w.device, w.queue,
+       nullif(array_to_string(w.gpus, ','), '') AS gpus,
+       (SELECT string_agg(g.gpu::text, ',' ORDER BY g.gpu)
+          FROM sea.gpu_status AS g WHERE g.worker_id = w.id) AS holds,
+       (SELECT string_agg(s.stage || ' of ' || s.experiment_id, ', ' ORDER BY s.id)
+          FROM sea.lease AS l JOIN sea.stage_run AS s ON s.id = l.stage_id
+         WHERE l.worker_id = w.id) AS runs,
+       (SELECT s.stage || ' of ' || s.experiment_id
+          FROM sea.gpu_hold AS h JOIN sea.stage_run AS s ON s.id = h.stage_id
+         WHERE h.host = w.host AND w.gpus <> '{}' AND h.holds_at <= clock_timestamp()
+           AND NOT sea.hold_is_void(h.host, h.stage_id)) AS kept_for
+  FROM sea.worker AS w
+ WHERE w.ended_at IS NULL
+ ORDER BY w.host, w.id
+
 -- name: cli_follow
 -- All stages of the given experiments with their progress. $1 ids.
 SELECT e.id AS experiment_id, e.name, e.state AS experiment_state,

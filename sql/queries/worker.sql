@@ -3,6 +3,10 @@
 -- name: worker_register
 SELECT sea.register_worker($1, $2, $3, $4, $5::integer) AS worker_id;
 
+-- name: worker_register_gpus
+-- $6: GPUs of its machine that it may use, as an array.
+SELECT sea.register_worker($1, $2, $3, $4, $5::integer, $6::integer[]) AS worker_id;
+
 -- name: worker_beat
 SELECT sea.worker_beat($1) AS drain;
 
@@ -10,7 +14,7 @@ SELECT sea.worker_beat($1) AS drain;
 SELECT sea.worker_state($1, $2);
 
 -- name: claim
--- $4: a new secret of the caller's, by which it finds the lease again.
+-- Kept prepared (db.c). $4: a new secret of the caller's, by which it finds the lease again.
 SELECT stage_id, epoch, secret::text AS secret, experiment_id, stage, key, config::text AS config,
        timeout_ms
   FROM sea.claim($1, $2, $3::integer, $4::uuid);
@@ -20,6 +24,13 @@ SELECT stage_id, epoch, secret::text AS secret, experiment_id, stage, key, confi
 SELECT stage_id, epoch, secret::text AS secret, experiment_id, stage, key, config::text AS config,
        timeout_ms
   FROM sea.claimed($1, $2::uuid);
+
+-- name: claim_gpus
+-- The GPUs that an attempt holds, by their numbers on its machine. $1 stage run, $2 epoch.
+SELECT number - 1 AS gpu
+  FROM sea.slot
+ WHERE kind = 'gpu' AND stage_id = $1 AND epoch = $2
+ ORDER BY number;
 
 -- name: claim_inputs
 -- The outputs that a stage run reads: one row per file, by input and path. $1 stage run.
@@ -47,9 +58,11 @@ SELECT c.name, c.stage_id, c.epoch, c.step, f->>0 AS path, f->>1 AS sha256,
 SELECT sea.start_attempt($1, $2, $3::uuid, $4, $5, $6, $7);
 
 -- name: heartbeat
+-- Kept prepared.
 SELECT cancel, drain FROM sea.heartbeat($1, $2, $3::uuid, $4::integer);
 
 -- name: relay
+-- Kept prepared.
 SELECT sea.relay($1, $2, $3::uuid, $4, $5::jsonb);
 
 -- name: checkpoint_add
@@ -67,8 +80,8 @@ SELECT sea.commit_stage($1, $2, $3::uuid, $4::jsonb, $5, $6::jsonb, $7::jsonb, $
        AS checkpoints;
 
 -- name: commit_next
--- $7, $8: number and content of the last batch; $9 worker, $10 queue, $11 life of the next lease,
--- $12 its secret.
+-- Kept prepared. $7, $8: number and content of the last batch; $9 worker, $10 queue, $11 life of
+-- the next lease, $12 its secret.
 SELECT checkpoints::text AS checkpoints, stage_id, epoch, secret::text AS secret, experiment_id,
        stage, key, config::text AS config, timeout_ms
   FROM sea.commit_next($1, $2, $3::uuid, $4::jsonb, $5, $6::jsonb, $7, $8::jsonb, $9, $10,
@@ -185,7 +198,7 @@ SELECT coalesce(jsonb_agg(jsonb_build_object('stage_id', stage_id, 'epoch', epoc
   FROM sea.claim_batch($1, $2, $3::integer, $4::integer, $5::uuid);
 
 -- name: bench_commit_next_batch
--- $1 claims as above, $2 metrics of each. Each has one file, named like its stage key.
+-- Kept prepared. $1 claims as above, $2 metrics of each. Each has one file, named like its stage key.
 -- $3 to $7: worker, queue, life of the next leases, how many, their secret.
 SELECT cardinality(committed) AS committed, claims::text AS claims,
        jsonb_array_length(claims) AS claimed
@@ -196,6 +209,13 @@ SELECT cardinality(committed) AS committed, claims::text AS claims,
       FROM jsonb_array_elements($1::jsonb) AS c
       JOIN sea.stage_run AS s ON s.id = (c->>'stage_id')::bigint), $3, $4, $5::integer,
     $6::integer, $7::uuid);
+
+-- name: bench_release
+-- $1 claims as above: each is given back.
+SELECT sea.release_attempt((c->>'stage_id')::bigint, (c->>'epoch')::bigint, (c->>'secret')::uuid,
+                           'bench', 0)
+  FROM jsonb_array_elements($1::jsonb) AS c
+ ORDER BY (c->>'stage_id')::bigint;
 
 -- name: bench_fill
 -- Ready stage runs of one experiment each, with flights and files. $1 how many.

@@ -273,7 +273,7 @@ check_match "--version" '^sea [0-9]' "$out"
 run "$sea" --help
 check_rc "--help" 0
 commands=$(sed -nE 's/^  sea ([a-z]+) .*/\1/p' <<< "$out" | sort -u)
-check_equal "--help lists the commands" 30 "$(wc -w <<< "$commands")"
+check_equal "--help lists the commands" 31 "$(wc -w <<< "$commands")"
 for command in $commands; do
     run "$sea" "$command" --help
     if [ "$rc" -eq 0 ] && [[ $out = "usage: sea $command"* ]] && [ -z "$err" ]; then

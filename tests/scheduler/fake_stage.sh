@@ -12,6 +12,7 @@ while [ $# -gt 0 ]; do
     --out) out=$2 ;;
     --in) ins="$ins $2" ;;
     --events) events=$2 ;;
+    --device) device=$2 ;;
     esac
     shift 2
 done
@@ -34,6 +35,7 @@ noservice) exit 69 ;;
 garbage) say 'this is no event'; say '{"t":"metric"'; printf 'half a line' >&3 ;;
 nomanifest) exit 0 ;;
 deaf) trap '' TERM ;;
+gpus) say "{\"t\":\"log\",\"level\":\"info\",\"text\":\"sees ${CUDA_VISIBLE_DEVICES-all} as $device\"}" ;;
 esac
 [ "$mode" = deaf ] || trap 'stopped=1' TERM
 

@@ -62,6 +62,7 @@ static const char *const world[] = {
 " RETURN e; END $$",
 "SELECT seed.whole(0)",
 "SELECT seed.whole(1)",
+"SELECT sea.register_worker('node1', 7, 'cuda', 'default', 30000, '{0,1}')",
 "INSERT INTO sea.schedule (name, cron, config, next_at, confirm) VALUES ('nightly', '0 3 * * *',"
 " '{}', 'infinity', false)",
 "INSERT INTO sea.night (schedule_id, slot) VALUES (1, '2026-01-01 03:00Z')",

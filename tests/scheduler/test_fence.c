@@ -391,6 +391,13 @@ attack_claim(void)
     if (claim(&more, 60000))
         fail("more than the limit were claimed");
     run_sql("SELECT sea.set_limit('queue', 'default', NULL)");
+    run_sql("UPDATE sea.worker SET gpus = '{0}'");
+    run_sql("INSERT INTO sea.slot VALUES ('gpu', 'host', 1, 99, 1)");
+    if (claim(&more, 60000))
+        fail("a stage was claimed without the GPU that it needs");
+    if (number("SELECT sea.take_gpus('host', '{0}', 1) IS NULL") != 1)
+        fail("a GPU was given out that another attempt holds");
+    run_sql("UPDATE sea.worker SET gpus = '{}'");
     run_sql("SELECT sea.drain(1)");
     if (claim(&more, 60000))
         fail("a draining worker claimed");

@@ -5,6 +5,9 @@
 
 #define TTL_MS 1500
 #define LONG_TTL_MS 30000        /* where a slow machine must not make an outage a loss */
+#define GPUS_CONFIG "{\"name\":\"gpus\",\"seed\":%d,\"mode\":\"gpus\",\"steps\":%d," \
+                    "\"pause\":\"%s\",\"stages\":{\"tune\":{}}," \
+                    "\"resources\":{\"gpus\":%d,\"device\":\"%s\"}}"
 #define CONFIG "{\"name\":\"%s\",\"seed\":%d,\"mode\":\"%s\",\"steps\":%d,\"pause\":\"%s\"," \
                "\"model\":{\"vision\":{\"path\":\"@foundation/vision\"}},\"stages\":%s}"
 #define LABEL "{\"label\":{}}"
@@ -49,7 +52,7 @@ start_scheduler(void)
 }
 
 static pid_t
-start_worker_ttl(int64_t ttl_ms)
+start_worker_gpus(int64_t ttl_ms, const struct sea_gpus *gpus)
 {
     pid_t pid = fork();
 
@@ -60,12 +63,18 @@ start_worker_ttl(int64_t ttl_ms)
         catch_term();
         if (sea_worker_run(&(struct sea_worker_options){
                 .url = cluster.url, .data = data, .stage_program = program, .ttl_ms = ttl_ms,
-                .poll_ms = 100, .grace_ms = 1000, .stop = &stopped }, &err))
+                .gpus = gpus, .poll_ms = 100, .grace_ms = 1000, .stop = &stopped }, &err))
             sea_err_print(&err, "worker", stderr);
         _exit(0);
     }
     workers[workers_count++] = pid;
     return pid;
+}
+
+static pid_t
+start_worker_ttl(int64_t ttl_ms)
+{
+    return start_worker_gpus(ttl_ms, NULL);
 }
 
 static pid_t
@@ -442,6 +451,63 @@ a_drained_worker_finishes_and_leaves(void)
     finish();
 }
 
+static void
+submit_gpus(int seed, int steps, const char *pause, int gpus, const char *device)
+{
+    char config[512];
+
+    snprintf(config, sizeof(config), GPUS_CONFIG, seed, steps, pause, gpus, device);
+    submit(config, NULL);
+}
+
+static const char *
+seen_by(int experiment, int epoch)
+{
+    char sql[160];
+
+    snprintf(sql, sizeof(sql), "SELECT text FROM sea.event WHERE text LIKE 'sees %%'"
+             " AND experiment_id = %d AND epoch = %d", experiment, epoch);
+    return text(sql);
+}
+
+/* Of four GPUs, the last ones of CUDA_VISIBLE_DEVICES. */
+static void
+a_stage_sees_its_gpus_and_a_killed_worker_gives_them_back(void)
+{
+    struct sea_gpus four, pinned;
+    struct sea_err err = { 0 };
+    pid_t first;
+
+    CHECK_OK(sea_gpus_list("auto", 4, "4,5,6,7", &four, &err), err);
+    CHECK_OK(sea_gpus_list("cuda:1", 4, "4,5,6,7", &pinned, &err), err);
+    begin("gpus");
+    first = start_worker_gpus(TTL_MS, &four);
+    submit_gpus(1, 400, "0.02", 3, "auto");
+    child_of(1);
+    CHECK(wait_for("SELECT count(*) FROM sea.event WHERE text LIKE 'sees %'", 1, 5000));
+    CHECK_STR(seen_by(1, 1), "sees 4,5,6 as cuda");
+    CHECK_STR(text("SELECT string_agg(gpu::text, ' ' ORDER BY gpu) FROM sea.gpu_status"
+                   " WHERE experiment_id = 1"), "4 5 6");
+    start_worker_gpus(TTL_MS, &pinned);
+    CHECK(wait_for("SELECT count(*) FROM sea.worker", 2, 5000));
+    submit_gpus(2, 5, "", 1, "cuda:3");         /* the number is the service's to choose */
+    submit_gpus(3, 5, "", 4, "cpu:2");
+    CHECK(wait_for("SELECT count(*) FROM sea.experiment WHERE state = 'succeeded'", 1, 8000));
+    CHECK_STR(seen_by(3, 1), "sees  as ");
+    CHECK_INT(number("SELECT count(*) FROM sea.attempt WHERE stage_id = 2"), 0); /* 5 is taken */
+    end_process(first, SIGKILL);
+    CHECK(wait_for("SELECT count(*) FROM sea.slot WHERE kind = 'gpu' AND stage_id = 1", 0,
+                   TTL_MS + 4000));
+    CHECK(wait_for("SELECT count(*) FROM sea.experiment WHERE state = 'succeeded'", 2, 8000));
+    CHECK_STR(seen_by(2, 1), "sees 5 as cuda");
+    CHECK(wait_for("SELECT reason LIKE 'needs 3 GPUs: the largest machine of its queue has 1; %'"
+                   " FROM sea.why_pending", 1, 3 * TTL_MS + 5000));        /* once it is lost */
+    run_sql("SELECT sea.cancel(1)");
+    expect_state("cancelled", 5000);
+    CHECK_INT(number("SELECT count(*) FROM sea.slot WHERE stage_id IS NOT NULL"), 0);
+    finish();
+}
+
 /* Which checkpoint an attempt went on from is told until it is heard: the curve hangs on it. */
 static void
 a_start_that_was_not_heard_is_told_again(void)
@@ -505,5 +571,6 @@ SEA_TEST_MAIN("worker: claim to commit, kills, stops, outages",
               TEST(the_database_crashes_in_mid_run), TEST(failures_are_told_by_class),
               TEST(a_stage_that_takes_too_long_is_a_timeout),
               TEST(a_drained_worker_finishes_and_leaves),
+              TEST(a_stage_sees_its_gpus_and_a_killed_worker_gives_them_back),
               TEST(a_start_that_was_not_heard_is_told_again),
               TEST(a_busy_database_is_not_asked_without_pause))
