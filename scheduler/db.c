@@ -21,6 +21,7 @@
 #define CHANNELS_MAX 4
 #define CONNECT_MS 5000
 #define STATEMENT_MS 30000
+#define KEPT_MAX 8              /* queries marked with KEPT, below */
 
 struct sea_db {
     PGconn *conn;               /* NULL: lost */
@@ -29,6 +30,9 @@ struct sea_db {
     int64_t connect_ms, statement_ms;
     char channels[CHANNELS_MAX][32];
     size_t channels_count;
+    const char *kept[KEPT_MAX]; /* texts that this session has prepared, as "sea_0", ... */
+    int kept_count;
+    enum { UNKNOWN, DIRECT, POOLED } way;
 };
 
 struct sea_rows {
@@ -49,6 +53,8 @@ lose(struct sea_db *db)
 {
     PQfinish(db->conn);
     db->conn = NULL;
+    db->kept_count = 0;
+    db->way = UNKNOWN;
 }
 
 /* libpq's texts have several lines and end with one. */
@@ -313,6 +319,63 @@ collect(struct sea_db *db, const char *name, PGresult **result, struct sea_err *
     }
 }
 
+/* A pooler such as PgBouncer makes up the process id that a client is told. Behind one, in
+ * transaction mode, what a session sets or prepares stays with a server process that serves
+ * somebody else next. */
+static bool
+is_pooled(struct sea_db *db, struct sea_err *err)
+{
+    struct sea_rows *rows = NULL;
+
+    if (db->way == UNKNOWN && !sea_db_query_one(db, "backend_pid", SEA_NO_PARAMS, &rows, err))
+        db->way = sea_rows_int(rows, 0, "pid", err) == PQbackendPID(db->conn) ? DIRECT : POOLED;
+    sea_rows_close(rows);
+    return db->way == POOLED;
+}
+
+/* Queries that begin with these words are prepared once per session: reading and planning the
+ * call costs a tenth of a claim or commit. Not for queries whose best plan depends on values. */
+#define KEPT "-- Kept"
+
+/* The number of a prepared query; -1: it goes as text. */
+static int
+keep(struct sea_db *db, const char *name, const char *sql, int count)
+{
+    struct sea_err ignored = { 0 };
+    PGresult *result = NULL;
+    char statement[16];
+    int i;
+
+    for (i = 0; i < db->kept_count; i++)
+        if (db->kept[i] == sql)
+            return i;
+    if (strncmp(sql, KEPT, strlen(KEPT)) || i == KEPT_MAX || is_pooled(db, &ignored) ||
+        ignored.status)
+        return -1;
+    snprintf(statement, sizeof(statement), "sea_%d", i);
+    if (PQsendPrepare(db->conn, statement, sql, count, NULL) &&
+        !collect(db, name, &result, &ignored) && PQresultStatus(result) == PGRES_COMMAND_OK)
+        db->kept[db->kept_count++] = sql;
+    else
+        i = -1;
+    PQclear(result);
+    return i;
+}
+
+static int
+send_query(struct sea_db *db, const char *name, const char *sql, const char *const *values,
+           int count)
+{
+    int kept = keep(db, name, sql, count);
+    char statement[16];
+
+    if (sea_db_is_lost(db))
+        return 0;
+    snprintf(statement, sizeof(statement), "sea_%d", kept);
+    return kept < 0 ? PQsendQueryParams(db->conn, sql, count, NULL, values, NULL, NULL, 0)
+                    : PQsendQueryPrepared(db->conn, statement, count, values, NULL, NULL, 0);
+}
+
 static enum sea_status
 run_once(struct sea_db *db, const char *name, const char *sql, const char *const *values,
          int count, bool script, PGresult **result, struct sea_err *err)
@@ -328,12 +391,11 @@ run_once(struct sea_db *db, const char *name, const char *sql, const char *const
         return SEA_E_SERVICE;
     }
     sent = PQsetnonblocking(db->conn, 1) == 0 &&
-           (script ? PQsendQuery(db->conn, sql)
-                   : PQsendQueryParams(db->conn, sql, count, NULL, values, NULL, NULL, 0));
+           (script ? PQsendQuery(db->conn, sql) : send_query(db, name, sql, values, count));
     if (sent && collect(db, name, result, err))
         return err->status;
     if (!sent || !*result) {
-        one_line(text, sizeof(text), PQerrorMessage(db->conn));
+        one_line(text, sizeof(text), db->conn ? PQerrorMessage(db->conn) : "no answer");
         sea_fail(err, SEA_E_SERVICE, "the connection to PostgreSQL was lost: %s", text);
         sea_cause(err, "sqlstate 08006");
         lose(db);
@@ -586,20 +648,6 @@ sea_rows_column_kind(const struct sea_rows *rows, size_t column)
 }
 
 /* ---- notifications ---- */
-
-/* A pooler such as PgBouncer makes up the process id that a client is told. Behind one, in
- * transaction mode, LISTEN would stay with a server process that serves somebody else next. */
-static bool
-is_pooled(struct sea_db *db, struct sea_err *err)
-{
-    struct sea_rows *rows = NULL;
-    bool pooled = false;
-
-    if (!sea_db_query_one(db, "backend_pid", SEA_NO_PARAMS, &rows, err))
-        pooled = sea_rows_int(rows, 0, "pid", err) != PQbackendPID(db->conn);
-    sea_rows_close(rows);
-    return pooled && !err->status;
-}
 
 static enum sea_status
 listen_now(struct sea_db *db, const char *channel, struct sea_err *err)

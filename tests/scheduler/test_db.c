@@ -33,13 +33,22 @@ the_cluster_starts_once_and_stops(void)
     CHECK_OK(sea_cluster_stop(&other, SEA_CLUSTER_FAST, &err), err);   /* nothing to do */
 }
 
+static const char *
+link_path(const char *dir)
+{
+    static char path[SEA_PATH_MAX + 4];
+
+    snprintf(path, sizeof(path), "%s/pg", dir);
+    return path;
+}
+
 static void
 a_cluster_below_a_closed_folder_is_reachable(void)
 {
     struct sea_cluster other;
     struct sea_db *its = NULL;
     struct sea_err err = { 0 };
-    char dir[SEA_PATH_MAX], closed[SEA_PATH_MAX], moved[SEA_PATH_MAX];
+    char dir[SEA_PATH_MAX], closed[SEA_PATH_MAX], moved[SEA_PATH_MAX], its_name[SEA_PATH_MAX];
 
     if (geteuid() != 0) {
         SEA_SKIP("only root runs the server as another user");
@@ -51,7 +60,7 @@ a_cluster_below_a_closed_folder_is_reachable(void)
     snprintf(closed, sizeof(closed), "%s", dir);
     CHECK_OK(sea_path_join(dir, dir, "db", &err), err);
     CHECK_OK(sea_cluster_open(&other, dir, &err), err);
-    CHECK(strncmp(other.data, "/var/tmp/sea-", 13) == 0);
+    CHECK(strncmp(other.data, "/var/lib/sea-", 13) == 0);
     if (CHECK_OK(sea_cluster_start(&other, &err), err)) {
         CHECK_OK(sea_db_open(&(struct sea_db_options){ .url = other.url }, &its, &err), err);
         sea_db_close(its);
@@ -70,7 +79,43 @@ a_cluster_below_a_closed_folder_is_reachable(void)
     if (!realpath(other.data, moved))
         return;
     *strrchr(moved, '/') = 0;
+    /* closed again, and under another name: still the same data, not a new and empty server */
+    CHECK(chmod(closed, 0700) == 0);
+    CHECK_OK(sea_path_join(its_name, closed, "renamed", &err), err);
+    CHECK(rename(dir, its_name) == 0);
+    CHECK_OK(sea_cluster_open(&other, its_name, &err), err);
+    CHECK_INT(strncmp(other.data, moved, strlen(moved)), 0);
+    /* who else may write there could put a socket or data of their own in its place */
+    CHECK(chmod(moved, 0777) == 0);
+    CHECK(sea_cluster_open(&other, its_name, &err));
+    CHECK_FAILS(err, SEA_E_SERVICE, "is not ours alone to write to");
+    sea_err_clear(&err);
     CHECK_OK(sea_dir_remove(moved, &err), err);
+    /* a copy with the data in it: no new and empty server beside it */
+    CHECK(unlink(link_path(its_name)) == 0 && mkdir(link_path(its_name), 0700) == 0);
+    CHECK(sea_cluster_open(&other, its_name, &err));
+    CHECK_FAILS(err, SEA_E_SERVICE, "user cannot come to");
+}
+
+static void
+a_socket_folder_of_somebody_else_is_refused(void)
+{
+    struct sea_cluster other;
+    struct sea_err err = { 0 };
+    char dir[SEA_PATH_MAX];
+
+    if (geteuid() != 0) {
+        SEA_SKIP("only root could take over what belongs to others");
+        return;
+    }
+    CHECK_OK(sea_path_join(dir, sea_test_dir(),
+                           "another-folder-with-a-rather-long-name-so-that-no-socket-would-fit/"
+                           "and-one-more-below-it-to-be-sure", &err), err);
+    CHECK_OK(sea_cluster_open(&other, dir, &err), err);
+    CHECK(mkdir(other.socket, 0777) == 0 && chown(other.socket, 12345, 12345) == 0);
+    CHECK(sea_cluster_start(&other, &err));
+    CHECK_FAILS(err, SEA_E_SERVICE, "belongs to user 12345");
+    CHECK(rmdir(other.socket) == 0);
 }
 
 static void
@@ -228,9 +273,50 @@ a_deadlock_is_tried_again(void)
     run_sql("DROP TABLE clash");
 }
 
+/* A claim of a worker that nobody knows: no rows, and nothing changes. */
+static void
+claim_nothing(int64_t worker)
+{
+    struct sea_rows *rows = NULL;
+    struct sea_err err = { 0 };
+
+    if (CHECK_OK(sea_db_query(db, "claim",
+                              SEA_PARAMS(SEA_P_INT(worker), SEA_P_TEXT("default"),
+                                         SEA_P_INT(1000),
+                                         SEA_P_TEXT("00000000-0000-0000-0000-000000000000")),
+                              &rows, &err), err))
+        CHECK_INT(sea_rows_count(rows), 0);
+    sea_rows_close(rows);
+}
+
+static void
+marked_queries_are_prepared_once_per_session(void)
+{
+    struct sea_err err = { 0 };
+
+    service_begin();
+    CHECK_OK(sea_db_reconnect(db, &err), err);
+    CHECK_INT(number("SELECT count(*) FROM pg_prepared_statements"), 0);
+    claim_nothing(-1);
+    claim_nothing(-2);
+    CHECK_INT(number("SELECT count(*) FROM pg_prepared_statements"), 1);
+    CHECK_INT(number("SELECT generic_plans + custom_plans FROM pg_prepared_statements"), 2);
+    /* A new session knows nothing of the old one's. */
+    CHECK_OK(sea_db_reconnect(db, &err), err);
+    CHECK_INT(number("SELECT count(*) FROM pg_prepared_statements"), 0);
+    claim_nothing(-3);
+    CHECK_INT(number("SELECT count(*) FROM pg_prepared_statements"), 1);
+    /* The function changes under a prepared call, as migrations change it. */
+    run_sql("ALTER FUNCTION sea.claim(bigint, text, integer, uuid) RENAME TO claim_before");
+    run_sql("ALTER FUNCTION sea.claim_before(bigint, text, integer, uuid) RENAME TO claim");
+    claim_nothing(-4);
+}
+
 SEA_TEST_MAIN("db: connection and private cluster", TEST(the_cluster_starts_once_and_stops),
               TEST(a_cluster_below_a_closed_folder_is_reachable),
+              TEST(a_socket_folder_of_somebody_else_is_refused),
               TEST(values_come_back_as_they_went), TEST(a_late_answer_is_an_error_in_time),
               TEST(a_lost_session_is_told_and_revived), TEST(no_server_is_one_clear_error),
               TEST(the_hint_tells_whose_server_it_is),
-              TEST(a_deadlock_is_tried_again))
+              TEST(a_deadlock_is_tried_again),
+              TEST(marked_queries_are_prepared_once_per_session))
