@@ -48,7 +48,7 @@ lose(struct look *look, const struct job *job, const char *class, const char *wh
     state = status ? NULL : sea_rows_text_or(rows, 0, "state", NULL, err);
     if (state) {
         look->out->lost++;
-        sea_log(SEA_LOG_WARN, "job lost stage=%lld epoch=%lld token=%s class=%s state=%s why=\"%s\"",
+        sea_log(SEA_LOG_WARN, "job lost stage=%lld epoch=%lld name=%s class=%s state=%s why=\"%s\"",
                 (long long)job->stage_id, (long long)job->epoch, job->token, class, state, why);
     }
     sea_rows_close(rows);
@@ -91,7 +91,7 @@ cancel(struct look *look, const char *token, const char *id, const char *why)
         sea_log_err(SEA_LOG_WARN, &mine);
         return;
     }
-    sea_log(SEA_LOG_INFO, "job cancelled token=%s id=%s why=\"%s\"", token, id ? id : "any", why);
+    sea_log(SEA_LOG_INFO, "job cancelled name=%s id=%s why=\"%s\"", token, id ? id : "any", why);
     look->out->cancelled++;
 }
 

@@ -49,8 +49,10 @@ put_variables(struct sea_buf *text)
         "PGSERVICE", "PGSERVICEFILE", "PGSSLMODE", "PGSSLROOTCERT", "PGSSLCERT", "PGSSLKEY",
         "PGCHANNELBINDING",
         /* of a store in a bucket */
-        "SEA_STORE", "SEA_STORE_ENDPOINT", "SEA_STORE_REGION", "AWS_ACCESS_KEY_ID",
-        "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN" };
+        "SEA_STORE", "SEA_STORE_ENDPOINT", "SEA_STORE_REGION", "SEA_STORE_CACHE_GB",
+        "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN",
+        /* of the model that grades answers */
+        "SEA_JUDGE_KEY" };
     size_t i;
 
     for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
@@ -204,7 +206,7 @@ submit_one(struct sea_backend_work *work, struct claim *claim, struct sea_backen
     }
     if (work->backend->submit(work->settings, &order, id, work->stop, &why) == SEA_OK) {
         out->submitted++;
-        sea_log(SEA_LOG_INFO, "job submitted stage=%lld epoch=%lld id=%s token=%s",
+        sea_log(SEA_LOG_INFO, "job submitted stage=%lld epoch=%lld id=%s name=%s",
                 (long long)claim->stage_id, (long long)claim->epoch, id, claim->token);
         return sea_db_query(work->db, "job_submitted",
                             SEA_PARAMS(SEA_P_INT(claim->stage_id), SEA_P_INT(claim->epoch),
@@ -214,7 +216,7 @@ submit_one(struct sea_backend_work *work, struct claim *claim, struct sea_backen
     out->unknown++;
     snprintf(said, sizeof(said), "%s", why.message);
     sea_log_redact(said);
-    sea_log(SEA_LOG_WARN, "job unknown stage=%lld epoch=%lld token=%s said=\"%s\"",
+    sea_log(SEA_LOG_WARN, "job unknown stage=%lld epoch=%lld name=%s said=\"%s\"",
             (long long)claim->stage_id, (long long)claim->epoch, claim->token, said);
     return sea_db_query(work->db, "job_unknown",
                         SEA_PARAMS(SEA_P_INT(claim->stage_id), SEA_P_INT(claim->epoch),

@@ -15,6 +15,7 @@
 #include "engine/base/sea_clock.h"
 #include "engine/base/sea_file.h"
 #include "engine/base/sea_hash.h"
+#include "engine/base/sea_log.h"
 #include "scheduler/sea_cluster.h"
 #include "scheduler/sea_migrate.h"
 #include "scheduler/sea_queue.h"
@@ -47,6 +48,7 @@ struct bench {
     struct part raw, next, batched;
     struct part few, many;              /* with a short queue, with a long one */
     struct part before, held, late;     /* without a snapshot, with it, its last tenth */
+    struct sea_err scheduler;           /* what the scheduler beside it ended with */
 };
 
 struct client {
@@ -258,6 +260,17 @@ work_batch(struct client *c, struct sea_db *db, int64_t worker, struct sea_rows 
     return status ? status : err->status;
 }
 
+/* What was claimed and not done when the time was over: else it lies there until its leases end,
+ * in the middle of the next measurement. */
+static enum sea_status
+give_back(struct sea_db *db, const struct sea_rows *claims, struct sea_err *err)
+{
+    if (!claims || sea_rows_int(claims, 0, "claimed", err) <= 0)
+        return err->status;
+    return sea_db_query(db, "bench_release",
+                        SEA_PARAMS(SEA_P_TEXT(sea_rows_text(claims, 0, "claims", err))), NULL, err);
+}
+
 static void *
 client_run(void *arg)
 {
@@ -274,6 +287,8 @@ client_run(void *arg)
                !work_batch(c, db, worker, &claims, &c->err) &&
                sea_rows_int(claims, 0, "claimed", &c->err) > 0)
             ;
+        if (!sea_db_is_lost(db) && !c->err.status && give_back(db, claims, &c->err))
+            c->until_ms = 0;
         if (!sea_db_is_lost(db) && !c->err.status &&
             sea_queue_worker_state(db, worker, "gone", &c->err))
             c->until_ms = 0;
@@ -341,11 +356,9 @@ static void *
 scheduler_run(void *arg)
 {
     struct bench *b = arg;
-    struct sea_err err = { 0 };
 
-    /* What goes wrong shows as submissions that do not start. */
     if (sea_scheduler_run(&(struct sea_scheduler_options){
-            .url = b->cluster.url, .key = quick_key, .stop = &over }, &err))
+            .url = b->cluster.url, .key = quick_key, .stop = &over }, &b->scheduler))
         over = 1;
     return NULL;
 }
@@ -505,6 +518,11 @@ measure(struct bench *b, struct sea_err *err)
         status = measure_held(b, err);
     over = 1;
     pthread_join(thread, NULL);
+    /* Without a scheduler nothing starts: that is why, whatever the measurement says. */
+    if (b->scheduler.status) {
+        *err = b->scheduler;
+        status = err->status;
+    }
     return status;
 }
 
@@ -558,6 +576,8 @@ sea_bench_queue(const struct sea_bench_queue_options *options, FILE *to, struct 
     struct sea_err ignored = { 0 };
     enum sea_status status;
 
+    /* What the scheduler in this process does to stage runs is no news here: the report is. */
+    sea_log_open("bench", SEA_LOG_ERROR, stderr);
     snprintf(bench.dir, sizeof(bench.dir), "/tmp/sea-bench-XXXXXX");
     if (!mkdtemp(bench.dir) || chmod(bench.dir, 0711))
         return sea_fail_errno(err, "could not create a folder in /tmp");

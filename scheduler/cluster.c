@@ -112,26 +112,48 @@ find_bin(struct sea_cluster *cluster, struct sea_err *err)
     return SEA_E_SERVICE;
 }
 
+/* The data lie where the server's user comes to, and DIR/pg leads there. A link that is there
+ * already counts, wherever it leads: the folder may have been moved since. */
+static enum sea_status
+move_data(struct sea_cluster *cluster, const char *hash, struct sea_err *err)
+{
+    char moved[80], target[84] = "";
+    ssize_t n = readlink(cluster->data, target, sizeof(target) - 1);
+    struct stat st;
+
+    if (n <= 0)         /* not below /var/tmp: what is old there is removed by the system */
+        snprintf(target, sizeof(target), "/var/lib/sea-%.12s/pg", hash);
+    if (n == (ssize_t)sizeof(target) - 1 || target[0] != '/' || strlen(target) < 4)
+        return sea_fail(err, SEA_E_SERVICE, "link \"%s\" does not lead to a folder like "
+                        "/var/lib/sea-.../pg", cluster->data);
+    if (n <= 0 && lstat(cluster->data, &st) == 0) {
+        sea_fail(err, SEA_E_SERVICE, "the server's user cannot come to \"%s\"", cluster->data);
+        sea_hint(err, "Move it to \"%s\", or the data folder to where that user can.", target);
+        return SEA_E_SERVICE;
+    }
+    snprintf(moved, sizeof(moved), "%.*s", (int)(strrchr(target, '/') - target), target);
+    if (mkdir(moved, 0711) && errno != EEXIST)
+        return sea_fail_errno(err, "could not create folder \"%s\"", moved);
+    if (lstat(moved, &st) || !S_ISDIR(st.st_mode) || st.st_uid != geteuid() || (st.st_mode & 022))
+        return sea_fail(err, SEA_E_SERVICE, "folder \"%s\" is not ours alone to write to", moved);
+    if (n <= 0 && symlink(target, cluster->data))
+        return sea_fail_errno(err, "could not link \"%s\"", cluster->data);
+    snprintf(cluster->data, sizeof(cluster->data), "%s", target);
+    snprintf(cluster->log, sizeof(cluster->log), "%s/pg.log", moved);
+    snprintf(cluster->socket, sizeof(cluster->socket), "%s/run", moved);
+    return SEA_OK;
+}
+
 static enum sea_status
 choose_paths(struct sea_cluster *cluster, struct sea_err *err)
 {
-    char hash[SEA_SHA256_TEXT], moved[32], target[40];
+    char hash[SEA_SHA256_TEXT];
     enum sea_status status;
 
     sea_hash_bytes(cluster->dir, strlen(cluster->dir), hash);
     status = sea_path_join(cluster->data, cluster->dir, "pg", err);
-    if (!status && !is_reachable(cluster, cluster->dir)) {
-        snprintf(moved, sizeof(moved), "/var/tmp/sea-%.12s", hash);
-        if (mkdir(moved, 0711) && errno != EEXIST)
-            return sea_fail_errno(err, "could not create folder \"%s\"", moved);
-        snprintf(target, sizeof(target), "%s/pg", moved);
-        if (symlink(target, cluster->data) && errno != EEXIST)
-            return sea_fail_errno(err, "could not link \"%s\"", cluster->data);
-        snprintf(cluster->data, sizeof(cluster->data), "%s", target);
-        snprintf(cluster->log, sizeof(cluster->log), "%s/pg.log", moved);
-        snprintf(cluster->socket, sizeof(cluster->socket), "%s/run", moved);
-        return SEA_OK;
-    }
+    if (!status && !is_reachable(cluster, cluster->dir))
+        return move_data(cluster, hash, err);
     if (!status)
         status = sea_path_join(cluster->log, cluster->dir, "pg.log", err);
     if (status)
@@ -258,9 +280,13 @@ make_folder(const struct sea_cluster *cluster, const char *path, struct sea_err 
         return sea_fail_errno(err, "could not create folder \"%s\"", path);
     if (lstat(path, &st) || !S_ISDIR(st.st_mode))
         return sea_fail(err, SEA_E_SERVICE, "\"%s\" is not a folder", path);
-    if (st.st_uid != cluster->uid && chown(path, cluster->uid, cluster->gid))
+    /* Root could take one over that somebody else left in /tmp, whoever has it open. */
+    if (st.st_uid != cluster->uid &&
+        (st.st_uid != geteuid() || chown(path, cluster->uid, cluster->gid)))
         return sea_fail(err, SEA_E_SERVICE, "folder \"%s\" belongs to user %lu, need user %lu",
                         path, (unsigned long)st.st_uid, (unsigned long)cluster->uid);
+    if ((st.st_mode & 077) && chmod(path, 0700))
+        return sea_fail_errno(err, "could not protect folder \"%s\"", path);
     return SEA_OK;
 }
 

@@ -17,76 +17,101 @@ struct sea_lease {
     struct sea_fence fence;
     int64_t ttl_ms;
     char *url;
-    pthread_t thread;
-    bool started;               /* the thread exists */
-    int64_t accepted_ms;        /* when the last accepted renewal was sent; no lock: after the
-                                   thread's start only the thread knows it */
+    pthread_t keeper, watcher;
+    bool keeps, watches;        /* these threads exist */
     pthread_mutex_t lock;       /* guards what follows */
     pthread_cond_t wake;
+    int64_t accepted_ms;        /* when the last accepted renewal was sent */
     bool stop, lost, cancel;
     enum sea_drain drain;
     pid_t group;
 };
 
-/* The pause before TTL in which the child must have been killed. */
+/* When the child must have been killed: a margin before the lease can have ended. The caller has
+ * the lock. */
 static int64_t
-margin_ms(const struct sea_lease *lease)
+fence_at(const struct sea_lease *lease)
 {
-    return lease->ttl_ms / 6;
+    return lease->accepted_ms + lease->ttl_ms - lease->ttl_ms / 6;
 }
 
+/* The caller has the lock. */
 static void
 lose(struct sea_lease *lease, const char *why)
 {
-    pthread_mutex_lock(&lease->lock);
-    if (!lease->lost && !lease->stop) {
-        lease->lost = true;
-        if (lease->group > 0)
-            kill(-lease->group, SIGKILL);
-        sea_log(SEA_LOG_WARN, "lease lost stage=%lld epoch=%lld why=\"%s\"",
-                (long long)lease->fence.stage_id, (long long)lease->fence.epoch, why);
-    }
-    pthread_mutex_unlock(&lease->lock);
+    if (lease->lost || lease->stop)
+        return;
+    lease->lost = true;
+    if (lease->group > 0)
+        kill(-lease->group, SIGKILL);
+    pthread_cond_broadcast(&lease->wake);
+    sea_log(SEA_LOG_WARN, "lease lost stage=%lld epoch=%lld why=\"%s\"",
+            (long long)lease->fence.stage_id, (long long)lease->fence.epoch, why);
 }
 
-/* Sleeps until at_ms or until told to stop; false when told. */
+/* Waits until at_ms, or until something changed. The caller has the lock. */
+static void
+wait_until(struct sea_lease *lease, int64_t at_ms)
+{
+    int64_t left = at_ms - sea_clock_ms();
+    struct timespec until;
+
+    if (left <= 0)
+        return;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += left / 1000;
+    until.tv_nsec += left % 1000 * 1000000;
+    if (until.tv_nsec >= 1000000000) {
+        until.tv_sec++;
+        until.tv_nsec -= 1000000000;
+    }
+    pthread_cond_timedwait(&lease->wake, &lease->lock, &until);
+}
+
+/* The watcher: makes no call that could hold it up. Looking up a host's name has no deadline, and
+ * hangs just when the network is what is wrong. */
+static void *
+watch(void *arg)
+{
+    struct sea_lease *lease = arg;
+
+    pthread_mutex_lock(&lease->lock);
+    while (!lease->stop && !lease->lost) {
+        if (sea_clock_ms() >= fence_at(lease))
+            lose(lease, "no renewal was accepted in time");
+        else
+            wait_until(lease, fence_at(lease));
+    }
+    pthread_mutex_unlock(&lease->lock);
+    return NULL;
+}
+
+/* Sleeps until at_ms; false when there is nothing to renew any more. *fence_ms: until when. */
 static bool
-pause_until(struct sea_lease *lease, int64_t at_ms)
+pause_until(struct sea_lease *lease, int64_t at_ms, int64_t *fence_ms)
 {
     bool go_on;
 
     pthread_mutex_lock(&lease->lock);
-    while (!lease->stop) {
-        int64_t left = at_ms - sea_clock_ms();
-        struct timespec until;
-
-        if (left <= 0)
-            break;
-        clock_gettime(CLOCK_MONOTONIC, &until);
-        until.tv_sec += left / 1000;
-        until.tv_nsec += left % 1000 * 1000000;
-        if (until.tv_nsec >= 1000000000) {
-            until.tv_sec++;
-            until.tv_nsec -= 1000000000;
-        }
-        pthread_cond_timedwait(&lease->wake, &lease->lock, &until);
-    }
-    go_on = !lease->stop;
+    while (!lease->stop && !lease->lost && sea_clock_ms() < at_ms)
+        wait_until(lease, at_ms);
+    go_on = !lease->stop && !lease->lost;
+    *fence_ms = fence_at(lease);
     pthread_mutex_unlock(&lease->lock);
     return go_on;
 }
 
 /* One renewal. *db is opened when needed and closed when lost. */
 static enum sea_status
-renew(struct sea_lease *lease, struct sea_db **db, int64_t fence_at_ms)
+renew(struct sea_lease *lease, struct sea_db **db, int64_t fence_ms)
 {
     struct sea_err err = { 0 };
-    int64_t sent_ms, left = fence_at_ms - sea_clock_ms();
+    int64_t sent_ms, left = fence_ms - sea_clock_ms();
     enum sea_status status = SEA_OK;
     enum sea_drain drain = SEA_DRAIN_NO;
     bool cancel = false;
 
-    /* No call may outlast the moment at which the child has to be killed. */
+    /* What comes after the child was killed is of no use. */
     if (left < 50)
         left = 50;
     if (*db && sea_db_is_lost(*db)) {
@@ -99,13 +124,13 @@ renew(struct sea_lease *lease, struct sea_db **db, int64_t fence_at_ms)
     if (status)
         return status;
     sent_ms = sea_clock_ms();
-    left = fence_at_ms - sent_ms;
+    left = fence_ms - sent_ms;
     sea_db_set_statement_ms(*db, left < 50 ? 50 : left);
     status = sea_queue_heartbeat(*db, &lease->fence, lease->ttl_ms, &cancel, &drain, &err);
     if (status)
         return status;
-    lease->accepted_ms = sent_ms;
     pthread_mutex_lock(&lease->lock);
+    lease->accepted_ms = sent_ms;
     lease->cancel = lease->cancel || cancel;
     lease->drain = drain;
     pthread_mutex_unlock(&lease->lock);
@@ -118,26 +143,18 @@ keep(void *arg)
     struct sea_lease *lease = arg;
     struct sea_db *db = NULL;
     int64_t every = lease->ttl_ms / 3 < RENEW_MS_MAX ? lease->ttl_ms / 3 : RENEW_MS_MAX;
-    int64_t next = sea_clock_ms();
+    int64_t next = sea_clock_ms(), fence_ms;
 
-    for (;;) {
-        int64_t fence_at = lease->accepted_ms + lease->ttl_ms - margin_ms(lease);
-        int64_t now;
-        enum sea_status status;
+    while (pause_until(lease, next, &fence_ms)) {
+        enum sea_status status = renew(lease, &db, fence_ms);
 
-        if (!pause_until(lease, next < fence_at ? next : fence_at))
-            break;
-        if (sea_clock_ms() >= fence_at) {
-            lose(lease, "no renewal was accepted in time");
-            break;
-        }
-        status = renew(lease, &db, fence_at);
         if (status == SEA_E_LEASE) {
+            pthread_mutex_lock(&lease->lock);
             lose(lease, "the database says so");
+            pthread_mutex_unlock(&lease->lock);
             break;
         }
-        now = sea_clock_ms();
-        next = now + (status ? 200 : every);
+        next = sea_clock_ms() + (status ? 200 : every);
         if (status)
             sea_log(SEA_LOG_DEBUG, "renewal failed stage=%lld",
                     (long long)lease->fence.stage_id);
@@ -168,15 +185,18 @@ sea_lease_open(const char *db_url, const struct sea_fence *fence, int64_t ttl_ms
     /* Signals are for the thread that waits for children. */
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    rc = pthread_create(&lease->thread, NULL, keep, lease);
+    rc = pthread_create(&lease->keeper, NULL, keep, lease);
+    lease->keeps = rc == 0;
+    if (!rc)
+        rc = pthread_create(&lease->watcher, NULL, watch, lease);
+    lease->watches = rc == 0;
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (rc) {
         errno = rc;
-        sea_fail_errno(err, "could not start the thread that renews leases");
+        sea_fail_errno(err, "could not start the threads that keep a lease");
         sea_lease_close(lease);
         return err->status;
     }
-    lease->started = true;
     *out = lease;
     return SEA_OK;
 }
@@ -184,14 +204,15 @@ sea_lease_open(const char *db_url, const struct sea_fence *fence, int64_t ttl_ms
 void
 sea_lease_stop(struct sea_lease *lease)
 {
-    if (!lease->started)
-        return;
     pthread_mutex_lock(&lease->lock);
     lease->stop = true;
-    pthread_cond_signal(&lease->wake);
+    pthread_cond_broadcast(&lease->wake);
     pthread_mutex_unlock(&lease->lock);
-    pthread_join(lease->thread, NULL);
-    lease->started = false;
+    if (lease->keeps)
+        pthread_join(lease->keeper, NULL);
+    if (lease->watches)
+        pthread_join(lease->watcher, NULL);
+    lease->keeps = lease->watches = false;
 }
 
 void

@@ -305,9 +305,11 @@ remove_kept(struct sea_relay *relay, const char *names)
 
     if (sea_json_parse(names, strlen(names), "names", relay->arena, &list, &err))
         return;
-    for (one = list->first; one; one = one->next)
+    for (one = list->first; one; one = one->next) {
         if (sea_store_checkpoint_remove(relay->options.store, sea_node_text(one, ""), &err))
             sea_log_err(SEA_LOG_WARN, &err);
+        sea_err_clear(&err);
+    }
 }
 
 /* A checkpoint that cannot be kept costs time after a crash and nothing else: the stage goes

@@ -11,7 +11,7 @@
  *
  * PostgreSQL refuses to run as root. Started by root, it runs as user postgres (nobody where
  * there is none), who then owns DIR/pg and the socket folder. Where that user cannot reach
- * DIR (a folder below /root), the data lies in /var/tmp/sea-HASH and DIR/pg is a link.
+ * DIR (a folder below /root), the data lies in /var/lib/sea-HASH and DIR/pg is a link.
  */
 #ifndef SEA_CLUSTER_H
 #define SEA_CLUSTER_H

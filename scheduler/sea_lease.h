@@ -5,12 +5,12 @@
  * A thread with its own connection renews the lease every TTL/3, and at least every 2 s so
  * that the wishes which the reply carries (cancel, drain) do not wait for a long TTL, whatever
  * the child and the relay are doing. If no renewal was accepted for
- * TTL - margin, counted from when the last accepted one was *sent*, or the database says
- * that the lease is gone, the thread kills the guarded process group itself: another worker
- * may hold the stage run from then on.
+ * TTL - margin, counted from when the last accepted one was *sent*, a second thread, which
+ * calls nobody, kills the guarded process group; so does the first when the database says that
+ * the lease is gone. Another worker may hold the stage run from then on.
  *
  * States: live -> lost (final). A lost lease never comes back for this process.
- * Threads: all functions from the owner's thread; the renewing thread is inside.
+ * Threads: all functions from the owner's thread; the other two are inside.
  */
 #ifndef SEA_LEASE_H
 #define SEA_LEASE_H
@@ -27,9 +27,9 @@ struct sea_lease;
 SEA_MUST_CHECK enum sea_status
 sea_lease_open(const char *db_url, const struct sea_fence *fence, int64_t ttl_ms,
                int64_t claimed_ms, struct sea_lease **out, struct sea_err *err);
-/* Ends the thread; the row stays. Accepts NULL. */
+/* Ends the threads; the row stays. Accepts NULL. */
 void sea_lease_close(struct sea_lease *lease);
-/* Renewals stop and the thread ends; for the commit. The states can still be asked. */
+/* Renewals stop and the threads end; for the commit. The states can still be asked. */
 void sea_lease_stop(struct sea_lease *lease);
 
 /* group is killed when the lease is lost; 0 before its leader is reaped. Kills at once when

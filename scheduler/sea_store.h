@@ -17,7 +17,8 @@
  *
  * With a bucket (SEA_STORE=s3://BUCKET/PREFIX, or section `store` of the sea.yaml beside ROOT;
  * docs/store.md) the bucket holds both, under the same names, and ROOT is what is at hand of
- * it. Then (1) holds for the bucket: what sea_store_publish returned for is there.
+ * it. Then (1) holds for the bucket: what sea_store_publish returned for is there. With a limit
+ * (store.cache_gb) the files of ROOT that were not used for longest make room for others.
  */
 #ifndef SEA_STORE_H
 #define SEA_STORE_H
@@ -34,6 +35,7 @@
 struct sea_store {
     char root[SEA_PATH_MAX];    /* absolute */
     struct sea_s3_settings s3;  /* bucket "": the folder is all there is */
+    uint64_t cache_bytes;       /* with a bucket: of what is at hand, at most; 0: no limit */
 };
 
 struct sea_artifact {

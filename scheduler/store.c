@@ -22,11 +22,12 @@ sea_store_open(struct sea_store *store, const char *root, struct sea_err *err)
     enum sea_status status = sea_dir_create(root, err);
 
     memset(&store->s3, 0, sizeof(store->s3));
+    store->cache_bytes = 0;
     if (!status && !realpath(root, store->root))
         status = sea_fail_errno(err, "could not resolve folder \"%s\"", root);
     if (!status)
         status = sea_path_join(path, store->root, "../sea.yaml", err);
-    return status ? status : sea_bucket_settings(path, &store->s3, err);
+    return status ? status : sea_bucket_settings(path, store, err);
 }
 
 enum sea_status
@@ -66,17 +67,33 @@ sea_store_manifest(const char *folder, const char *stage, struct sea_arena *aren
     return SEA_OK;
 }
 
+/* The files are no longer needed here: others may make room, and so may we. A limit that cannot
+ * be kept stops nobody's work. */
+static void
+leave(const struct sea_store *store, int use)
+{
+    struct sea_err err = { 0 };
+
+    sea_cache_leave(use);
+    if (sea_cache_trim(store, 0, &err))
+        sea_log_err(SEA_LOG_WARN, &err);
+}
+
 enum sea_status
 sea_store_publish(const struct sea_store *store, const char *folder,
                   const struct sea_artifacts *artifacts, struct sea_err *err)
 {
-    enum sea_status status = sea_folder_publish(store, folder, artifacts, err);
+    int use;
+    enum sea_status status = sea_cache_use(store, &use, err);
 
+    if (!status)
+        status = sea_folder_publish(store, folder, artifacts, err);
     if (!status && has_bucket(store)) {
         status = sea_bucket_publish(store, artifacts, err);
         if (status)
             sea_context(err, "while publishing \"%s\"", folder);
     }
+    leave(store, use);
     return status;
 }
 
@@ -103,9 +120,10 @@ drop_corrupt(const struct sea_store *store, const struct sea_artifacts *artifact
     return status;
 }
 
-enum sea_status
-sea_store_materialise(const struct sea_store *store, const struct sea_artifacts *artifacts,
-                      const char *folder, struct sea_err *err)
+/* As sea_store_materialise, while nobody makes room. */
+static enum sea_status
+materialise(const struct sea_store *store, const struct sea_artifacts *artifacts,
+            const char *folder, struct sea_err *err)
 {
     struct sea_err mine = { 0 };
     enum sea_status status = SEA_OK;
@@ -128,6 +146,45 @@ sea_store_materialise(const struct sea_store *store, const struct sea_artifacts 
     if (!status)
         status = sea_bucket_fetch(store, artifacts, err);
     return status ? status : sea_folder_materialise(store, artifacts, folder, err);
+}
+
+/* Bytes of these files that are not at hand; the others are used now. */
+static uint64_t
+to_fetch(const struct sea_store *store, const struct sea_artifacts *artifacts)
+{
+    struct sea_err ignored = { 0 };
+    char path[SEA_PATH_MAX];
+    uint64_t bytes = 0;
+    size_t i;
+
+    for (i = 0; i < artifacts->count; i++) {
+        if (sea_folder_blob(store, artifacts->at[i].sha256, path, &ignored))
+            continue;           /* told where it is read */
+        if (sea_file_exists(path))
+            sea_cache_touch(store, path);
+        else
+            bytes += artifacts->at[i].bytes;
+    }
+    return bytes;
+}
+
+enum sea_status
+sea_store_materialise(const struct sea_store *store, const struct sea_artifacts *artifacts,
+                      const char *folder, struct sea_err *err)
+{
+    enum sea_status status;
+    int use = -1;
+
+    if (store->cache_bytes) {
+        status = sea_cache_trim(store, to_fetch(store, artifacts), err);
+        if (status)
+            return status;
+    }
+    status = sea_cache_use(store, &use, err);
+    if (!status)
+        status = materialise(store, artifacts, folder, err);
+    leave(store, use);
+    return status;
 }
 
 enum sea_status
@@ -179,14 +236,16 @@ sea_store_checkpoint_keep(const struct sea_store *store, const char *out, const 
                           const char *name, struct sea_arena *arena,
                           struct sea_artifacts *files, struct sea_err *err)
 {
-    enum sea_status status = sea_folder_checkpoint_keep(store, out, checkpoint, name, arena, files,
-                                                        err);
+    int use;
+    enum sea_status status = sea_cache_use(store, &use, err);
 
-    if (!status && files->count && has_bucket(store)) {
+    if (!status)
+        status = sea_folder_checkpoint_keep(store, out, checkpoint, name, arena, files, err);
+    if (!status && files->count && has_bucket(store))
         status = sea_bucket_checkpoint_put(store, name, files, err);
-        if (status)
-            *files = (struct sea_artifacts){ 0 };
-    }
+    if (status)
+        *files = (struct sea_artifacts){ 0 };
+    leave(store, use);
     return status;
 }
 
@@ -195,11 +254,15 @@ sea_store_checkpoint_get(const struct sea_store *store, const char *name,
                          const struct sea_artifacts *files, const char *out,
                          struct sea_err *err)
 {
-    enum sea_status status = SEA_OK;
+    int use;
+    enum sea_status status = sea_cache_use(store, &use, err);
 
-    if (has_bucket(store))
+    if (!status && has_bucket(store))
         status = sea_bucket_checkpoint_get(store, name, files, err);
-    return status ? status : sea_folder_checkpoint_get(store, name, files, out, err);
+    if (!status)
+        status = sea_folder_checkpoint_get(store, name, files, out, err);
+    leave(store, use);
+    return status;
 }
 
 enum sea_status

@@ -72,9 +72,23 @@ SEA_MUST_CHECK enum sea_status
 sea_bucket_walk(const struct sea_store *store, sea_store_fn *fn, void *arg,
                 struct sea_err *err);
 
-/* Settings: SEA_STORE and its companions, else section `store` of path. out->bucket is "" when
+/* Settings: SEA_STORE and its companions, else section `store` of path. out->s3.bucket is "" when
  * there are none. */
 SEA_MUST_CHECK enum sea_status
-sea_bucket_settings(const char *path, struct sea_s3_settings *out, struct sea_err *err);
+sea_bucket_settings(const char *path, struct sea_store *out, struct sea_err *err);
+
+/* ---- what is at hand of a bucket, with a limit (store_cache.c); nothing happens without one ---- */
+
+/* From here to sea_cache_leave nobody removes files of the folder. *use: what to leave, also after
+ * a failure. */
+SEA_MUST_CHECK enum sea_status
+sea_cache_use(const struct sea_store *store, int *use, struct sea_err *err);
+void sea_cache_leave(int use);
+/* A file is used now: it is removed after those that were not. */
+void sea_cache_touch(const struct sea_store *store, const char *path);
+/* Removes files until the rest and room bytes more are below the limit, as far as they are in no
+ * use: not when somebody is between use and leave, and none with a second name. */
+SEA_MUST_CHECK enum sea_status
+sea_cache_trim(const struct sea_store *store, uint64_t room, struct sea_err *err);
 
 #endif

@@ -129,10 +129,24 @@ read_keys(const char *path, struct sea_s3_settings *out, struct sea_err *err)
     return status;
 }
 
+static bool
+is_number(const struct sea_node *node)
+{
+    return node->kind == SEA_NODE_INT || node->kind == SEA_NODE_REAL;
+}
+
+/* Gigabytes; 0: no limit. */
+static bool
+is_size(double number)
+{
+    return number >= 0 && number <= 1e9;
+}
+
 static enum sea_status
-read_section(const struct sea_node *map, const char *path, struct sea_s3_settings *out,
+read_section(const struct sea_node *map, const char *path, struct sea_store *store,
              struct sea_err *err)
 {
+    struct sea_s3_settings *out = &store->s3;
     const struct sea_node *node;
     enum sea_status status = SEA_OK;
 
@@ -152,6 +166,8 @@ read_section(const struct sea_node *map, const char *path, struct sea_s3_setting
             out->part_bytes = (int64_t)number << 20;
         else if (strcmp(node->key, "stall") == 0 && number >= 1 && number <= 3600)
             out->stall_ms = (int64_t)(number * 1000);
+        else if (strcmp(node->key, "cache_gb") == 0 && is_number(node) && is_size(number))
+            store->cache_bytes = (uint64_t)(number * 1e9);
         else
             status = sea_fail(err, SEA_E_CONFIG, "store.%s is no setting, or not a value for it",
                               node->key);
@@ -162,7 +178,7 @@ read_section(const struct sea_node *map, const char *path, struct sea_s3_setting
 }
 
 static enum sea_status
-read_file(const char *path, struct sea_s3_settings *out, struct sea_err *err)
+read_file(const char *path, struct sea_store *out, struct sea_err *err)
 {
     struct sea_arena *arena;
     struct sea_node *file = NULL;
@@ -191,17 +207,33 @@ variable(const char *name)
     return value && value[0] ? value : NULL;
 }
 
+static enum sea_status
+read_limit(const char *value, struct sea_store *store, struct sea_err *err)
+{
+    char *end;
+    double number = strtod(value, &end);
+
+    if (end == value || *end || !is_size(number))
+        return sea_fail(err, SEA_E_CONFIG, "SEA_STORE_CACHE_GB is \"%.60s\", need a number of "
+                        "gigabytes from 0 on", value);
+    store->cache_bytes = (uint64_t)(number * 1e9);
+    return SEA_OK;
+}
+
 enum sea_status
-sea_bucket_settings(const char *path, struct sea_s3_settings *out, struct sea_err *err)
+sea_bucket_settings(const char *path, struct sea_store *store, struct sea_err *err)
 {
     static const char *const keys[] = { "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY",
                                         "AWS_SESSION_TOKEN" };
+    struct sea_s3_settings *out = &store->s3;
+    const char *limit = variable("SEA_STORE_CACHE_GB");
     enum sea_status status;
     size_t i;
 
+    store->cache_bytes = 0;
     *out = (struct sea_s3_settings){ .region = "us-east-1", .part_bytes = (int64_t)PART_MIB << 20,
                                      .stall_ms = STALL_MS, .pause_ms = PAUSE_MS };
-    status = read_file(path, out, err);
+    status = read_file(path, store, err);
     if (!status && variable("SEA_STORE"))
         status = read_url(variable("SEA_STORE"), out, err);
     if (!status && variable("SEA_STORE_ENDPOINT"))
@@ -209,6 +241,8 @@ sea_bucket_settings(const char *path, struct sea_s3_settings *out, struct sea_er
     if (!status && variable("SEA_STORE_REGION"))
         status = put_text(out->region, sizeof(out->region), "the region",
                           variable("SEA_STORE_REGION"), err);
+    if (!status && limit)
+        status = read_limit(limit, store, err);
     if (status || !out->bucket[0])
         return status;
     for (i = 0; i < 3 && !status; i++)

@@ -40,6 +40,13 @@ run env "$(of nobody)" "$sea" status
 check_error "without a role there is nothing" 64 'permission denied for schema sea' 'hint: .*role'
 check_equal "nobody was refused what belongs to their work" "" \
     "$(grep -h 'permission denied' "$work"/*.log)"
+host=$(echo "$url" | sed -E "s/.*host='([^']*)'.*/\1/")
+run env "SEA_DATABASE_URL=postgresql://sea:hunter2@/sea?host=$host" "$sea" up --workers 0 --data "$work/other"
+check_rc "an address with a password will do" 0
+check_match "the address is shown" 'postgresql: postgresql://sea:[*]*@/sea' "$out"
+check_equal "the password is not" "" "$(echo "$out$err" | grep hunter2)"
+check_equal "nor is it in a log" "" "$(grep -rl hunter2 "$work/other")"
+run env "SEA_DATABASE_URL=postgresql://sea:hunter2@/sea?host=$host" "$sea" down --data "$work/other"
 check_equal "no promise was broken" 0 "$(sql 'SELECT count(*) FROM sea.broken_invariant')"
 
 finish test_roles

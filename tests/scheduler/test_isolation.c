@@ -254,6 +254,41 @@ meet(const enum call calls[2], const char *order, struct sea_arena *arena, int t
 }
 
 static void
+open_sessions(void)
+{
+    int i;
+
+    for (i = 0; i < 2; i++) {
+        struct sea_rows *rows = NULL;
+        struct sea_err err = { 0 };
+
+        sessions[i] = (struct session){ .db = connect_more() };
+        CHECK_OK(sea_db_query_text(sessions[i].db, "SELECT pg_backend_pid() AS pid", &rows, &err),
+                 err);
+        sessions[i].pid = sea_rows_int(rows, 0, "pid", &err);
+        sea_rows_close(rows);
+        pthread_mutex_init(&sessions[i].lock, NULL);
+        pthread_cond_init(&sessions[i].wake, NULL);
+        pthread_create(&sessions[i].thread, NULL, session_run, &sessions[i]);
+    }
+}
+
+static void
+close_sessions(void)
+{
+    int i;
+
+    for (i = 0; i < 2; i++) {
+        pthread_mutex_lock(&sessions[i].lock);
+        sessions[i].end = true;
+        pthread_cond_signal(&sessions[i].wake);
+        pthread_mutex_unlock(&sessions[i].lock);
+        pthread_join(sessions[i].thread, NULL);
+        sea_db_close(sessions[i].db);
+    }
+}
+
+static void
 every_order_of_every_pair(void)
 {
     struct sea_arena *arena = sea_arena_create(NULL, "test");
@@ -264,19 +299,7 @@ every_order_of_every_pair(void)
     run_sql("ALTER SYSTEM SET fsync = off");
     run_sql("SELECT pg_reload_conf()");
     worker = add_worker();
-    for (i = 0; i < 2; i++) {
-        struct sea_rows *rows = NULL;
-        struct sea_err err = { 0 };
-
-        sessions[i].db = connect_more();
-        CHECK_OK(sea_db_query_text(sessions[i].db, "SELECT pg_backend_pid() AS pid", &rows, &err),
-                 err);
-        sessions[i].pid = sea_rows_int(rows, 0, "pid", &err);
-        sea_rows_close(rows);
-        pthread_mutex_init(&sessions[i].lock, NULL);
-        pthread_cond_init(&sessions[i].wake, NULL);
-        pthread_create(&sessions[i].thread, NULL, session_run, &sessions[i]);
-    }
+    open_sessions();
     for (calls[0] = CLAIM; calls[0] < CALLS; calls[0]++)
         for (calls[1] = calls[0]; calls[1] < CALLS; calls[1]++)
             for (bits = 0; bits < 64; bits++) {
@@ -290,15 +313,45 @@ every_order_of_every_pair(void)
             }
     printf("%d orders of %d pairs of calls\n", met, CALLS * (CALLS + 1) / 2);
     CHECK_INT(met, 20 * CALLS * (CALLS + 1) / 2);
-    for (i = 0; i < 2; i++) {
-        pthread_mutex_lock(&sessions[i].lock);
-        sessions[i].end = true;
-        pthread_cond_signal(&sessions[i].wake);
-        pthread_mutex_unlock(&sessions[i].lock);
-        pthread_join(sessions[i].thread, NULL);
-        sea_db_close(sessions[i].db);
-    }
+    close_sessions();
     sea_arena_destroy(arena);
 }
 
-SEA_TEST_MAIN("isolation: two transactions in every order", TEST(every_order_of_every_pair))
+/* The marks of several queues are locked in one order, whatever the order of the stage runs: the
+ * one with the smaller id is in the queue whose mark comes last. */
+static void
+wakes_of_several_queues_do_not_deadlock(void)
+{
+    struct session *s = &sessions[0];
+    int64_t until = sea_clock_ms() + HANG_MS;
+
+    service_begin();
+    open_sessions();
+    run_sql("SELECT sea.submit(jsonb_build_object('name', q, 'stages', '{\"label\": {}}'::jsonb,"
+            " 'resources', jsonb_build_object('queue', q)))"
+            " FROM unnest(ARRAY['one', 'two']) AS q ORDER BY hashtext(q) DESC");
+    run_sql("UPDATE sea.stage_run SET key = repeat(id::text, 64), state = 'ready', ready_at = now()");
+    run_sql("UPDATE sea.stage_run SET state = 'running', last_epoch = 1");
+    run_sql("UPDATE sea.stage_run SET state = 'backoff', run_at = now() - interval '1 s'");
+    CHECK_INT(number("SELECT count(*) FROM sea.todo WHERE list = 'backoff'"), 2);
+    snprintf(s->sql[0], sizeof(s->sql[0]), "BEGIN");
+    snprintf(s->sql[1], sizeof(s->sql[1]), "SELECT sea.wake()");
+    snprintf(s->sql[2], sizeof(s->sql[2]), "COMMIT");
+    run_sql("BEGIN");
+    run_sql("SELECT pg_advisory_xact_lock(1935819115, least(hashtext('one'), hashtext('two')))");
+    tell(s);
+    tell(s);
+    CHECK(is_waiting(s));
+    run_sql("SELECT pg_advisory_xact_lock(1935819115, greatest(hashtext('one'), hashtext('two')))");
+    run_sql("COMMIT");
+    while (s->done < 2 && sea_clock_ms() < until)
+        sched_yield();
+    tell(s);
+    CHECK_INT(s->done, STEPS);
+    CHECK_STR(s->state, "");
+    CHECK_STR(s->answer, "2");
+    close_sessions();
+}
+
+SEA_TEST_MAIN("isolation: two transactions in every order", TEST(every_order_of_every_pair),
+              TEST(wakes_of_several_queues_do_not_deadlock))

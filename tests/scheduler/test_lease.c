@@ -2,6 +2,7 @@
 /* Leases: renewed while they can be, the child killed in time when not; the relay beside. */
 #include <errno.h>
 #include <fcntl.h>
+#include <netdb.h>
 
 #include "scheduler/sea_lease.h"
 #include "scheduler/sea_relay.h"
@@ -16,9 +17,20 @@ static struct sea_child child;
 static struct sea_lease *lease;
 static char log_path[SEA_PATH_MAX];
 
-/* A claimed stage run, a child that sleeps, and a lease that guards it. */
+/* Takes the place of the C library's for libpq, too: a resolver whose network is gone. */
+int
+getaddrinfo(const char *node, const char *service, const struct addrinfo *hints,
+            struct addrinfo **out)
+{
+    (void)node, (void)service, (void)hints;
+    *out = NULL;
+    sea_clock_sleep_ms(2 * TTL_MS);
+    return EAI_AGAIN;
+}
+
+/* A claimed stage run, a child that sleeps, and a lease that guards it. url: for its renewals. */
 static void
-begin(void)
+begin_at(const char *url)
 {
     char *argv[] = { "/bin/sleep", "60", NULL };
     struct sea_err err = { 0 };
@@ -35,8 +47,14 @@ begin(void)
     sent = sea_clock_ms();
     CHECK_OK(sea_queue_claim(db, worker, "default", TTL_MS, arena, &claim, &claimed, &err), err);
     CHECK_OK(sea_child_start(&child, argv, log_path, &err), err);
-    CHECK_OK(sea_lease_open(cluster.url, &claim.fence, TTL_MS, sent, &lease, &err), err);
+    CHECK_OK(sea_lease_open(url ? url : cluster.url, &claim.fence, TTL_MS, sent, &lease, &err), err);
     sea_lease_guard(lease, child.pid);
+}
+
+static void
+begin(void)
+{
+    begin_at(NULL);
 }
 
 /* Milliseconds until the child ended; -1 when it did not within ms. */
@@ -107,6 +125,19 @@ the_child_dies_before_the_lease_can_end(void)
     end(128 + SIGKILL);
     CHECK_OK(sea_cluster_start(&cluster, &err), err);
     CHECK_OK(sea_db_reconnect(db, &err), err);
+}
+
+static void
+the_child_dies_in_time_while_a_name_is_looked_up(void)
+{
+    int64_t took;
+
+    begin_at("host=database.invalid port=5432 user=sea dbname=sea");
+    took = child_ends_after(2 * TTL_MS);
+    printf("no resolver to the child's end: %lld ms, TTL %d ms\n", (long long)took, TTL_MS);
+    CHECK(took >= 0 && took < TTL_MS);
+    CHECK(sea_lease_is_lost(lease));
+    end(128 + SIGKILL);
 }
 
 static void
@@ -234,4 +265,5 @@ figures_survive_an_outage_once(void)
 SEA_TEST_MAIN("lease: renewal, self-fence, relay", TEST(a_lease_lives_while_it_is_renewed),
               TEST(the_child_dies_when_the_database_says_so),
               TEST(the_child_dies_before_the_lease_can_end),
+              TEST(the_child_dies_in_time_while_a_name_is_looked_up),
               TEST(a_dead_child_is_not_waited_for), TEST(figures_survive_an_outage_once))

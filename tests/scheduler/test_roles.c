@@ -145,6 +145,10 @@ every_cell_is_allowed_or_refused(void)
                    " ON a.object = p.proname AND a.kind = 'function' WHERE p.provolatile = 'v'"
                    " AND p.pronamespace = 'sea'::regnamespace"
                    " AND (NOT p.prosecdef OR p.proconfig IS NULL)"), "");
+    CHECK_STR(text("SELECT string_agg(DISTINCT p.proname, ', ') FROM pg_depend d JOIN pg_proc p"
+                   " ON d.refclassid = 'pg_proc'::regclass AND d.refobjid = p.oid"
+                   " WHERE d.classid = 'pg_policy'::regclass AND p.proconfig IS NULL"
+                   " AND p.pronamespace = 'sea'::regnamespace"), "");
     CHECK_STR(text("SELECT string_agg(c.relname, ', ') FROM pg_class c"
                    " WHERE c.relnamespace = 'sea'::regnamespace AND c.relkind = 'v'"
                    " AND NOT coalesce('security_invoker=true' = ANY (c.reloptions), false)"), "");
@@ -224,6 +228,42 @@ tenants_change_their_own_rows(void)
     CHECK_STR(try("SELECT sea.submit(" BARE ")", NULL, 0), "42501");
 }
 
+static void
+a_submit_key_is_its_tenants(void)
+{
+    users_begin();
+    become("alice");
+    CHECK_STR(as_text("SELECT sea.submit(" BARE ", 'k')"), "1");
+    CHECK_STR(as_text("SELECT sea.submit(" BARE ", 'k')"), "1");
+    become("bob");
+    CHECK_STR(as_text("SELECT sea.submit(" BARE ", 'k')"), "2");
+    become("alice");
+    CHECK_STR(try("SELECT sea.submit('{\"name\":\"y\",\"stages\":{\"eval\":{}}}', 'k')", NULL, 0),
+              "LF011");
+    become("bob");
+    CHECK_STR(as_text("SELECT sea.submit(" BARE ", 'k')"), "2");
+    CHECK_INT(number("SELECT count(*) FROM sea.experiment"), 2);
+}
+
+/* PostgreSQL looks for a table among temporary ones first. What a policy asks must not be fooled
+ * by a table that the user made for it. */
+static void
+nobody_becomes_another_tenant_by_temporary_tables(void)
+{
+    users_begin();
+    submit_as("bob", 2);
+    become("alice");
+    CHECK_STR(try("CREATE TEMP TABLE pg_roles (oid oid, rolname name)", NULL, 0), "");
+    CHECK_STR(try("CREATE TEMP TABLE pg_auth_members (roleid oid, member oid)", NULL, 0), "");
+    CHECK_STR(try("INSERT INTO pg_roles VALUES (1, 'alice'), (2, 'sea_tenant_b')", NULL, 0), "");
+    CHECK_STR(try("INSERT INTO pg_auth_members VALUES (2, 1)", NULL, 0), "");
+    CHECK_STR(as_text("SELECT sea.own_tenant()"), "a");
+    CHECK_STR(as_text("SELECT count(*) FROM sea.experiment"), "0");
+    CHECK_STR(as_text("SELECT count(*) FROM sea.stage_run"), "0");
+    submit_as("alice", 1);
+    CHECK_STR(text("SELECT tenant FROM sea.experiment WHERE submitted_by = 'alice'"), "a");
+}
+
 /* A worker and a scheduler with no right but their role's do a stage run from end to end. */
 static void
 roles_suffice_for_the_work(void)
@@ -254,4 +294,6 @@ roles_suffice_for_the_work(void)
 
 SEA_TEST_MAIN("roles: the matrix, tenants", TEST(every_cell_is_allowed_or_refused),
               TEST(tenants_see_their_own_rows), TEST(tenants_change_their_own_rows),
+              TEST(a_submit_key_is_its_tenants),
+              TEST(nobody_becomes_another_tenant_by_temporary_tables),
               TEST(roles_suffice_for_the_work))

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The store in a bucket: signatures against published values, one object through every fault,
  * and the store's own promises with nothing at hand. */
+#include <pthread.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -9,6 +10,7 @@
 #include "scheduler/sea_s3.h"
 #include "scheduler/sea_sigv4.h"
 #include "scheduler/sea_store.h"
+#include "scheduler/store_int.h"
 #include "tests/scheduler/s3_server.h"
 
 #define FAULTS(...) (const char *const[]){ __VA_ARGS__ }, \
@@ -438,8 +440,177 @@ checkpoints_go_to_another_machine(void)
     CHECK_OK(sea_store_checkpoint_get(&two, "5.1.10", &list, file("v"), &err), err);
     CHECK_STR(artifact("s", file("v/checkpoint/step-00000010/state")).at->sha256,
               artifact("s", file("w/checkpoint/step-00000010/state")).at->sha256);
+    /* What was kept is at hand, and makes room like anything else: it comes back. */
+    one.cache_bytes = 1;
+    CHECK_OK(sea_cache_trim(&one, 1, &err), err);
+    CHECK(!sea_file_exists(file("c1/store/checkpoint/5.1.10/log.txt")));
+    CHECK_OK(sea_store_checkpoint_get(&one, "5.1.10", &list, file("v1"), &err), err);
+    CHECK_STR(artifact("s", file("v1/checkpoint/step-00000010/state")).at->sha256,
+              artifact("s", file("w/checkpoint/step-00000010/state")).at->sha256);
     CHECK_OK(sea_store_checkpoint_remove(&two, "5.1.10", &err), err);
     CHECK_INT(s3_count(&server, false), 0);
+    clear_env();
+    end();
+}
+
+/* ---- what is at hand, with a limit ---- */
+
+static uint64_t
+at_hand(const struct sea_store *store, const struct sea_artifacts *list)
+{
+    char path[SEA_PATH_MAX];
+    struct stat st;
+
+    snprintf(path, sizeof(path), "%.2000s/%.2s/%s", store->root, list->at->sha256,
+             list->at->sha256);
+    return stat(path, &st) ? 0 : (uint64_t)st.st_size;
+}
+
+/* Publishes a file of so many bytes from a folder of its own, which is removed as an attempt's. */
+static struct sea_artifacts
+publish(const struct sea_store *store, const char *name, size_t bytes)
+{
+    struct sea_artifacts list;
+    struct sea_err err = { 0 };
+    char path[80];
+
+    CHECK_OK(sea_dir_create(file(name), &err), err);
+    snprintf(path, sizeof(path), "%.60s/f", name);
+    make(file(path), bytes);
+    list = artifact("f", file(path));
+    CHECK_OK(sea_store_publish(store, file(name), &list, &err), err);
+    CHECK_OK(sea_dir_remove(file(name), &err), err);
+    return list;
+}
+
+static void
+the_limit_removes_what_was_not_used_for_longest(void)
+{
+    struct sea_artifacts list[5];
+    struct sea_store store, other;
+    struct sea_err err = { 0 };
+    char name[20];
+    uint64_t sum = 0, bytes;
+    int i, use, gets;
+    bool has;
+
+    begin();
+    set_env();
+    setenv("SEA_STORE_CACHE_GB", "0.00001", 1);         /* 10,000 bytes */
+    open_store(&store, "small");
+    open_store(&other, "small");
+    CHECK_INT((int64_t)store.cache_bytes, 10000);
+    for (i = 0; i < 3; i++) {
+        snprintf(name, sizeof(name), "p%d", i);
+        list[i] = publish(&store, name, 3000 + (size_t)i);
+    }
+    CHECK(at_hand(&store, &list[0]) && at_hand(&store, &list[1]) && at_hand(&store, &list[2]));
+    /* A stage that runs reads the first one: it has a second name. The second one is next. */
+    CHECK_OK(sea_store_materialise(&store, &list[0], file("reads"), &err), err);
+    list[3] = publish(&store, "p3", 3003);
+    list[4] = publish(&store, "p4", 3004);
+    CHECK_OK(sea_store_materialise(&store, &list[4], file("reads4"), &err), err);
+    CHECK_INT((int64_t)at_hand(&store, &list[0]), 3000);
+    CHECK_INT((int64_t)at_hand(&store, &list[1]), 0);
+    CHECK_INT((int64_t)at_hand(&store, &list[2]), 0);
+    for (i = 0; i < 5; i++)
+        sum += at_hand(&store, &list[i]);
+    CHECK_MSG(sum <= 10000, "%llu bytes at hand, limit 10000", (unsigned long long)sum);
+    CHECK_INT(s3_count(&server, false), 5);
+    /* What is gone is fetched again; what is in use stays, limit or not. */
+    gets = server.seen;
+    CHECK_OK(sea_store_materialise(&store, &list[1], file("reads1"), &err), err);
+    CHECK(server.seen > gets);
+    CHECK_STR(artifact("f", file("reads1/f")).at->sha256, list[1].at->sha256);
+    CHECK_INT((int64_t)at_hand(&store, &list[0]), 3000);
+    /* Somebody between a file's arrival and its link: nobody removes anything. */
+    CHECK_OK(sea_dir_remove(file("reads"), &err), err);
+    CHECK_OK(sea_dir_remove(file("reads1"), &err), err);
+    CHECK_OK(sea_dir_remove(file("reads4"), &err), err);
+    sum = at_hand(&store, &list[0]) + at_hand(&store, &list[1]) + at_hand(&store, &list[4]);
+    CHECK_INT((int64_t)sum, 9005);
+    CHECK_OK(sea_cache_use(&other, &use, &err), err);
+    CHECK_OK(sea_cache_trim(&store, 10000, &err), err);
+    CHECK_INT((int64_t)at_hand(&store, &list[0]), 3000);
+    sea_cache_leave(use);
+    CHECK_OK(sea_cache_trim(&store, 10000, &err), err);
+    for (i = 0; i < 5; i++) {
+        CHECK_INT((int64_t)at_hand(&store, &list[i]), 0);
+        CHECK_OK(sea_store_has(&store, list[i].at->sha256, &has, &bytes, &err), err);
+        CHECK(has);
+    }
+    setenv("SEA_STORE_CACHE_GB", "x", 1);
+    CHECK(sea_store_open(&other, store.root, &err));
+    CHECK_FAILS(err, SEA_E_CONFIG, "SEA_STORE_CACHE_GB is \"x\"");
+    unsetenv("SEA_STORE_CACHE_GB");
+    clear_env();
+    end();
+}
+
+struct crowd {
+    const struct sea_store *store;
+    const struct sea_artifacts *list;
+    int number, rounds, bad;
+};
+
+static void *
+crowd_run(void *arg)
+{
+    struct crowd *c = arg;
+    char name[40];
+    int i;
+
+    for (i = 0; i < c->rounds; i++) {
+        struct sea_artifacts one = c->list[(c->number + i) % 5];
+        struct sea_err err = { 0 };
+        char folder[SEA_PATH_MAX];
+
+        snprintf(name, sizeof(name), "crowd%d", c->number);
+        snprintf(folder, sizeof(folder), "%.2000s/%.30s", sea_test_dir(), name);
+        if (sea_store_materialise(c->store, &one, folder, &err)) {
+            c->bad++;
+            sea_err_print(&err, "test", stdout);
+        }
+        sea_err_clear(&err);
+        if (sea_dir_remove(folder, &err))
+            c->bad++;
+    }
+    return NULL;
+}
+
+/* Room for one file, four readers that want five: each round fetches, and nobody's is taken. */
+static void
+readers_under_a_tiny_limit_lose_nothing(void)
+{
+    struct sea_artifacts list[5];
+    struct crowd crowd[4];
+    struct sea_store store;
+    pthread_t threads[4];
+    char name[20];
+    int i, before;
+
+    begin();
+    set_env();
+    setenv("SEA_STORE_CACHE_GB", "0.000004", 1);
+    open_store(&store, "tiny");
+    for (i = 0; i < 5; i++) {
+        snprintf(name, sizeof(name), "q%d", i);
+        list[i] = publish(&store, name, 3000 + (size_t)i);
+    }
+    before = server.seen;
+    for (i = 0; i < 4; i++) {
+        crowd[i] = (struct crowd){ .store = &store, .list = list, .number = i, .rounds = 25 };
+        if (pthread_create(&threads[i], NULL, crowd_run, &crowd[i]))
+            abort();
+    }
+    for (i = 0; i < 4; i++) {
+        pthread_join(threads[i], NULL);
+        CHECK_INT(crowd[i].bad, 0);
+    }
+    printf("  100 reads of 4 threads under a limit of one file: %d requests, 0 files lost\n",
+           server.seen - before);
+    CHECK(server.seen - before > 5);
+    unsetenv("SEA_STORE_CACHE_GB");
     clear_env();
     end();
 }
@@ -455,6 +626,8 @@ settings_are_checked(void)
         { "store: {url: s3://bucket}", "there are no keys for bucket" },
         { "store: {url: s3://bucket, endpoint: localhost}", "is not an http or https address" },
         { "store: {url: s3://bucket, part_mib: 1}", "store.part_mib is no setting" },
+        { "store: {url: s3://bucket, cache_gb: -1}", "store.cache_gb is no setting" },
+        { "store: {url: s3://bucket, cache_gb: much}", "store.cache_gb is no setting" },
         { "store: {url: s3://bucket, secret: x}", "store.secret is no setting" },
         { "store: 5", "store is not a map" },
     };
@@ -496,4 +669,6 @@ SEA_TEST_MAIN("s3: a bucket as the store", TEST(signatures_are_those_that_are_pu
               TEST(a_transfer_that_stands_still_is_cut),
               TEST(lasting_faults_end_with_one_error), TEST(lists_have_all_pages),
               TEST(another_machine_gets_what_one_published),
-              TEST(checkpoints_go_to_another_machine), TEST(settings_are_checked))
+              TEST(checkpoints_go_to_another_machine),
+              TEST(the_limit_removes_what_was_not_used_for_longest),
+              TEST(readers_under_a_tiny_limit_lose_nothing), TEST(settings_are_checked))

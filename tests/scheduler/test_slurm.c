@@ -8,6 +8,7 @@
  */
 #include <dirent.h>
 #include <fcntl.h>
+#include <pthread.h>
 
 #include "scheduler/sea_backend_driver.h"
 #include "scheduler/sea_backend_job.h"
@@ -66,7 +67,7 @@ ctl(const char *verb, const char *id, const char *word)
 static const char *
 read_state(const char *name)
 {
-    static char out[65536];
+    static char out[1 << 20];
     struct sea_err err = { 0 };
     struct sea_buf bytes;
 
@@ -236,10 +237,13 @@ static void
 runs_a_stage_and_keeps_its_secret(void)
 {
     char path[SEA_PATH_MAX], secret[64];
+    struct sea_err err = { 0 };
+    struct sea_buf env;
     struct stat info;
 
     begin("plain");
     put("hold", "");
+    setenv("SEA_JUDGE_KEY", "k-4711", 1);
     add_gpus("one", 1, "ok", 3, "", 2);
     CHECK_INT(tick().readied, 1);
     CHECK_STR(text("SELECT queue FROM sea.stage_run"), "slurm/default");
@@ -255,6 +259,11 @@ runs_a_stage_and_keeps_its_secret(void)
     CHECK_INT(info.st_mode & 0777, 0600);
     snprintf(secret, sizeof(secret), "%.50s", text("SELECT secret FROM sea.lease"));
     CHECK(strlen(secret) == 36);
+    sea_buf_init(&env, 65536);
+    CHECK_OK(sea_file_read(path, &env, &err), err);
+    CHECK(env.data && strstr(env.data, "\nSEA_JUDGE_KEY=k-4711\n"));
+    sea_buf_release(&env);
+    unsetenv("SEA_JUDGE_KEY");
     CHECK(!strstr(read_state("sbatch.args"), secret));
     CHECK(!strstr(read_state("jobs/100/script"), secret));
     CHECK(strstr(read_state("sbatch.args"), "--gres=gpu:2") != NULL);
@@ -807,7 +816,7 @@ each_guard_is_missed(void)
     end();
 }
 
-/* ---- many, with a fault in each third call ---- */
+/* ---- many, with faults in every command and in the jobs ---- */
 
 static uint32_t dice = 1;
 
@@ -818,45 +827,279 @@ roll(int sides)
     return (int)((dice >> 8) % (unsigned)sides);
 }
 
+#define KINDS 24
+#define GHOST_MS 5000           /* a job lives on so long after its attempt, at most */
+
+struct kind {                   /* of a fault: "sbatch cut", "job twice" */
+    char name[40];
+    int met;
+};
+
+struct many {
+    int runs, percent, kinds_count;
+    bool slow;                  /* also faults that take a deadline each */
+    struct kind kinds[KINDS];
+    struct { char id[16]; int64_t since_ms; } ghosts[64];
+    int ghosts_seen, outlived;
+    int64_t longest_ms;
+};
+
+static void
+meet(struct many *m, const char *name)
+{
+    int i;
+
+    for (i = 0; i < m->kinds_count && strcmp(m->kinds[i].name, name) != 0; i++)
+        ;
+    if (i == KINDS)
+        return;
+    if (i == m->kinds_count)
+        snprintf(m->kinds[m->kinds_count++].name, sizeof(m->kinds[i].name), "%.39s",
+                 name);
+    m->kinds[i].met++;
+}
+
+/* A line per call to come: a fault in so many of a hundred. */
+static void
+plan_faults(const struct many *m, const char *file, const char *const *names, int count, int calls)
+{
+    struct sea_buf list;
+    int i;
+
+    sea_buf_init(&list, 1 << 20);
+    for (i = 0; i < calls; i++)
+        sea_buf_addf(&list, "%s\n", roll(100) < m->percent ? names[roll(count)] : "ok");
+    put(file, list.data);
+    sea_buf_release(&list);
+}
+
+/* Something befalls a job that runs: its node dies, it is preempted, Slurm starts it again with
+ * or without saying so, or forgets it. */
+static void
+befall(struct many *m, const char *id)
+{
+    static const char *const blows[] = { "NODE_FAIL", "PREEMPTED", "again", "twice" };
+    const char *blow = blows[roll(4)];
+    char name[40];
+
+    if (strcmp(blow, "again") == 0 || strcmp(blow, "twice") == 0)
+        ctl(blow, id, NULL);
+    else
+        ctl("end", id, blow);
+    snprintf(name, sizeof(name), "job %s", blow);
+    meet(m, name);
+}
+
+/* Since when a job runs whose attempt is over. */
+static void
+note_ghost(struct many *m, const char *id, bool is_ghost)
+{
+    int64_t now = sea_clock_ms();
+    size_t i, free_at = 64;
+
+    for (i = 0; i < 64; i++) {
+        if (strcmp(m->ghosts[i].id, id) == 0)
+            break;
+        if (!m->ghosts[i].id[0])
+            free_at = i;
+    }
+    if (i < 64 && now - m->ghosts[i].since_ms > m->longest_ms)
+        m->longest_ms = now - m->ghosts[i].since_ms;
+    if (i < 64 && !is_ghost) {
+        m->outlived += now - m->ghosts[i].since_ms > GHOST_MS;
+        m->ghosts[i].id[0] = 0;
+    } else if (i == 64 && is_ghost && CHECK(free_at < 64)) {
+        snprintf(m->ghosts[free_at].id, sizeof(m->ghosts[0].id), "%.15s", id);
+        m->ghosts[free_at].since_ms = now;
+        m->ghosts_seen++;
+    }
+}
+
+/* All jobs of the cluster beside the attempts that are alive, seen from outside. */
+static void
+watch_jobs(struct many *m, bool with_blows)
+{
+    static char alive[1 << 16];
+    struct sea_rows *rows = NULL;
+    struct sea_err err = { 0 };
+    struct dirent *entry;
+    char name[80], file[100];
+    struct sea_buf list;
+    size_t i;
+    DIR *folder = opendir(in_state("jobs"));
+
+    /* First the jobs, then who is alive: one that ended in between is no ghost. */
+    sea_buf_init(&list, sizeof(alive) - 1);
+    CHECK_OK(sea_db_query_text(db, "SELECT j.token FROM sea.cluster_job j JOIN sea.lease l"
+                               " ON l.stage_id = j.stage_id AND l.epoch = j.epoch", &rows, &err),
+             err);
+    for (i = 0; i < sea_rows_count(rows); i++)
+        sea_buf_addf(&list, "%s\n", sea_rows_cell(rows, i, 0));
+    snprintf(alive, sizeof(alive), "%s", list.len ? list.data : "");
+    sea_rows_close(rows);
+    sea_buf_release(&list);
+    while (folder && (entry = readdir(folder))) {
+        bool runs = strcmp(job_state(entry->d_name), "RUNNING") == 0;
+
+        if (entry->d_name[0] == '.')
+            continue;
+        snprintf(file, sizeof(file), "jobs/%.20s/name", entry->d_name);
+        snprintf(name, sizeof(name), "%.70s", read_state(file));
+        note_ghost(m, entry->d_name, runs && name[0] && !strstr(alive, name));
+        if (runs && with_blows && roll(1000) < 2 * m->percent)
+            befall(m, entry->d_name);
+    }
+    if (folder)
+        closedir(folder);
+}
+
+static void
+count_met(struct many *m)
+{
+    static char all[1 << 20];
+    char *line, *end;
+
+    snprintf(all, sizeof(all), "%s", read_state("faults"));
+    for (line = all; *line; line = end) {
+        end = line + strcspn(line, "\n");
+        if (*end)
+            *end++ = 0;
+        meet(m, line);
+    }
+}
+
+static void
+report(const struct many *m, const char *path, double seconds)
+{
+    FILE *to = fopen(path, "w");
+    int i, all = 0;
+
+    if (!CHECK(to != NULL))
+        return;
+    for (i = 0; i < m->kinds_count; i++)
+        all += m->kinds[i].met;
+    fprintf(to, "{\n  \"stages\": %d,\n  \"submissions\": %lld,\n  \"fault_percent\": %d,\n"
+            "  \"faults\": %d,\n  \"kinds\": {\n", m->runs,
+            (long long)number("SELECT count(*) FROM sea.cluster_job"), m->percent, all);
+    for (i = 0; i < m->kinds_count; i++)
+        fprintf(to, "    \"%s\": %d%s\n", m->kinds[i].name, m->kinds[i].met,
+                i + 1 < m->kinds_count ? "," : "");
+    fprintf(to, "  },\n  \"attempts\": %lld,\n  \"attempts_lost\": %lld,\n"
+            "  \"stages_done\": %lld,\n  \"duplicate_commits\": %lld,\n"
+            "  \"jobs_beyond_their_attempt\": %d,\n  \"longest_beyond_ms\": %lld,\n"
+            "  \"beyond_limit_ms\": %d,\n  \"allocations_outliving_the_grace\": %d,\n"
+            "  \"broken_invariants\": %lld,\n  \"seconds\": %.0f\n}\n",
+            (long long)number("SELECT count(*) FROM sea.attempt"),
+            (long long)number("SELECT count(*) FROM sea.attempt WHERE state = 'lost'"),
+            (long long)number("SELECT count(*) FROM sea.stage_run WHERE state = 'done'"),
+            (long long)number("SELECT count(*) - count(DISTINCT stage_id) FROM sea.attempt"
+                              " WHERE state = 'committed'"),
+            m->ghosts_seen, (long long)m->longest_ms, GHOST_MS, m->outlived,
+            (long long)number("SELECT count(*) FROM sea.broken_invariant"), seconds);
+    fclose(to);
+}
+
+/* As in a scheduler: a submission that hangs keeps nobody from looking. */
+static void *
+submit_always(void *arg)
+{
+    struct sea_backend_work *work = arg;
+
+    while (!*work->stop) {
+        struct sea_backend_counts counts;
+        struct sea_err err = { 0 };
+
+        CHECK_OK(sea_backend_driver_submit(work, &counts, &err), err);
+        sea_clock_sleep_ms(20);
+    }
+    return NULL;
+}
+
+/* In waves, so that as many jobs are alive as one machine can run. */
+static bool
+work_many(struct many *m, int64_t ms)
+{
+    int64_t until = sea_clock_ms() + ms;
+
+    while (number("SELECT count(*) FROM sea.stage_run WHERE state <> 'done'") != 0) {
+        if (sea_clock_ms() > until) {
+            printf("  waited in vain: %s; jobs: %.2000s\n",
+                   text("SELECT string_agg(id || ' ' || state || ' ' || coalesce(reason, ''), ', ')"
+                        " FROM sea.stage_run WHERE state <> 'done'"), ctl("show", NULL, NULL));
+            return false;
+        }
+        run_sql("UPDATE sea.stage_run SET run_at = clock_timestamp() WHERE state = 'backoff'");
+        tick();
+        look();
+        watch_jobs(m, true);
+        sea_clock_sleep_ms(20);
+    }
+    return true;
+}
+
 static void
 many_jobs_with_faults(void)
 {
-    static const char *const faults[] = { "accepted-fail", "accepted-silent", "twice",
-                                          "twice-fail", "id-fail", "cut", "refused",
-                                          "refused-used" };
-    static const char *const looks[] = { "fail", "empty", "cut" };
-    const char *wish = getenv("SEA_SLURM_RUNS");
-    int runs = wish ? (int)strtol(wish, NULL, 10) : 16, i, injected = 0;
-    struct sea_buf list;
-    const char *met;
+    static const char *const answers[] = { "accepted-fail", "accepted-silent", "twice",
+                                           "twice-fail", "id-fail", "cut", "refused",
+                                           "refused-used", "hang", "accepted-hang" };
+    static const char *const looks[] = { "fail", "empty", "cut", "timeout" };
+    static const char *const books[] = { "fail", "timeout" };
+    const char *wish = getenv("SEA_SLURM_RUNS"), *percent = getenv("SEA_SLURM_FAULTS");
+    const char *path = getenv("SEA_SLURM_REPORT");
+    struct many m = { .runs = wish ? (int)strtol(wish, NULL, 10) : 16,
+                      .percent = percent ? (int)strtol(percent, NULL, 10) : wish ? 10 : 33,
+                      .slow = wish != NULL };
+    double start = sea_clock_seconds();
+    volatile sig_atomic_t stop = 0;
+    struct sea_backend_work submitter;
+    int i, injected = 0;
+    pthread_t thread;
+    bool quiet;
 
     begin("many");
-    settings.ttl_ms = 5000;
-    sea_buf_init(&list, 1 << 20);
-    for (i = 0; i < 4 * runs; i++) {
-        bool bad = roll(3) == 0;
+    settings.ttl_ms = 10000;
+    settings.jobs_max = 24;
+    plan_faults(&m, "fault.sbatch", answers, m.slow ? 10 : 8, 4 * m.runs);
+    plan_faults(&m, "fault.squeue", looks, m.slow ? 4 : 3, 20000);
+    plan_faults(&m, "fault.sacct", books, m.slow ? 2 : 1, 20000);
+    for (i = 0; i < m.runs; i++)
+        add("many", i + 1, "ok", 2, "0.05");
+    submitter = driver;
+    submitter.db = connect_more();
+    submitter.stop = &stop;
+    if (pthread_create(&thread, NULL, submit_always, &submitter))
+        abort();
+    CHECK(work_many(&m, 30000 + 2000 * m.runs));
+    stop = 1;
+    pthread_join(thread, NULL);
+    sea_db_close(submitter.db);
+    for (quiet = false; !quiet && sea_clock_seconds() - start < 60 + 3 * m.runs;) {
+        const char *jobs;
 
-        sea_buf_addf(&list, "%s\n", bad ? faults[roll(8)] : "ok");
+        look();
+        watch_jobs(&m, false);
+        jobs = ctl("show", NULL, NULL);
+        quiet = !strstr(jobs, "PENDING") && !strstr(jobs, "RUNNING");
     }
-    put("fault.sbatch", list.data);
-    sea_buf_clear(&list);
-    for (i = 0; i < 4000; i++)
-        sea_buf_addf(&list, "%s\n", roll(3) == 0 ? looks[roll(3)] : "ok");
-    put("fault.squeue", list.data);
-    sea_buf_release(&list);
-    for (i = 0; i < runs; i++)
-        add("many", i + 1, "ok", 1, "");
-    CHECK(work_until("SELECT count(*) FROM sea.stage_run WHERE state <> 'done'", 0,
-                     20000 + 1000 * runs));
-    CHECK(is_quiet(5000));
-    CHECK_INT(number("SELECT count(*) FROM sea.attempt WHERE state = 'committed'"), runs);
-    for (met = read_state("faults"); (met = strchr(met, '\n')); met++)
-        injected++;
+    CHECK(quiet);
+    watch_jobs(&m, false);
+    count_met(&m);
+    for (i = 0; i < m.kinds_count; i++)
+        injected += m.kinds[i].met;
     CHECK(injected > 0);
-    printf("  %d stages, %lld submissions, %d faults of sbatch and squeue met, %lld attempts lost, "
-           "0 double commits, 0 jobs left\n", runs,
-           (long long)number("SELECT count(*) FROM sea.cluster_job"), injected,
-           (long long)number("SELECT count(*) FROM sea.attempt WHERE state = 'lost'"));
+    CHECK_INT(number("SELECT count(*) FROM sea.stage_run WHERE state = 'done'"), m.runs);
+    CHECK_INT(number("SELECT count(*) FROM sea.attempt WHERE state = 'committed'"), m.runs);
+    CHECK_INT(number("SELECT count(DISTINCT stage_id) FROM sea.attempt WHERE state = 'committed'"),
+              m.runs);
+    CHECK_INT(m.outlived, 0);
+    printf("  %d stages, %lld submissions, %d faults of %d kinds met, %lld attempts lost, "
+           "0 double commits; %d jobs outlived their attempts, by %lld ms at most, need <= %d\n",
+           m.runs, (long long)number("SELECT count(*) FROM sea.cluster_job"), injected,
+           m.kinds_count, (long long)number("SELECT count(*) FROM sea.attempt WHERE state = 'lost'"),
+           m.ghosts_seen, (long long)m.longest_ms, GHOST_MS);
+    if (path)
+        report(&m, path, sea_clock_seconds() - start);
     end();
 }
 
