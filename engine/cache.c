@@ -80,16 +80,20 @@ sea_cache_copy(struct sea_cache *cache, int64_t from, int64_t to, int64_t rows,
 }
 
 /* Where each row goes in the cache, its position, and what each segment may see. */
-static enum sea_status
-place_rows(struct sea_stack_work *work, const struct sea_cache *cache, const int32_t *slot,
-           const struct sea_segments *segments, struct sea_err *err)
+enum sea_status
+sea_extend_place(struct sea_stack_work *work, const struct sea_cache *cache,
+                 const int32_t *slot, const struct sea_segments *segments, struct sea_err *err)
 {
     const struct sea_device *device = cache->stack->params->device;
     const struct sea_block_desc *desc = &cache->stack->desc;
     size_t bytes = (size_t)segments->rows * sizeof(int32_t);
-    enum sea_status status;
+    size_t ends = 2 * (size_t)segments->count * sizeof(int32_t);
+    enum sea_status status = sea_work_check(work, segments, err);
     int32_t rows, len;
 
+    if (status)
+        return status;
+    work->k_len = work->k_start + segments->count;
     for (int64_t s = 0; s < segments->count; s++) {
         assert(slot[s] >= 0 && slot[s] < cache->slots);
         rows = segments->start[s + 1] - segments->start[s];
@@ -108,6 +112,8 @@ place_rows(struct sea_stack_work *work, const struct sea_cache *cache, const int
     status = sea_device_put(device, work->index, work->index_host, bytes, err);
     if (!status)
         status = sea_device_put(device, work->pos, work->pos_host, bytes, err);
+    if (!status)
+        status = sea_device_put(device, work->k_device, work->k_start, ends, err);
     return status;
 }
 
@@ -136,6 +142,7 @@ append_and_attend(struct sea_stack_work *work, const struct sea_cache *cache, in
     attention.q_start = segments->start;
     attention.k_start = work->k_start;
     attention.k_len = work->k_len;
+    attention.k_device = work->k_device;
     attention.S = segments->count;
     attention.ld_kv = keys;
     status = sea_run(device, err, scatter, &put);
@@ -149,17 +156,14 @@ append_and_attend(struct sea_stack_work *work, const struct sea_cache *cache, in
 }
 
 enum sea_status
-sea_stack_extend(const struct sea_stack *stack, struct sea_stack_work *work,
-                 struct sea_cache *cache, const int32_t *slot,
-                 const struct sea_segments *segments, float *x, struct sea_err *err)
+sea_extend_run(struct sea_stack_work *work, const struct sea_cache *cache,
+               const struct sea_segments *segments, float *x, struct sea_err *err)
 {
+    const struct sea_stack *stack = cache->stack;
     int64_t layers = stack->desc.layers, R = segments->rows;
-    enum sea_status status = sea_work_check(work, segments, err);
+    enum sea_status status = SEA_OK;
     bool pack;
 
-    assert(stack->desc.causal && cache->stack == stack);
-    if (!status)
-        status = place_rows(work, cache, slot, segments, err);
     for (int64_t l = 0; l < layers && !status; l++) {
         pack = segments->live && l == layers - 1;
         status = sea_block_start(stack, work, l, x, work->pos, R, err);
@@ -173,7 +177,29 @@ sea_stack_extend(const struct sea_stack *stack, struct sea_stack_work *work,
             status = sea_block_finish(stack, work, l,
                                       pack ? work->att_live : work->kept[l].att, x, R, err);
     }
-    for (int64_t s = 0; s < segments->count && !status; s++)
+    return status;
+}
+
+void
+sea_extend_count(struct sea_cache *cache, const int32_t *slot,
+                 const struct sea_segments *segments)
+{
+    for (int64_t s = 0; s < segments->count; s++)
         cache->len[slot[s]] += segments->start[s + 1] - segments->start[s];
+}
+
+enum sea_status
+sea_stack_extend(const struct sea_stack *stack, struct sea_stack_work *work,
+                 struct sea_cache *cache, const int32_t *slot,
+                 const struct sea_segments *segments, float *x, struct sea_err *err)
+{
+    enum sea_status status;
+
+    assert(stack->desc.causal && cache->stack == stack);
+    status = sea_extend_place(work, cache, slot, segments, err);
+    if (!status)
+        status = sea_extend_run(work, cache, segments, x, err);
+    if (!status)
+        sea_extend_count(cache, slot, segments);
     return status;
 }

@@ -13,6 +13,7 @@ static const struct act_name {
     { "gelu", SEA_ACT_GELU },
     { "gelu_pytorch_tanh", SEA_ACT_GELU_TANH },
     { "gelu_new", SEA_ACT_GELU_TANH },
+    { "gelu_fast", SEA_ACT_GELU_TANH },
     { "silu", SEA_ACT_SILU },
 };
 #define ACT_NAMES (sizeof(act_names) / sizeof(act_names[0]))

@@ -283,20 +283,20 @@ enum sea_status
 sea_clip_desc_size(struct sea_clip_desc *desc, const char *dir, struct sea_err *err)
 {
     struct sea_image_view view;
-    char path[SEA_PATH_MAX];
     enum sea_status status;
+    bool found;
 
     if (desc->tower != SEA_TOWER_DINOV2)
         return SEA_OK;
-    status = sea_path_join(path, dir, "preprocessor_config.json", err);
-    if (status || !sea_file_exists(path))
+    status = sea_image_view_find(dir, &found, err);
+    if (status || !found)
         return status;
     status = sea_image_view_load(&view, dir, err);
     if (status)
         return status;
     if (view.crop_h != view.crop_w || view.crop_h < desc->vision.patch)
-        return sea_fail(err, SEA_E_FORMAT, "\"%s\" makes %d x %d pixels, need a square of at "
-                        "least one patch of %lld", path, view.crop_w, view.crop_h,
+        return sea_fail(err, SEA_E_FORMAT, "the image processor of \"%s\" makes %d x %d pixels, "
+                        "need a square of at least one patch of %lld", dir, view.crop_w, view.crop_h,
                         (long long)desc->vision.patch);
     if (!desc->vision.trained)
         desc->vision.trained = desc->vision.image;

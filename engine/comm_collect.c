@@ -21,6 +21,12 @@ sea_comm_size(const struct sea_comm *comm)
     return comm ? comm->size : 1;
 }
 
+int64_t
+sea_comm_timeout_ms(const struct sea_comm *comm)
+{
+    return comm ? comm->timeout_ms : 0;
+}
+
 void
 sea_comm_cut(int size, int64_t n, int64_t unit, int64_t *start)
 {

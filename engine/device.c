@@ -96,11 +96,17 @@ open_cuda(struct sea_device *device, long index, struct sea_err *err)
 {
     const struct sea_ops *ops;
     enum sea_status status = load_plugin(&ops, err);
-    int count = 0;
+    int count = 0, rc;
 
     if (status)
         return status;
-    if (ops->dev_count(&count) || index >= count) {
+    rc = ops->dev_count(&count);
+    if (rc) {
+        sea_fail(err, SEA_E_DEVICE, "CUDA devices cannot be used: %s", ops->rc_text(rc));
+        sea_hint(err, "Use --device cpu until then; nvidia-smi shows the driver.");
+        return err->status;
+    }
+    if (index >= count) {
         sea_fail(err, SEA_E_DEVICE, "there is no CUDA device %ld, found %d", index, count);
         sea_hint(err, "Use --device cpu, or check the driver with nvidia-smi.");
         return err->status;

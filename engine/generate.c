@@ -117,6 +117,8 @@ sea_generator_create(struct sea_generator **out, const struct sea_mllm *mllm,
     generator->value = sea_xcalloc(slots * SEA_HEAD_BEST, sizeof(float));
     generator->random = sea_xcalloc(slots, sizeof(double));
     generator->words = sea_xcalloc(slots, sizeof(int32_t));
+    generator->graphs = sea_xcalloc(slots + 1, sizeof(*generator->graphs));
+    generator->plain = desc->plain || !mllm->lm->device->ops->graph_begin;
     *out = generator;
     return SEA_OK;
 }
@@ -124,8 +126,14 @@ sea_generator_create(struct sea_generator **out, const struct sea_mllm *mllm,
 void
 sea_generator_destroy(struct sea_generator *generator)
 {
+    const struct sea_device *device = generator ? generator->mllm->lm->device : NULL;
+
     if (!generator)
         return;
+    for (int64_t n = 0; generator->graphs && n <= generator->desc.slots; n++)
+        if (generator->graphs[n].graph)
+            device->ops->graph_free(device->dev, generator->graphs[n].graph);
+    free(generator->graphs);
     sea_cache_destroy(generator->cache);
     sea_stack_work_destroy(generator->stack);
     sea_head_release(&generator->head);

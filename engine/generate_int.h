@@ -24,6 +24,8 @@ struct sea_slot {
     int32_t last;               /* the newest word, to be run next */
 };
 
+struct sea_decode_graph;
+
 struct sea_generator {
     const struct sea_mllm *mllm;
     struct sea_generate_desc desc;
@@ -48,6 +50,16 @@ struct sea_generator {
     double *random;             // (slots) one number of [0, 1) per word of the step
     int32_t *words;             // (slots) the words of the step
     int32_t *picked;            // (slots) slots of the round or of the step
+    struct sea_decode_graph *graphs;    // (slots + 1) by the number of answers of a step
+    bool plain;                 /* the device keeps none, or could not keep one */
+    int64_t launched;           /* steps that were one launch */
+};
+
+/* A decoding step as the device keeps it: how often steps of its size ran before, for all that
+ * they take must be there; graph NULL: not kept yet. */
+struct sea_decode_graph {
+    void *graph;
+    bool ran;
 };
 
 /* The prompts of a call. */

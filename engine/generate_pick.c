@@ -173,22 +173,47 @@ sea_generate_check_stop(const struct sea_sampling *sampling, struct sea_answer *
     return status;
 }
 
+/* A stop is looked for in what all words spell, special ones too; those before it are left
+ * out of the text, so that its end is not at the same byte. */
+static enum sea_status
+text_before_stop(const struct sea_answer *answer, const struct sea_sampling *sampling,
+                 const struct sea_tokenizer *tokenizer, struct sea_buf *out,
+                 struct sea_err *err)
+{
+    size_t words = (size_t)answer->count, end, begun = 0;
+    struct sea_buf all, part;
+    const char *stop;
+    enum sea_status status;
+
+    sea_buf_init(&all, ANSWER_BYTES_MAX);
+    sea_buf_init(&part, ANSWER_BYTES_MAX);
+    status = sea_tokenizer_decode(tokenizer, answer->ids, words, false, &all, err);
+    stop = status ? NULL : find_stop(sampling, &all);
+    end = stop ? (size_t)(stop - all.data) : all.len;
+    /* Whole words before the stop, and the part of the next one that is before it. */
+    for (bool fits = false; !status && !fits && words > 0;) {
+        sea_buf_clear(&part);
+        status = sea_tokenizer_decode(tokenizer, answer->ids, --words, false, &part, err);
+        fits = part.len <= end && !memcmp(part.data, all.data, part.len);
+        begun = part.len;
+    }
+    if (!status)
+        status = sea_tokenizer_decode(tokenizer, answer->ids, words, true, out, err);
+    sea_buf_clear(&part);               /* stays empty for a special word */
+    if (!status && begun < end)
+        status = sea_tokenizer_decode(tokenizer, answer->ids + words, 1, true, &part, err);
+    if (!status && part.len)
+        status = sea_buf_append(out, all.data + begun, end - begun, err);
+    sea_buf_release(&all);
+    sea_buf_release(&part);
+    return status;
+}
+
 enum sea_status
 sea_answer_text(const struct sea_answer *answer, const struct sea_sampling *sampling,
                 const struct sea_tokenizer *tokenizer, struct sea_buf *out, struct sea_err *err)
 {
-    struct sea_buf text;
-    const char *stop;
-    enum sea_status status;
-
-    sea_buf_init(&text, ANSWER_BYTES_MAX);
-    status = sea_tokenizer_decode(tokenizer, answer->ids, (size_t)answer->count, true, &text,
-                                  err);
-    if (!status) {
-        stop = answer->stopped ? find_stop(sampling, &text) : NULL;
-        status = sea_buf_append(out, text.data, stop ? (size_t)(stop - text.data) : text.len,
-                                err);
-    }
-    sea_buf_release(&text);
-    return status;
+    if (answer->stopped)
+        return text_before_stop(answer, sampling, tokenizer, out, err);
+    return sea_tokenizer_decode(tokenizer, answer->ids, (size_t)answer->count, true, out, err);
 }

@@ -188,35 +188,73 @@ pack_rows(struct sea_generator *generator, struct packed *packed, int32_t at, in
     packed->rows = row;
 }
 
-/* The packed rows through the stack; wanted rows to hidden. */
-static enum sea_status
-run_packed(struct sea_generator *generator, const struct packed *packed, struct sea_err *err)
+static struct sea_segments
+segments_of(const struct sea_generator *generator, const struct packed *packed)
 {
-    const struct sea_lm *lm = generator->mllm->lm;
-    enum sea_status status;
-    const struct sea_segments segments = {
+    return (struct sea_segments){
         .count = packed->segments, .rows = packed->rows, .start = generator->starts,
         .live_count = packed->live, .live = device_list(generator, LIVE),
         .live_of = device_list(generator, LIVE_OF),
     };
+}
+
+/* What the packed rows are, to the device. */
+static enum sea_status
+place_packed(struct sea_generator *generator, const struct packed *packed, struct sea_err *err)
+{
+    const struct sea_segments segments = segments_of(generator, packed);
+    enum sea_status status;
 
     generator->starts[0] = 0;
-    status = sea_device_put(lm->device, generator->index, generator->index_host,
+    status = sea_device_put(generator->mllm->lm->device, generator->index,
+                            generator->index_host,
                             LISTS * (size_t)generator->desc.batch_rows * sizeof(int32_t),
                             err);
-    if (!status)
-        status = sea_lm_embed(lm, device_list(generator, IDS), packed->rows, generator->x,
-                              err);
+    return status ? status : sea_extend_place(generator->stack, generator->cache,
+                                              generator->run_slots, &segments, err);
+}
+
+/* The packed rows through the stack; wanted rows to hidden. Operators whose arguments depend on
+ * what `packed` counts and on nothing else. */
+static enum sea_status
+enqueue_packed(struct sea_generator *generator, const struct packed *packed,
+               struct sea_err *err)
+{
+    const struct sea_segments segments = segments_of(generator, packed);
+    const struct sea_lm *lm = generator->mllm->lm;
+    enum sea_status status = sea_lm_embed(lm, device_list(generator, IDS), packed->rows,
+                                          generator->x, err);
+
     if (!status && packed->given)
         status = sea_lm_give(lm, generator->images, device_list(generator, SOURCE),
                              generator->given, device_list(generator, GIVEN), packed->given,
                              generator->x, err);
     if (!status)
-        status = sea_stack_extend(&lm->stack, generator->stack, generator->cache,
-                                  generator->run_slots, &segments, generator->x, err);
+        status = sea_extend_run(generator->stack, generator->cache, &segments, generator->x,
+                                err);
     if (!status && packed->live)
         status = sea_lm_norm(lm, generator->x, generator->hidden, NULL, NULL, packed->live,
                              err);
+    return status;
+}
+
+static void
+count_packed(struct sea_generator *generator, const struct packed *packed)
+{
+    const struct sea_segments segments = segments_of(generator, packed);
+
+    sea_extend_count(generator->cache, generator->run_slots, &segments);
+}
+
+static enum sea_status
+run_packed(struct sea_generator *generator, const struct packed *packed, struct sea_err *err)
+{
+    enum sea_status status = place_packed(generator, packed, err);
+
+    if (!status)
+        status = enqueue_packed(generator, packed, err);
+    if (!status)
+        count_packed(generator, packed);
     return status;
 }
 
@@ -278,11 +316,36 @@ sea_prefill_run(struct sea_generator *generator, const int32_t *picked, int64_t 
     return status;
 }
 
+/* Keeps a step of n answers as a graph. A device that cannot is not asked again: steps go on
+ * operator by operator. */
+static void
+keep_graph(struct sea_generator *generator, const struct packed *packed,
+           struct sea_decode_graph *kept)
+{
+    const struct sea_device *device = generator->mllm->lm->device;
+    struct sea_err ignored = { 0 };
+    bool failed;
+
+    if (device->ops->graph_begin(device->dev)) {
+        generator->plain = true;
+        return;
+    }
+    failed = enqueue_packed(generator, packed, &ignored) != SEA_OK;
+    if (device->ops->graph_end(device->dev, &kept->graph) || failed) {
+        device->ops->graph_free(device->dev, kept->graph);
+        kept->graph = NULL;
+        generator->plain = true;
+    }
+}
+
 enum sea_status
 sea_decode_run(struct sea_generator *generator, const int32_t *slots, int64_t n,
                struct sea_err *err)
 {
+    const struct sea_device *device = generator->mllm->lm->device;
     struct packed packed = { .rows = n, .segments = n, .live = n };
+    struct sea_decode_graph *kept = &generator->graphs[n];
+    enum sea_status status;
 
     assert(n <= generator->desc.batch_rows);
     for (int32_t i = 0; i < (int32_t)n; i++) {
@@ -292,5 +355,18 @@ sea_decode_run(struct sea_generator *generator, const int32_t *slots, int64_t n,
         generator->run_slots[i] = slots[i];
         generator->starts[i + 1] = i + 1;
     }
-    return run_packed(generator, &packed, err);
+    status = place_packed(generator, &packed, err);
+    if (!status && !generator->plain && kept->ran && !kept->graph)
+        keep_graph(generator, &packed, kept);
+    if (!status && kept->graph)
+        status = sea_device_status(device, device->ops->graph_launch(device->dev, kept->graph),
+                                   "graph_launch", err);
+    else if (!status)
+        status = enqueue_packed(generator, &packed, err);
+    if (status)
+        return status;
+    generator->launched += kept->graph != NULL;
+    kept->ran = true;
+    count_packed(generator, &packed);
+    return SEA_OK;
 }

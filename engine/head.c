@@ -4,8 +4,11 @@
 #include <assert.h>
 #include <string.h>
 
-/* Logits that still lie in a cache when the loss reads them; a whole number of GEMM tiles. */
+/* Logits that still lie in a cache when the loss reads them; a whole number of GEMM tiles. A card
+ * reads the whole matrix, and adds to all of its gradient, once per chunk: there chunks are as
+ * long as 1 GiB of logits lets them be. */
 #define CHUNK_FLOATS (1 << 20)
+#define CHUNK_FLOATS_CARD (1 << 28)
 #define CHUNK_LEAST 64
 
 struct places {
@@ -13,9 +16,10 @@ struct places {
 };
 
 static int64_t
-chunk_rows(int64_t rows, int64_t V)
+chunk_rows(int64_t rows, int64_t V, bool is_card)
 {
-    int64_t chunk = CHUNK_FLOATS / V / CHUNK_LEAST * CHUNK_LEAST;
+    int64_t most = is_card ? CHUNK_FLOATS_CARD : CHUNK_FLOATS;
+    int64_t chunk = most / V / CHUNK_LEAST * CHUNK_LEAST;
 
     if (chunk < CHUNK_LEAST)
         chunk = CHUNK_LEAST;
@@ -23,10 +27,8 @@ chunk_rows(int64_t rows, int64_t V)
 }
 
 static void
-plan_head(struct sea_plan *plan, struct places *at, int64_t rows, int64_t V)
+plan_head(struct sea_plan *plan, struct places *at, int64_t rows, int64_t chunk, int64_t V)
 {
-    int64_t chunk = chunk_rows(rows, V);
-
     sea_plan_init(plan);
     at->logits = sea_plan_add(plan, (size_t)chunk * (size_t)V, sizeof(float));
     at->loss = sea_plan_add(plan, (size_t)rows, sizeof(float));
@@ -42,7 +44,7 @@ sea_head_bytes(int64_t rows, int64_t D, int64_t V)
     struct places at;
 
     (void)D;
-    plan_head(&plan, &at, rows, V);
+    plan_head(&plan, &at, rows, chunk_rows(rows, V, false), V);
     return plan.bytes;
 }
 
@@ -50,11 +52,12 @@ enum sea_status
 sea_head_init(struct sea_head *head, const struct sea_device *device, int64_t rows, int64_t D,
               int64_t V, struct sea_err *err)
 {
+    int64_t chunk = chunk_rows(rows, V, strcmp(device->ops->name, "cpu") != 0);
     struct places at;
 
     assert(rows > 0 && D > 0 && V > 0);
     memset(head, 0, sizeof(*head));
-    plan_head(&head->plan, &at, rows, V);
+    plan_head(&head->plan, &at, rows, chunk, V);
     if (sea_plan_reserve(&head->plan, device, err)) {
         sea_context(err, "while reserving logits of %lld words", (long long)V);
         return err->status;
@@ -63,7 +66,7 @@ sea_head_init(struct sea_head *head, const struct sea_device *device, int64_t ro
     head->D = D;
     head->V = V;
     head->rows = rows;
-    head->chunk = chunk_rows(rows, V);
+    head->chunk = chunk;
     head->logits = sea_plan_at(&head->plan, at.logits);
     head->loss = sea_plan_at(&head->plan, at.loss);
     head->sum = sea_plan_at(&head->plan, at.sum);

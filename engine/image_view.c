@@ -148,13 +148,18 @@ read_sizes(const struct sea_node *root, const char *name, struct sea_image_view 
     const struct sea_node *size = sea_node_get(root, "size");
     const struct sea_node *crop = sea_node_get(root, "crop_size");
     int h, w, shortest;
+    bool square = view->size == 0;
     enum sea_status status = SEA_OK;
 
     if (size && size->kind != SEA_NODE_NULL) {
         status = read_size(size, "size", name, &h, &w, &shortest, err);
         if (status)
             return status;
-        if (shortest && view->size == 0)        /* SigLIP's file with a plain number */
+        status = read_flag(root, "default_to_square", name, &square, err);
+        if (status)
+            return status;
+        /* A plain number is a square in SigLIP's file, or where the file says so. */
+        if (shortest && size->kind == SEA_NODE_INT && square)
             h = w = shortest, shortest = 0;
         view->size = shortest;
         view->resize_h = h;
@@ -251,27 +256,63 @@ read_numbers(const struct sea_node *root, const char *name, bool square,
     return status;
 }
 
+/* The settings in dir and the file they stand in. processor_config.json goes first, when it
+ * holds an image processor: newer releases write it, and may leave an old file beside it. */
+static enum sea_status
+find_settings(const char *dir, struct sea_arena *arena, struct sea_node **out,
+              char path[SEA_PATH_MAX], struct sea_err *err)
+{
+    struct sea_node *root = NULL;
+    enum sea_status status = sea_path_join(path, dir, "processor_config.json", err);
+
+    *out = NULL;
+    if (!status && sea_file_exists(path))
+        status = sea_json_load(path, CONFIG_BYTES_MAX, arena, &root, err);
+    if (status)
+        return status;
+    root = sea_node_get(root, "image_processor");
+    if (root && root->kind != SEA_NODE_NULL) {
+        *out = root;
+        return SEA_OK;
+    }
+    status = sea_path_join(path, dir, "preprocessor_config.json", err);
+    if (!status && sea_file_exists(path))
+        status = sea_json_load(path, CONFIG_BYTES_MAX, arena, out, err);
+    if (!status && *out && sea_node_get(*out, "image_processor"))
+        *out = sea_node_get(*out, "image_processor");
+    return status;
+}
+
+enum sea_status
+sea_image_view_find(const char *dir, bool *found, struct sea_err *err)
+{
+    struct sea_arena *arena = sea_arena_create(NULL, "image processor");
+    struct sea_node *root;
+    char path[SEA_PATH_MAX];
+    enum sea_status status = find_settings(dir, arena, &root, path, err);
+
+    *found = root != NULL;
+    sea_arena_destroy(arena);
+    return status;
+}
+
 enum sea_status
 sea_image_view_load(struct sea_image_view *view, const char *dir, struct sea_err *err)
 {
     struct sea_arena *arena = sea_arena_create(NULL, "image processor");
-    char path[SEA_PATH_MAX], other[SEA_PATH_MAX];
+    char path[SEA_PATH_MAX];
     struct sea_node *root;
-    enum sea_status status;
     const char *type;
+    enum sea_status status = find_settings(dir, arena, &root, path, err);
 
-    status = sea_path_join(path, dir, "preprocessor_config.json", err);
-    if (!status)
-        status = sea_path_join(other, dir, "processor_config.json", err);
+    if (!status && !root) {
+        status = sea_fail(err, SEA_E_MISSING, "\"%s\" is missing, nor is there an "
+                          "\"image_processor\" in a processor_config.json", path);
+        sea_hint(err, "Copy the file from the folder of the model's vision tower: it says how "
+                      "pictures are prepared.");
+    }
     if (status)
         goto out;
-    if (!sea_file_exists(path) && sea_file_exists(other))
-        memcpy(path, other, sizeof(path));
-    status = sea_json_load(path, CONFIG_BYTES_MAX, arena, &root, err);
-    if (status)
-        goto out;
-    if (sea_node_get(root, "image_processor"))
-        root = sea_node_get(root, "image_processor");
     type = sea_node_text(sea_node_get(root, "image_processor_type"), NULL);
     if (!type)
         type = sea_node_text(sea_node_get(root, "feature_extractor_type"), "CLIPImageProcessor");

@@ -2,6 +2,7 @@
 /* lm.c - a language model's tensors; its step is in lm_step.c, the families in lm_desc.c */
 #include "engine/lm_int.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "engine/base/sea_file.h"
@@ -144,27 +145,101 @@ sea_lm_create(struct sea_lm **out, const struct sea_device *device,
 /* Llava folders of newer releases: "model.language_model.layers...", "lm_head.weight". */
 #define OLDER "model."
 #define NEWER "model.language_model."
+#define EMBED "embed_tokens.weight"
+#define HEAD "lm_head.weight"
 
 static bool
 is_newer(const struct sea_tensors *tensors, const char *prefix)
 {
-    return *prefix && sea_tensors_find(tensors, NEWER "embed_tokens.weight");
+    return *prefix && (sea_tensors_find(tensors, NEWER EMBED) ||
+                       sea_tensors_find(tensors, NEWER "layers.0.input_layernorm.weight"));
 }
 
-/* The same weights in the same memory under those names. */
+/* Saved without the class around it: "layers...". */
+static bool
+is_bare(const struct sea_tensors *tensors, const char *prefix)
+{
+    return !*prefix && sea_tensors_find(tensors, EMBED) &&
+           !sea_tensors_find(tensors, OLDER EMBED);
+}
+
+/* The name that a tensor has in the file. */
+static const char *
+name_in(struct sea_arena *arena, const struct sea_tensors *tensors, const char *prefix,
+        const char *name)
+{
+    size_t stem = sizeof(OLDER) - 1;
+    const char *full;
+
+    if (is_bare(tensors, prefix) && !strncmp(name, OLDER, stem))
+        return name + stem;
+    if (is_newer(tensors, prefix) && !strncmp(name, OLDER, stem))
+        return sea_arena_printf(arena, NEWER "%s", name + stem);
+    full = sea_arena_printf(arena, "%s%s", prefix, name);
+    /* The head of a newer folder has no prefix. */
+    return sea_tensors_find(tensors, full) || !sea_tensors_find(tensors, name) ? full : name;
+}
+
+/* The same weights in the same memory under the file's names. */
 static struct sea_params
-newer_names(struct sea_lm *lm)
+names_in(struct sea_lm *lm, const struct sea_tensors *tensors, const char *prefix)
 {
     struct sea_params params = lm->params;
-    size_t stem = sizeof(OLDER) - 1;
+    const char *head = name_in(lm->arena, tensors, prefix, HEAD), *name;
 
     params.list = sea_arena_alloc(lm->arena, (size_t)params.count, sizeof(*params.list));
     memcpy(params.list, lm->params.list, (size_t)params.count * sizeof(*params.list));
-    for (int64_t t = 0; t < params.count; t++)
-        if (!strncmp(params.list[t].name, OLDER, stem))
-            params.list[t].name = sea_arena_printf(lm->arena, NEWER "%s",
-                                                   params.list[t].name + stem);
+    for (int64_t t = 0; t < params.count; t++) {
+        name = name_in(lm->arena, tensors, prefix, params.list[t].name);
+        /* Of two equal tensors a writer may have kept the head alone. */
+        if (lm->desc.tied && params.list[t].offset == lm->embed &&
+            !sea_tensors_find(tensors, name) && sea_tensors_find(tensors, head))
+            name = head;
+        params.list[t].name = name;
+    }
     return params;
+}
+
+#define COMPARED 65536          /* numbers at once */
+
+static enum sea_status
+compare_tensors(const struct sea_tensor *a, const struct sea_tensor *b, bool *equal,
+                struct sea_err *err)
+{
+    float *left = sea_xcalloc(2 * COMPARED, sizeof(*left)), *right = left + COMPARED;
+    enum sea_status status = SEA_OK;
+    int64_t n;
+
+    *equal = a->count == b->count;
+    for (int64_t at = 0; at < a->count && *equal && !status; at += n) {
+        n = a->count - at < COMPARED ? a->count - at : COMPARED;
+        status = sea_tensor_read_f32(a, at, n, left, err);
+        if (!status)
+            status = sea_tensor_read_f32(b, at, n, right, err);
+        *equal = !status && !memcmp(left, right, (size_t)n * sizeof(*left));
+    }
+    free(left);
+    return status;
+}
+
+/* A file with a head that is not the words is right, whatever its config says. */
+static enum sea_status
+find_own_head(struct sea_lm_desc *desc, const struct sea_tensors *tensors, const char *prefix,
+              bool *found, struct sea_err *err)
+{
+    struct sea_arena *arena = sea_arena_create(NULL, "names of the head");
+    const struct sea_tensor *words, *head;
+    enum sea_status status = SEA_OK;
+    bool equal = true;
+
+    words = sea_tensors_find(tensors, name_in(arena, tensors, prefix, OLDER EMBED));
+    head = sea_tensors_find(tensors, name_in(arena, tensors, prefix, HEAD));
+    if (desc->tied && words && head)
+        status = compare_tensors(words, head, &equal, err);
+    *found = !status && !equal;
+    desc->tied = desc->tied && !*found;
+    sea_arena_destroy(arena);
+    return status;
 }
 
 /* The model that a Llava folder (prefix not empty) holds: its head is a plain matrix. */
@@ -184,29 +259,47 @@ desc_in_folder(const struct sea_lm_desc *desc, const struct sea_tensors *tensors
     return found;
 }
 
+/* What to do about a head that is missing. */
+static void
+hint_at_head(const struct sea_lm_desc *desc, const struct sea_tensors *tensors,
+             const char *prefix, struct sea_err *err)
+{
+    struct sea_arena *arena = sea_arena_create(NULL, "name of the head");
+
+    if (!desc->tied && !sea_tensors_find(tensors, name_in(arena, tensors, prefix, HEAD)))
+        sea_hint(err, "If the head is the table of words, set \"tie_word_embeddings\" to true.");
+    sea_arena_destroy(arena);
+}
+
 enum sea_status
 sea_lm_load_tensors(struct sea_lm **out, const struct sea_device *device,
                     const struct sea_lm_desc *given, const struct sea_tensors *tensors,
                     const char *prefix, bool trained, struct sea_err *err)
 {
-    const struct sea_lm_desc desc = desc_in_folder(given, tensors, prefix);
+    struct sea_lm_desc desc = desc_in_folder(given, tensors, prefix);
     struct sea_lm *lm = NULL;
-    struct sea_params newer;
+    struct sea_params named;
     enum sea_status status;
+    bool own_head = false;
 
     *out = NULL;
-    status = make(&lm, device, &desc, trained, err);
+    status = find_own_head(&desc, tensors, prefix, &own_head, err);
+    if (!status)
+        status = make(&lm, device, &desc, trained, err);
     if (status)
         return status;
-    newer = newer_names(lm);
-    status = is_newer(tensors, prefix) ? sea_params_load(&newer, tensors, "", err)
-                                       : sea_params_load(&lm->params, tensors, prefix, err);
+    named = names_in(lm, tensors, prefix);
+    status = sea_params_load(&named, tensors, "", err);
     if (status) {
+        hint_at_head(&desc, tensors, prefix, err);
         sea_lm_destroy(lm);
         return status;
     }
-    if (newer.warning)
-        lm->params.warning = newer.warning;
+    lm->params.warning = named.warning;
+    if (own_head && !named.warning)
+        lm->params.warning = sea_arena_printf(lm->arena, "%s: \"tie_word_embeddings\" is true, "
+                                              "but the file holds a head that is not its words; "
+                                              "the head is used", tensors->path);
     *out = lm;
     return SEA_OK;
 }

@@ -78,6 +78,8 @@ check_word(const struct reader *reader, const struct sea_node *node, const char 
     if (node->kind != SEA_NODE_INT || node->integer < 0 || node->integer >= vocab) {
         sea_fail(reader->err, SEA_E_FORMAT, "%s: \"%s\" must be a word from 0 to %lld",
                  reader->name, key, (long long)vocab - 1);
+        if (strstr(reader->err->message, key))  /* and not of an earlier failure */
+            sea_hint(reader->err, "Set it to null if the model has no such word.");
         return -1;
     }
     return (int32_t)node->integer;
@@ -127,27 +129,38 @@ read_eos(const struct reader *reader, struct sea_lm_desc *desc, int32_t fallback
 static void
 refuse_options(const struct reader *reader)
 {
-    static const char *const off[] = { "use_sliding_window", "quantization_config",
-                                       "num_local_experts", "qk_layernorm",
-                                       "use_bidirectional_attention" };
-    static const char *const zero[] = { "attention_dropout", "final_logit_softcapping",
-                                        "attn_logit_softcapping" };
+    static const char other[] = "Use a model without it; docs/models.md lists what is computed.";
+    static const struct { const char *key, *hint; } off[] = {
+        { "use_sliding_window", "Set it to false if the model was trained without windows." },
+        { "quantization_config", "Use the model's float32, float16 or bfloat16 weights." },
+        { "num_local_experts", other }, { "qk_layernorm", other },
+        { "use_bidirectional_attention", other },
+    };
+    static const struct { const char *key, *hint; } zero[] = {
+        { "attention_dropout", "Set it to 0: it means something in training only, and nothing is "
+          "dropped here." },
+        { "final_logit_softcapping", other }, { "attn_logit_softcapping", other },
+    };
     const struct sea_lm_row *row = reader->row;
     const struct sea_node *node;
 
-    for (size_t i = 0; i < sizeof(off) / sizeof(off[0]); i++) {
-        node = given(reader, off[i]);
+    for (size_t i = 0; i < sizeof(off) / sizeof(off[0]) && !reader->err->status; i++) {
+        node = given(reader, off[i].key);
         if ((row->window_rule == SEA_LM_WINDOW_UPPER && i == 0) ||
             !node || (node->kind == SEA_NODE_BOOL && !node->integer))
             continue;
         sea_fail(reader->err, SEA_E_FORMAT, "%s: option \"%s\" is not supported for \"%s\"",
-                 reader->name, off[i], row->name);
+                 reader->name, off[i].key, row->name);
+        sea_hint(reader->err, "%s", off[i].hint);
     }
-    for (size_t i = 0; i < sizeof(zero) / sizeof(zero[0]); i++)
-        if ((i == 0 || !(row->options & SEA_LM_SOFT_CAPS)) &&
-            sea_node_real(given(reader, zero[i]), 0.0) != 0.0)
-            sea_fail(reader->err, SEA_E_FORMAT, "%s: option \"%s\" is not supported for "
-                     "\"%s\", must be 0", reader->name, zero[i], row->name);
+    for (size_t i = 0; i < sizeof(zero) / sizeof(zero[0]) && !reader->err->status; i++) {
+        if ((i > 0 && row->options & SEA_LM_SOFT_CAPS) ||
+            sea_node_real(given(reader, zero[i].key), 0.0) == 0.0)
+            continue;
+        sea_fail(reader->err, SEA_E_FORMAT, "%s: option \"%s\" is not supported for "
+                 "\"%s\", must be 0", reader->name, zero[i].key, row->name);
+        sea_hint(reader->err, "%s", zero[i].hint);
+    }
 }
 
 static const struct { const char *name; enum sea_act act; } acts[] = {
@@ -180,9 +193,21 @@ read_act(const struct reader *reader)
             return;
     sea_fail(reader->err, SEA_E_FORMAT, "%s: activation \"%s\" is not supported for \"%s\", "
              "must be \"%s\"", reader->name, act, row->name, act_name(row));
+    if (strstr(reader->err->message, act))
+        sea_hint(reader->err, "Use a model with the family's own activation.");
 }
 
 /* ---- rotation ---- */
+
+/* Positions in training: beside the factors, at the top, or all there are. */
+static int64_t
+read_original(const struct reader *reader, const struct sea_node *map, int64_t fallback)
+{
+    const char *key = "original_max_position_embeddings";
+
+    fallback = read_size(reader, reader->config, key, fallback, 1 << 24);
+    return read_size(reader, map, key, fallback, 1 << 24);
+}
 
 static void
 read_rope_scaling(const struct reader *reader, const struct sea_node *map,
@@ -190,18 +215,23 @@ read_rope_scaling(const struct reader *reader, const struct sea_node *map,
 {
     struct sea_rope_scaling *scaling = &desc->rope_scaling;
     const char *type = sea_node_text(sea_node_get(map, "rope_type"), NULL);
+    bool phi3 = reader->row->options & SEA_LM_LONG_ROPE;
 
     if (!type)
         type = sea_node_text(sea_node_get(map, "type"), "default");
     if (!strcmp(type, "default"))
         return;
-    if (reader->row->options & SEA_LM_PLAIN_ROPE ||
-        (strcmp(type, "linear") != 0 && strcmp(type, "llama3") != 0)) {
+    if (phi3 ? strcmp(type, "longrope") != 0 && strcmp(type, "su") != 0
+             : strcmp(type, "linear") != 0 && strcmp(type, "llama3") != 0) {
         sea_fail(reader->err, SEA_E_FORMAT, "%s: rotation type \"%s\" is not supported for "
                  "\"%s\"", reader->name, type, reader->row->name);
-        sea_hint(reader->err, reader->row->options & SEA_LM_PLAIN_ROPE
-                 ? "Use a folder whose rope_scaling is null."
-                 : "Supported are \"default\", \"linear\" and \"llama3\".");
+        sea_hint(reader->err, phi3 ? "Supported are \"default\" and \"longrope\"."
+                                   : "Supported are \"default\", \"linear\" and \"llama3\".");
+        return;
+    }
+    if (phi3) {
+        sea_lm_read_longrope(desc, map, read_original(reader, map, 4096), reader->name,
+                             reader->err);
         return;
     }
     scaling->kind = strcmp(type, "linear") ? SEA_ROPE_LLAMA3 : SEA_ROPE_LINEAR;
@@ -213,8 +243,7 @@ read_rope_scaling(const struct reader *reader, const struct sea_node *map,
         return;
     scaling->low = read_real(reader, map, "low_freq_factor", 0.0);
     scaling->high = read_real(reader, map, "high_freq_factor", 0.0);
-    scaling->original = read_size(reader, map, "original_max_position_embeddings",
-                                  desc->max_positions, 1 << 24);
+    scaling->original = read_original(reader, map, desc->max_positions);
     if (!(scaling->low > 0) || !(scaling->high > scaling->low))
         sea_fail(reader->err, SEA_E_FORMAT, "%s: rotation type \"llama3\" needs "
                  "\"low_freq_factor\" above 0 and \"high_freq_factor\" above that",
@@ -229,7 +258,7 @@ read_rope(const struct reader *reader, struct sea_lm_desc *desc)
     const struct sea_node *map = given(reader, "rope_scaling");
     const struct sea_lm_row *row = reader->row;
 
-    if (!map)
+    if (!map || (map->kind == SEA_NODE_MAP && !map->count))
         map = given(reader, "rope_parameters");
     if (map && (map->kind != SEA_NODE_MAP || sea_node_get(map, "full_attention") ||
                 sea_node_get(map, "sliding_attention"))) {
@@ -322,10 +351,26 @@ read_windows(const struct reader *reader, struct sea_lm_desc *desc)
 
 /* ---- the whole ---- */
 
+/* "model_type"; a file without one may still name its class. */
+static const char *
+type_of(const struct sea_node *config)
+{
+    const struct sea_node *list = sea_node_get(config, "architectures");
+    const char *class_name = sea_node_text(list ? list->first : NULL, NULL);
+    const char *type = sea_node_text(sea_node_get(config, "model_type"), NULL);
+
+    if (type || !class_name)
+        return type ? type : "llama";
+    for (int i = 0; i < SEA_LM_FAMILIES; i++)
+        if (!strcmp(class_name, sea_lm_row((enum sea_lm_family)i)->class_name))
+            return sea_lm_row((enum sea_lm_family)i)->name;
+    return class_name;
+}
+
 static enum sea_status
 find_family(struct reader *reader, struct sea_lm_desc *desc)
 {
-    const char *type = sea_node_text(sea_node_get(reader->config, "model_type"), "llama");
+    const char *type = type_of(reader->config);
     int family = sea_lm_family_find(type);
     char list[192] = "";
     size_t len = 0;
@@ -467,9 +512,8 @@ put_eos(struct sea_arena *arena, struct sea_node *map, const struct sea_lm_desc 
         sea_node_put_int(arena, list, NULL, desc->eos[i]);
 }
 
-/* The shortest decimal that reads back as this float: 1e-06, not 9.99999997e-07. */
-static double
-tidy(float value)
+double
+sea_lm_tidy(float value)
 {
     char text[32];
     double real = (double)value;
@@ -502,6 +546,10 @@ put_rope(struct sea_arena *arena, struct sea_node *map, const struct sea_lm_desc
     }
     both[1] = sea_node_put(arena, map, "rope_scaling", scaled ? SEA_NODE_MAP : SEA_NODE_NULL);
     for (int i = 0; i < (scaled ? 2 : 1); i++) {
+        if (scaling->kind == SEA_ROPE_LONG) {
+            sea_lm_put_longrope(desc, arena, both[i], i == 0);
+            continue;
+        }
         sea_node_put_text(arena, both[i], "rope_type", kinds[scaling->kind]);
         if (scaled)
             sea_node_put_real(arena, both[i], "factor", scaling->factor);
@@ -511,6 +559,18 @@ put_rope(struct sea_arena *arena, struct sea_node *map, const struct sea_lm_desc
         sea_node_put_real(arena, both[i], "high_freq_factor", scaling->high);
         sea_node_put_int(arena, both[i], "original_max_position_embeddings", scaling->original);
     }
+}
+
+static void
+put_positions(struct sea_arena *arena, struct sea_node *map, const struct sea_lm_desc *desc)
+{
+    const struct sea_rope_scaling *scaling = &desc->rope_scaling;
+    bool is_long = scaling->kind == SEA_ROPE_LONG;
+
+    sea_node_put_int(arena, map, "max_position_embeddings", is_long ? scaling->most
+                                                                    : desc->max_positions);
+    if (is_long)
+        sea_node_put_int(arena, map, "original_max_position_embeddings", scaling->original);
 }
 
 static void
@@ -546,7 +606,7 @@ static void
 put_cap(struct sea_arena *arena, struct sea_node *map, const char *key, float cap)
 {
     if (cap > 0)
-        sea_node_put_real(arena, map, key, tidy(cap));
+        sea_node_put_real(arena, map, key, sea_lm_tidy(cap));
     else
         sea_node_put(arena, map, key, SEA_NODE_NULL);
 }
@@ -594,13 +654,13 @@ sea_lm_desc_node(const struct sea_lm_desc *desc, struct sea_arena *arena,
     sea_node_put_int(arena, map, "num_key_value_heads", desc->K);
     if (!(row->options & SEA_LM_EVEN_HEADS))
         sea_node_put_int(arena, map, "head_dim", desc->E);
-    sea_node_put_int(arena, map, "max_position_embeddings", desc->max_positions);
+    put_positions(arena, map, desc);
     sea_node_put_text(arena, map, "hidden_act", act_name(row));
     if (row->options & SEA_LM_SCALED_WORDS)
         sea_node_put_text(arena, map, "hidden_activation", act_name(row));
-    sea_node_put_real(arena, map, row->eps_key, tidy(desc->eps));
+    sea_node_put_real(arena, map, row->eps_key, sea_lm_tidy(desc->eps));
     put_rope(arena, map, desc);
-    sea_node_put_real(arena, map, "initializer_range", tidy(desc->init_scale));
+    sea_node_put_real(arena, map, "initializer_range", sea_lm_tidy(desc->init_scale));
     sea_node_put_bool(arena, map, "tie_word_embeddings", desc->tied);
     put_windows(arena, map, desc);
     put_options(arena, map, desc);

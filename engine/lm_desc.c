@@ -117,7 +117,7 @@ static const struct sea_lm_row rows[SEA_LM_FAMILIES] = {
         .norm = SEA_NORM_RMS, .eps_key = "rms_norm_eps", .eps = 1e-5,
         .names = &names_phi3, .final_norm = "model.norm", .rotary = 1.0,
         .window_rule = SEA_LM_WINDOW_ALL,
-        .options = SEA_LM_PARTIAL | SEA_LM_PLAIN_ROPE,
+        .options = SEA_LM_PARTIAL | SEA_LM_LONG_ROPE,
     },
     [SEA_LM_QWEN3] = {
         .name = "qwen3", .class_name = "Qwen3ForCausalLM",

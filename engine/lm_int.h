@@ -38,7 +38,7 @@ enum sea_lm_option {
     SEA_LM_PARALLEL = 1 << 8,
     SEA_LM_PARALLEL_KEY = 1 << 9,       /* key "use_parallel_residual" */
     SEA_LM_PARTIAL = 1 << 10,           /* key "partial_rotary_factor" */
-    SEA_LM_PLAIN_ROPE = 1 << 11,        /* rotations are not scaled */
+    SEA_LM_LONG_ROPE = 1 << 11,         /* rotations are scaled as "longrope", or not */
     SEA_LM_EVEN_HEADS = 1 << 12,        /* a head has D / H numbers, always */
     SEA_LM_TANH_ALIAS = 1 << 13,        /* "gelu" means the tanh form */
 };
@@ -48,6 +48,14 @@ const struct sea_lm_row *sea_lm_row(enum sea_lm_family family);
 struct sea_block_desc sea_lm_block(const struct sea_lm_desc *desc);
 /* Rotated numbers per head. */
 int64_t sea_lm_rope_dims(const struct sea_lm_desc *desc);
+/* The shortest decimal that reads back as this float: 1e-06, not 9.99999997e-07. */
+double sea_lm_tidy(float value);
+/* "longrope", in and out (lm_rope.c): the map of "rope_scaling" or, newer, "rope_parameters";
+ * original: positions in training. Lowers desc->max_positions to these. */
+void sea_lm_read_longrope(struct sea_lm_desc *desc, const struct sea_node *map, int64_t original,
+                          const char *name, struct sea_err *err);
+void sea_lm_put_longrope(const struct sea_lm_desc *desc, struct sea_arena *arena,
+                         struct sea_node *map, bool newer);
 
 /* Rows of embeddings for ids (device, (R)), as they enter the stack; 0 where an id is
  * negative. */

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* lora_files.c - PEFT folders, in and out */
-#include "engine/sea_lora.h"
+#include "engine/lora_int.h"
 
 #include <math.h>
 #include <string.h>
+#include <strings.h>
 
 #include "engine/base/sea_file.h"
 #include "engine/base/sea_node.h"
@@ -234,9 +235,9 @@ static enum sea_status
 check_config(const struct sea_node *config, const char *path, struct sea_err *err)
 {
     static const char *const empty[] = {
-        "use_dora", "fan_in_fan_out", "rank_pattern", "alpha_pattern", "lora_bias",
-        "megatron_config", "trainable_token_indices", "target_parameters",
-        "layer_replication", "alora_invocation_tokens",
+        "use_dora", "fan_in_fan_out", "lora_bias", "megatron_config",
+        "trainable_token_indices", "target_parameters", "layer_replication",
+        "alora_invocation_tokens", "use_qalora", "arrow_config", "use_bdlora", "velora_config",
     };
     const char *type = sea_node_text(sea_node_get(config, "peft_type"), "");
     const char *bias = sea_node_text(sea_node_get(config, "bias"), "none");
@@ -263,6 +264,25 @@ check_config(const struct sea_node *config, const char *path, struct sea_err *er
     return SEA_OK;
 }
 
+/* Adapters of these kinds begin by changing the base model's weights; PEFT does so again when
+ * it loads them. */
+static enum sea_status
+check_start(const struct sea_node *config, const char *path, struct sea_err *err)
+{
+    static const char *const changing[] = { "pissa", "olora", "corda", "loftq", "lora_ga" };
+    const char *init = sea_node_text(sea_node_get(config, "init_lora_weights"), "");
+
+    for (size_t i = 0; i < sizeof(changing) / sizeof(changing[0]); i++)
+        if (!strncasecmp(init, changing[i], strlen(changing[i]))) {
+            sea_fail(err, SEA_E_FORMAT, "%s: \"init_lora_weights\" is \"%s\", which changes the "
+                     "base model's weights and is not supported", path, init);
+            sea_hint(err, "Save the adapter with PEFT's path_initial_model_for_weight_conversion, "
+                     "or merge it into its model with PEFT.");
+            return err->status;
+        }
+    return SEA_OK;
+}
+
 static enum sea_status
 parse_config(struct sea_lora_desc *desc, const struct sea_node *config, const char *path,
              struct sea_err *err)
@@ -271,6 +291,8 @@ parse_config(struct sea_lora_desc *desc, const struct sea_node *config, const ch
     const struct sea_node *alpha = sea_node_get(config, "lora_alpha");
     enum sea_status status = check_config(config, path, err);
 
+    if (!status)
+        status = check_start(config, path, err);
     if (status)
         return status;
     memset(desc, 0, sizeof(*desc));
@@ -279,8 +301,6 @@ parse_config(struct sea_lora_desc *desc, const struct sea_node *config, const ch
     if (desc->rank < 1 || desc->rank > 65536 || !isfinite(desc->alpha))
         return sea_fail(err, SEA_E_FORMAT, "%s: \"r\" must be a whole number above 0 and "
                         "\"lora_alpha\" a number", path);
-    if (sea_node_bool(sea_node_get(config, "use_rslora"), false))
-        desc->alpha *= sqrt((double)desc->rank);
     return SEA_OK;
 }
 
@@ -305,6 +325,26 @@ find_layers(const struct sea_tensors *tensors, const struct sea_params *base,
             return &places[p];
     }
     return NULL;
+}
+
+/* Whether a layer of one of these words has no adapter in the file. */
+static bool
+misses_layers(const struct sea_tensors *tensors, const struct sea_params *base,
+              struct sea_arena *arena, const struct place *place, const char **words,
+              size_t count)
+{
+    for (int64_t t = 0; t < base->count; t++) {
+        const char *name = base->list[t].name, *end = strrchr(name, '.');
+        const char *first;
+
+        if (!end || base->list[t].rank != 2 || !strstr(name, "layers.") ||
+            add_word(words, count, last_word(arena, name)) > count)
+            continue;
+        first = sea_arena_printf(arena, "%.*s.lora_A.weight", (int)(end - name), name);
+        if (!sea_tensors_find(tensors, name_at(arena, place, first)))
+            return true;
+    }
+    return false;
 }
 
 /* Every tensor of the file must have found its layer. */
@@ -338,6 +378,7 @@ sea_lora_load(struct sea_lora **out, struct sea_stack *stack, const char *dir,
     struct sea_node *config;
     char path[SEA_PATH_MAX];
     enum sea_status status;
+    bool even = true;
 
     *out = NULL;
     status = load_config(dir, arena, &config, path, err);
@@ -354,11 +395,19 @@ sea_lora_load(struct sea_lora **out, struct sea_stack *stack, const char *dir,
             status = sea_fail(err, SEA_E_FORMAT, "\"%s\" holds no adapter for a layer of the "
                               "language model", path);
     }
-    if (!status)
+    if (!status) {
+        even = sea_lora_is_even(config, misses_layers(tensors, stack->params, arena, place, words,
+                                                      desc.targets_count));
+        if (sea_node_bool(sea_node_get(config, "use_rslora"), false) && even)
+            desc.alpha *= sqrt((double)desc.rank);
+        if (!even)
+            sea_lora_widen(&desc, tensors);
         status = sea_lora_create(&lora, stack, &desc, false, err);
+    }
     if (!status) {
         names = file_names(lora, arena, place);
-        status = sea_params_load(&names, tensors, "", err);
+        status = even ? sea_params_load(&names, tensors, "", err)
+                      : sea_lora_load_uneven(lora, &names, tensors, config, err);
         lora->params.warning = names.warning;
         if (!status)
             status = check_all_used(tensors, &names, err);

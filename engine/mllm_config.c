@@ -9,6 +9,7 @@
 #include "engine/base/sea_file.h"
 #include "engine/clip_int.h"
 #include "engine/mllm_int.h"
+#include "engine/sea_image.h"
 
 #define CONFIG_BYTES_MAX (1u << 20)
 #define LLAVA_IMAGE_TOKEN SEA_LM_GIVEN  /* the original layout has no word for pictures */
@@ -27,6 +28,8 @@ read_layer(struct sea_mllm_settings *settings, const struct sea_node *config, co
 {
     const struct sea_node *layer = sea_node_get(config, key);
 
+    if (layer && layer->kind == SEA_NODE_LIST && layer->count == 1)
+        layer = layer->first;
     if (layer && layer->kind != SEA_NODE_INT) {
         sea_fail(err, SEA_E_FORMAT, "%s: \"%s\" is a %s, must be one whole number", path, key,
                  sea_node_kind_name(layer->kind));
@@ -176,12 +179,12 @@ find_tower(struct sea_mllm_settings *settings, const char *name, const char *dir
 static enum sea_status
 find_view(struct sea_mllm_settings *settings, const char *dir, struct sea_err *err)
 {
-    char path[SEA_PATH_MAX];
-    enum sea_status status = sea_path_join(path, dir, "preprocessor_config.json", err);
+    bool found;
+    enum sea_status status = sea_image_view_find(dir, &found, err);
 
     if (status)
         return status;
-    return sea_path_join(settings->view, sea_file_exists(path) ? dir : settings->tower, "", err);
+    return sea_path_join(settings->view, found ? dir : settings->tower, "", err);
 }
 
 static enum sea_status

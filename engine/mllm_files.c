@@ -76,16 +76,11 @@ load_parts(struct sea_mllm_folder *folder, const struct sea_mllm_settings *setti
            const struct sea_tensors *tensors, struct sea_mllm_trained trained,
            struct sea_err *err)
 {
-    struct sea_lm_desc lm = settings->lm;
     enum sea_status status;
 
-    /* Some folders say "tied" and hold a head of their own all the same. */
-    if (lm.tied && (sea_tensors_find(tensors, "language_model.lm_head.weight") ||
-                    sea_tensors_find(tensors, "lm_head.weight")))
-        lm.tied = false;
     status = load_tower(folder, settings, device, tensors, trained.clip, err);
     if (!status)
-        status = sea_lm_load_tensors(&folder->lm, device, &lm, tensors,
+        status = sea_lm_load_tensors(&folder->lm, device, &settings->lm, tensors,
                                      settings->original ? "" : "language_model.", trained.lm,
                                      err);
     if (!status)

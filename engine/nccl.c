@@ -11,7 +11,6 @@
 #define FLOAT32 7               /* ncclFloat32 */
 #define NOT_READY 600           /* CUDA_ERROR_NOT_READY */
 #define NON_BLOCKING 1          /* CU_STREAM_NON_BLOCKING */
-#define TIMEOUT_MS 600000
 #define ID_TAG (SEA_COMM_TAGS - 1)
 
 struct lane {                   /* a communicator and its stream; comm NULL: none */
@@ -22,6 +21,7 @@ struct sea_nccl {
     const struct sea_nccl_calls *calls;
     const struct sea_device *device;
     int rank, size;
+    int64_t timeout_ms;         /* of one wait, as between sockets */
     struct lane in, out, all;
 };
 
@@ -152,6 +152,7 @@ sea_nccl_open(struct sea_nccl **out, struct sea_comm *comm, const struct sea_dev
     nccl->device = device;
     nccl->rank = sea_comm_rank(comm);
     nccl->size = sea_comm_size(comm);
+    nccl->timeout_ms = sea_comm_timeout_ms(comm);
     if (nccl->rank == 0)
         status = new_id(nccl, &id, err);
     if (!status)
@@ -194,15 +195,19 @@ sea_nccl_close(struct sea_nccl *nccl)
 static enum sea_status
 finish(struct sea_nccl *nccl, struct lane *lane, struct sea_err *err)
 {
-    int64_t until = sea_clock_ms() + TIMEOUT_MS;
+    int64_t until = sea_clock_ms() + nccl->timeout_ms;
     int rc, error = 0;
 
     while ((rc = nccl->calls->stream_query(lane->stream)) == NOT_READY) {
         if (nccl->calls->get_async_error(lane->comm, &error) || error)
             return check(nccl, error ? error : 1, "move numbers", err);
-        if (sea_clock_ms() > until)
-            return sea_fail(err, SEA_E_SERVICE, "rank %d of %d waited for %d s for numbers of "
-                            "another rank", nccl->rank, nccl->size, TIMEOUT_MS / 1000);
+        if (sea_clock_ms() > until) {
+            sea_fail(err, SEA_E_SERVICE, "rank %d of %d waited for %lld s for numbers of "
+                     "another rank", nccl->rank, nccl->size, (long long)nccl->timeout_ms / 1000);
+            sea_hint(err, "It hangs, or its machine is gone; SEA_RANK_TIMEOUT=SECONDS sets "
+                     "how long to wait.");
+            return err->status;
+        }
     }
     if (rc)
         return sea_fail(err, SEA_E_DEVICE, "device \"%s\" failed while ranks exchanged numbers: "
@@ -252,10 +257,13 @@ sea_nccl_share(struct sea_nccl *nccl, int root, float *data, const int64_t *star
     const struct sea_nccl_calls *calls = nccl->calls;
     int64_t mine = start[nccl->rank + 1] - start[nccl->rank];
     enum sea_status status = settle(nccl, err);
+    int rc;
 
     if (!status)
         status = check(nccl, calls->group_start(), "begin", err);
-    if (!status && nccl->rank != root && mine)
+    if (status)
+        return status;
+    if (nccl->rank != root && mine)
         status = check(nccl, calls->recv(data + start[nccl->rank], (size_t)mine, FLOAT32, root,
                                          nccl->all.comm, nccl->all.stream), "receive", err);
     for (int r = 0; r < nccl->size && !status && nccl->rank == root; r++)
@@ -263,8 +271,9 @@ sea_nccl_share(struct sea_nccl *nccl, int root, float *data, const int64_t *star
             status = check(nccl, calls->send(data + start[r], (size_t)(start[r + 1] - start[r]),
                                              FLOAT32, r, nccl->all.comm, nccl->all.stream),
                            "send", err);
+    rc = calls->group_end();            /* also of a group that failed: it must not stay open */
     if (!status)
-        status = check(nccl, calls->group_end(), "share gradients", err);
+        status = check(nccl, rc, "share gradients", err);
     return status ? status : finish(nccl, &nccl->all, err);
 }
 

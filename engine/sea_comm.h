@@ -53,6 +53,7 @@ void sea_comm_close(struct sea_comm *comm);
 
 int sea_comm_rank(const struct sea_comm *comm);
 int sea_comm_size(const struct sea_comm *comm);
+int64_t sea_comm_timeout_ms(const struct sea_comm *comm);       /* of one wait */
 
 /* ---- messages ---- */
 

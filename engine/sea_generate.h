@@ -10,7 +10,9 @@
  *                 number of slots, nor on whether beginnings are shared;
  *             (2) ties go to the lowest word; sampled words are a function of (seed, prompt
  *                 id, position) and the logits;
- *             (3) after create nothing allocates device memory.
+ *             (3) after create nothing allocates device memory, but for the graphs that a
+ *                 device keeps: one per number of answers that are decoded together, with the
+ *                 bits of the operators it was made of.
  */
 #ifndef SEA_GENERATE_H
 #define SEA_GENERATE_H
@@ -39,6 +41,8 @@ struct sea_generate_desc {
     int64_t room;               /* rows per sequence at most: prompt, picture, answer */
     int64_t batch_rows;         /* rows of one prefill at most; 0: max(room, 1024) */
     bool share;                 /* false: run every prompt whole (for tests) */
+    bool plain;                 /* true: every step is launched operator by operator, also where
+                                   the device keeps graphs (for tests) */
 };
 
 struct sea_sampling {

@@ -35,6 +35,7 @@ SEA_MUST_CHECK enum sea_status
 sea_head_init(struct sea_head *head, const struct sea_device *device, int64_t rows, int64_t D,
               int64_t V, struct sea_err *err);
 void sea_head_release(struct sea_head *head);   /* accepts all-zero */
+/* On the CPU; a card's logits take up to 1 GiB. */
 size_t sea_head_bytes(int64_t rows, int64_t D, int64_t V);
 
 struct sea_head_words {         /* what turns hidden rows into words */

@@ -12,8 +12,9 @@
  *
  * Files are PEFT's: adapter_config.json and adapter_model.safetensors with names
  * "base_model.model.PATH.lora_A.weight". Read are the paths of a language model alone and
- * of Llava folders, old and new; kinds of adapter that we do not compute (DoRA, trained
- * biases, ranks of their own per layer) are refused by name.
+ * of Llava folders, old and new, with ranks and scales of each layer's own and for some
+ * layers only (lora_uneven.c); kinds of adapter that we do not compute (DoRA, trained biases)
+ * are refused by name.
  *
  * Dropout draws from (seed, step, layer, key of the row, column): not from the place of a
  * row in its batch, so that packing and accumulation change nothing. Layers that run as one

@@ -44,12 +44,16 @@ enum sea_norm { SEA_NORM_LAYER, SEA_NORM_RMS };
 
 /* Frequencies of the rotation for more positions than a model was trained with: all divided
  * by `factor`; or Llama 3's, where those with a wave longer than original / low are divided,
- * those shorter than original / high are kept, and those between are blended. */
-enum sea_rope_kind { SEA_ROPE_PLAIN, SEA_ROPE_LINEAR, SEA_ROPE_LLAMA3 };
+ * those shorter than original / high are kept, and those between are blended; or Phi-3's
+ * (lm_rope.c), where each is divided by a factor of its own. */
+enum sea_rope_kind { SEA_ROPE_PLAIN, SEA_ROPE_LINEAR, SEA_ROPE_LLAMA3, SEA_ROPE_LONG };
+#define SEA_ROPE_FACTORS 128
 struct sea_rope_scaling {
     enum sea_rope_kind kind;
-    double factor, low, high;   /* low, high: Llama 3 only */
-    int64_t original;           /* positions in training, Llama 3 only */
+    double factor, low, high;   /* low, high: Llama 3 only; LONG: factor of what is rotated */
+    int64_t original;           /* positions in training, not of LINEAR */
+    int64_t most;               /* LONG: positions that the folder promises */
+    float short_factor[SEA_ROPE_FACTORS], long_factor[SEA_ROPE_FACTORS];        /* LONG */
 };
 
 #define SEA_LAYERS_MAX 1024
@@ -211,5 +215,17 @@ SEA_MUST_CHECK enum sea_status
 sea_stack_extend(const struct sea_stack *stack, struct sea_stack_work *work,
                  struct sea_cache *cache, const int32_t *slot,
                  const struct sea_segments *segments, float *x, struct sea_err *err);
+/* Its three parts, for who keeps the middle one as a graph of the device (kernels/sea_ops.h):
+ * place tells the device where rows go and what they see; run enqueues operators whose
+ * arguments depend on the segments alone, not on the slots and how full they are; count adds the
+ * rows to the slots. */
+SEA_MUST_CHECK enum sea_status
+sea_extend_place(struct sea_stack_work *work, const struct sea_cache *cache,
+                 const int32_t *slot, const struct sea_segments *segments, struct sea_err *err);
+SEA_MUST_CHECK enum sea_status
+sea_extend_run(struct sea_stack_work *work, const struct sea_cache *cache,
+               const struct sea_segments *segments, float *x, struct sea_err *err);
+void sea_extend_count(struct sea_cache *cache, const int32_t *slot,
+                      const struct sea_segments *segments);
 
 #endif

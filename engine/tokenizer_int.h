@@ -10,6 +10,7 @@
  *   tokenizer_decode.c   the way back
  *   tokenizer_parse.c    tokenizer.json into all of these: tokenizer_model.c its vocabulary,
  *                        tokenizer_steps.c its lists of steps
+ *   tokenizer_config.c   words that are added by the files beside it
  *   tokenizer_spm.c      the same from SentencePiece's tokenizer.model; spm_text.c what it does
  *                        with text
  *   tokenizer_split.c    the best known patterns by hand;  tokenizer_regex.c  PCRE2
@@ -390,6 +391,14 @@ void sea_model_find_bytes(const struct sea_vocab *vocab, bool byte_level, int32_
 SEA_MUST_CHECK enum sea_status
 sea_spm_read(struct sea_tokenizer *tokenizer, const char *path, const char *dir,
              struct sea_arena *arena, struct sea_node **out, struct sea_err *err);
+struct sea_token_files {        /* of the folder, NULL where there is none */
+    struct sea_node *config;    /* tokenizer_config.json */
+    struct sea_node *map;       /* special_tokens_map.json */
+    struct sea_node *more;      /* added_tokens.json */
+};
+/* Adds to root's "added_tokens" what the files beside it know more. tokenizer_config.c */
+void sea_added_complete(struct sea_tokenizer *tokenizer, struct sea_node *root,
+                        const struct sea_token_files *files, struct sea_arena *arena);
 /* What SentencePiece writes for these ids. spm_text.c */
 SEA_MUST_CHECK enum sea_status
 sea_spm_decode(const struct sea_tokenizer *tokenizer, const int32_t *ids, size_t count,

@@ -230,6 +230,18 @@ read_special_ids(struct sea_tokenizer *tokenizer, const struct sea_node *root)
     ids->pad = ids->pad < 0 ? special_id(tokenizer, root, "pad_token") : ids->pad;
 }
 
+/* What stands before or behind a text: nothing, or the word id; where no file says which word
+ * that is (-1), what stands there already. */
+static void
+set_around(struct sea_ids *ids, bool on, int32_t id)
+{
+    if (on && id < 0)
+        return;
+    sea_ids_clear(ids);
+    if (on)
+        sea_ids_add(ids, id);
+}
+
 /* transformers builds the template of these classes from two switches; SentencePiece's file
  * says nothing about it, and what the class does without switches is known for these. */
 static void
@@ -245,43 +257,47 @@ apply_switches(struct sea_tokenizer *tokenizer, const struct sea_node *root)
     tokenizer->spm.is_legacy = tokenizer->ids.is_legacy;
     if (strncmp(class, "Llama", 5) != 0 && strncmp(class, "Gemma", 5) != 0 && !tokenizer->is_spm)
         return;
-    if (!is_absent(bos) || (tokenizer->is_spm && ends)) {
-        sea_ids_clear(&tokenizer->prefix);
-        if (sea_node_bool(bos, false) && ids->bos >= 0)
-            sea_ids_add(&tokenizer->prefix, ids->bos);
-    }
-    if (!is_absent(eos) || (tokenizer->is_spm && ends)) {
-        sea_ids_clear(&tokenizer->suffix);
-        if (sea_node_bool(eos, ends) && ids->eos >= 0)
-            sea_ids_add(&tokenizer->suffix, ids->eos);
-    }
+    if (!is_absent(bos) || (tokenizer->is_spm && ends))
+        set_around(&tokenizer->prefix, sea_node_bool(bos, false), ids->bos);
+    if (!is_absent(eos) || (tokenizer->is_spm && ends))
+        set_around(&tokenizer->suffix, sea_node_bool(eos, ends), ids->eos);
 }
 
 static enum sea_status
-read_configs(struct reader *reader, const char *dir, struct sea_arena *arena)
+load_files(struct reader *reader, const char *dir, struct sea_arena *arena,
+           struct sea_token_files *files)
 {
-    static const char *const names[] = { "tokenizer_config.json", "special_tokens_map.json" };
+    const struct {
+        const char *name;
+        struct sea_node **to;
+    } all[] = { { "tokenizer_config.json", &files->config },
+                { "special_tokens_map.json", &files->map },
+                { "added_tokens.json", &files->more } };
+    enum sea_status status = SEA_OK;
+    char path[SEA_PATH_MAX];
+
+    for (size_t i = 0; dir && i < sizeof(all) / sizeof(all[0]) && !status; i++) {
+        status = sea_path_join(path, dir, all[i].name, reader->err);
+        if (!status && sea_file_exists(path))
+            status = sea_json_load(path, FILE_BYTES_MAX, arena, all[i].to, reader->err);
+    }
+    return status;
+}
+
+static void
+read_configs(struct reader *reader, const struct sea_token_files *files)
+{
     struct sea_tokenizer *tokenizer = reader->tokenizer;
     struct sea_tokenizer_special *ids = &tokenizer->ids;
     int32_t eos = ids->eos;     /* of tokenizer.model */
-    enum sea_status status = SEA_OK;
-    char path[SEA_PATH_MAX];
-    struct sea_node *root;
 
     ids->eos = -1;
-    for (size_t i = 0; dir && i < 2 && !status; i++) {
-        status = sea_path_join(path, dir, names[i], reader->err);
-        if (status || !sea_file_exists(path))
-            continue;
-        status = sea_json_load(path, FILE_BYTES_MAX, arena, &root, reader->err);
-        if (status)
-            continue;
-        read_special_ids(tokenizer, root);
-        if (ids->eos < 0 && tokenizer->is_spm)
-            ids->eos = eos;
-        if (i == 0)
-            apply_switches(tokenizer, root);
-    }
+    read_special_ids(tokenizer, files->config);
+    read_special_ids(tokenizer, files->map);
+    if (ids->eos < 0 && tokenizer->is_spm)
+        ids->eos = eos;
+    if (files->config)
+        apply_switches(tokenizer, files->config);
     if (ids->bos < 0 && tokenizer->prefix.len)
         ids->bos = tokenizer->prefix.data[0];
     if (ids->eos < 0 && tokenizer->suffix.len)
@@ -299,7 +315,6 @@ read_configs(struct reader *reader, const char *dir, struct sea_arena *arena)
                         !tokenizer->spm.suffix_mode;
     for (size_t i = 0; i < tokenizer->pre_count; i++)
         ids->marks_start |= tokenizer->pres[i].prepend != SEA_PREPEND_NEVER;
-    return status;
 }
 
 enum sea_status
@@ -310,6 +325,7 @@ sea_tokenizer_parse(struct sea_tokenizer *tokenizer, const char *path, const cha
     struct reader reader = { tokenizer, path, err };
     size_t len = strlen(path);
     bool is_spm = len > 6 && strcmp(path + len - 6, ".model") == 0;
+    struct sea_token_files files = { NULL, NULL, NULL };
     struct sea_node *root = NULL;
     enum sea_status status;
 
@@ -323,11 +339,15 @@ sea_tokenizer_parse(struct sea_tokenizer *tokenizer, const char *path, const cha
     if (!status && !is_spm)
         status = sea_model_parse(tokenizer, sea_node_get(root, "model"), path, err);
     if (!status)
+        status = load_files(&reader, dir, arena, &files);
+    if (!status)
+        sea_added_complete(tokenizer, root, &files, arena);
+    if (!status)
         status = read_added(&reader, sea_node_get(root, "added_tokens"));
     if (!status)
         status = read_post(&reader, sea_node_get(root, "post_processor"));
     if (!status)
-        status = read_configs(&reader, dir, arena);
+        read_configs(&reader, &files);
     sea_arena_destroy(arena);
     return status;
 }

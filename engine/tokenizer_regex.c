@@ -8,6 +8,8 @@
 
 #include <pcre2.h>
 
+#include "engine/sea_pattern.h"
+
 #define SPACE_SET "\\t-\\r\\x{85}\\p{Z}"        /* White_Space, as tokenizers' \s means it */
 
 struct sea_regex {
@@ -260,5 +262,25 @@ sea_regex_find(const struct sea_regex *regex, const char *text, size_t len,
                                : from + sea_utf8_next(text + from, len - from, &code);
     }
     pcre2_match_data_free(match);
+    return status;
+}
+
+enum sea_status
+sea_pattern_fits_end(const char *expression, const char *text, bool *yes, struct sea_err *err)
+{
+    struct sea_spans spans = { 0 };
+    struct sea_regex *regex = NULL;
+    struct sea_buf whole;
+    enum sea_status status;
+
+    sea_buf_init(&whole, SIZE_MAX / 2);
+    sea_buf_addf(&whole, "\\A(?:.*\\.)?(?:%s)\\z", expression);
+    status = sea_regex_create(&regex, whole.data, whole.len, false, err);
+    if (!status)
+        status = sea_regex_find(regex, text, strlen(text), &spans, err);
+    *yes = spans.count > 0;
+    sea_regex_destroy(regex);
+    sea_spans_release(&spans);
+    sea_buf_release(&whole);
     return status;
 }

@@ -216,6 +216,9 @@ frequency_of(const struct sea_block_desc *desc, int64_t i)
 
     if (scaling->kind == SEA_ROPE_PLAIN)
         return plain;
+    if (scaling->kind == SEA_ROPE_LONG)
+        return 1.0f / (scaling->short_factor[i] *
+                       powf((float)desc->rope_theta, (float)(2 * i) / (float)desc->rope_dims));
     divided = plain / factor;
     if (scaling->kind == SEA_ROPE_LINEAR)
         return divided;
@@ -236,10 +239,12 @@ sea_stack_reserve(struct sea_stack *stack, struct sea_err *err)
     const struct sea_device *device = stack->params->device;
     int64_t rot = desc->rope_dims, half = rot / 2;
     enum sea_status status;
-    float frequency, angle, *host;
+    float frequency, angle, grows = 1.0f, *host;
     size_t bytes;
     void *mem;
 
+    if (desc->rope_scaling.kind == SEA_ROPE_LONG)
+        grows = (float)desc->rope_scaling.factor;
     if (desc->rope_theta <= 0)
         return SEA_OK;
     bytes = (size_t)(desc->max_positions * rot) * sizeof(float);
@@ -252,8 +257,8 @@ sea_stack_reserve(struct sea_stack *stack, struct sea_err *err)
         frequency = frequency_of(desc, i);
         for (int64_t p = 0; p < desc->max_positions; p++) {
             angle = (float)p * frequency;
-            host[p * rot + i] = (float)cos((double)angle);
-            host[p * rot + half + i] = (float)sin((double)angle);
+            host[p * rot + i] = (float)cos((double)angle) * grows;
+            host[p * rot + half + i] = (float)sin((double)angle) * grows;
         }
     }
     status = sea_device_put(device, stack->cos_sin, host, bytes, err);
@@ -351,6 +356,7 @@ lay_out(struct sea_stack_work *work, struct layout *layout, enum sea_keep keep)
     work->att_live = take_floats(layout, heads);
     work->index = take(layout, 1, sizeof(int32_t));
     work->pos = take(layout, 1, sizeof(int32_t));
+    work->k_device = take(layout, 2, sizeof(int32_t));
     if (work->trained) {
         work->dnorm = take_floats(layout, desc->D);
         if (desc->post_norms || desc->gains)
@@ -397,8 +403,7 @@ sea_stack_work_create(struct sea_stack_work **out, const struct sea_stack *stack
     layout.base = work->plan.base;
     work->kept = sea_xcalloc((size_t)stack->desc.layers, sizeof(*work->kept));
     lay_out(work, &layout, keep);
-    work->k_start = sea_xcalloc(rows, sizeof(int32_t));
-    work->k_len = sea_xcalloc(rows, sizeof(int32_t));
+    work->k_start = sea_xcalloc(2 * rows, sizeof(int32_t));
     work->index_host = sea_xcalloc(rows, sizeof(int32_t));
     work->pos_host = sea_xcalloc(rows, sizeof(int32_t));
     *out = work;
@@ -413,7 +418,6 @@ sea_stack_work_destroy(struct sea_stack_work *work)
     sea_plan_release(&work->plan);
     free(work->kept);
     free(work->k_start);
-    free(work->k_len);
     free(work->index_host);
     free(work->pos_host);
     free(work);

@@ -32,7 +32,7 @@
 extern "C" {
 #endif
 
-#define SEA_OPS_ABI 4u          /* raised by every change to a struct in this header */
+#define SEA_OPS_ABI 5u          /* raised by every change to a struct in this header */
 
 /* Codes every back end shares; others are the back end's own. */
 enum sea_rc { SEA_RC_OK = 0, SEA_RC_ARGUMENT = 1, SEA_RC_MEMORY = 2, SEA_RC_UNSUPPORTED = 3 };
@@ -163,6 +163,9 @@ struct sea_op_attention {
     const int32_t *q_start;     // (S + 1), host
     const int32_t *k_start;     // (S), host; first key row
     const int32_t *k_len;       // (S), host
+    const int32_t *k_device;    /* (2, S): k_start and k_len again, read by a device of its own
+                                   when it runs, so that a kept graph sees those of each launch;
+                                   NULL: the host's */
     int64_t S, H, K, E, ld_q, ld_kv, ld_out;
     float scale;                /* usually 1/sqrt(E) */
     int causal;
@@ -326,7 +329,8 @@ struct sea_ops {                /* every int is 0 or a code for rc_text */
     uint32_t abi, size;         /* SEA_OPS_ABI and sizeof(struct sea_ops) of the build */
     const char *name;           /* "cpu", "cuda": as in configs and events */
 
-    int (*dev_count)(int *count);               /* no driver: 0 devices, not an error */
+    /* No driver: 0 devices, not an error; one that is too old is an error. */
+    int (*dev_count)(int *count);
     /* threads: for the CPU, 0 = as many as the process may use. */
     int (*dev_open)(int index, int threads, void **dev);
     void (*dev_close)(void *dev);               /* accepts NULL */
@@ -374,6 +378,16 @@ struct sea_ops {                /* every int is 0 or a code for rc_text */
     int (*clip)(void *dev, const struct sea_op_clip *a);
     int (*patchify)(void *dev, const struct sea_op_patchify *a);
     int (*limits)(void *dev, struct sea_op_limits *a);  /* optional; waits */
+
+    /* Optional, all four or none: what is enqueued between begin and end does not run but is
+     * kept, and runs with every launch: with the pointers and numbers it was enqueued with, and
+     * with what device memory holds then. In between no copy_in, copy_out, wait nor memory. An
+     * operator fails that would need memory which an earlier run of the same did not leave; end
+     * is called all the same. On failure *graph is NULL. */
+    int (*graph_begin)(void *dev);
+    int (*graph_end)(void *dev, void **graph);
+    int (*graph_launch)(void *dev, void *graph);
+    void (*graph_free)(void *dev, void *graph); /* accepts NULL */
 };
 
 extern const struct sea_ops sea_cpu_ops;        /* always there */

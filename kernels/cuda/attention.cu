@@ -46,7 +46,7 @@ attention_tile(const struct sea_op_attention op, const struct segments at)
 {
     SEA_DYNAMIC(float, shared);
     int64_t s = blockIdx.z, h = blockIdx.y, E = op.E, ld = E + 1;
-    int64_t q_len = at.q_start[s + 1] - at.q_start[s], k_len = at.k_len[s];
+    int64_t q_len = at.q_start[s + 1] - at.q_start[s], k_len = keys_of(at, s);
     int64_t j0 = (int64_t)blockIdx.x * QUERIES;
     int lane = (int)threadIdx.x % SEA_CUDA_WARP, warp = (int)threadIdx.x / SEA_CUDA_WARP;
     float *q = shared, *tile = shared + QUERIES * E;
@@ -57,8 +57,8 @@ attention_tile(const struct sea_op_attention op, const struct segments at)
 
     if (j0 >= q_len)
         return;
-    k = op.k + at.k_start[s] * op.ld_kv + h * op.K / op.H * E;
-    v = op.v + at.k_start[s] * op.ld_kv + h * op.K / op.H * E;
+    k = op.k + first_key(at, s) * op.ld_kv + h * op.K / op.H * E;
+    v = op.v + first_key(at, s) * op.ld_kv + h * op.K / op.H * E;
     load_tile(q, E, op.q + (at.q_start[s] + j0) * op.ld_q + h * E, op.ld_q, QUERIES, rows, E);
     for (int i = 0; i < EACH; i++) {
         top[i] = -INFINITY;

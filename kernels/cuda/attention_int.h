@@ -16,7 +16,20 @@
 struct segments {
     int32_t q_start[SEGMENTS + 1];
     int32_t k_start[SEGMENTS], k_len[SEGMENTS];
+    const int32_t *k_start_device, *k_len_device;       /* instead, when not NULL */
 };
+
+__device__ static inline int32_t
+first_key(const struct segments &at, int64_t s)
+{
+    return at.k_start_device ? at.k_start_device[s] : at.k_start[s];
+}
+
+__device__ static inline int32_t
+keys_of(const struct segments &at, int64_t s)
+{
+    return at.k_len_device ? at.k_len_device[s] : at.k_len[s];
+}
 
 /* Keys first .. last - 1 are seen by query j of a segment. */
 struct seen {
@@ -77,6 +90,8 @@ attention_take(const struct sea_op_attention *a, int64_t first, struct segments 
         *keys = at->k_len[s] > *keys ? at->k_len[s] : *keys;
     }
     at->q_start[*count] = a->q_start[first + *count];
+    at->k_start_device = a->k_device ? a->k_device + first : NULL;
+    at->k_len_device = a->k_device ? a->k_device + a->S + first : NULL;
 }
 
 /* Shared memory above 48 KiB must be asked for. */

@@ -164,7 +164,8 @@ attention_forward(const struct sea_op_attention op, const struct segments at,
     SEA_DYNAMIC(uint16_t, tiles);
     uint16_t *q = tiles, *k = q + ROWS * LD, *v = k + STEP * LD;
     int64_t s = blockIdx.z, h = blockIdx.y, kh = h * op.K / op.H * op.E;
-    int q_len = at.q_start[s + 1] - at.q_start[s], k_len = at.k_len[s];
+    int q_len = at.q_start[s + 1] - at.q_start[s], k_len = keys_of(at, s);
+    int64_t key0 = first_key(at, s);
     int j0 = (int)blockIdx.x * ROWS, first, last, rows = q_len - j0 < ROWS ? q_len - j0 : ROWS;
     int64_t row0 = at.q_start[s] + j0;
     int warp = (int)threadIdx.x / SEA_CUDA_WARP, lane = (int)threadIdx.x % SEA_CUDA_WARP;
@@ -184,7 +185,7 @@ attention_forward(const struct sea_op_attention op, const struct segments at,
     first = limits_of(op, j0, q_len, k_len).first / STEP * STEP;
     last = limits_of(op, j0 + rows - 1, q_len, k_len).last;
     for (int k0 = first; k0 < last; k0 += STEP) {
-        int64_t from = (at.k_start[s] + k0) * op.ld_kv + kh;
+        int64_t from = (key0 + k0) * op.ld_kv + kh;
         float x[TILES][4], up[2], keep[2], slope;
 
         __syncthreads();
@@ -327,8 +328,9 @@ attention_backward_q(const struct sea_op_attention_bwd back, const struct segmen
     store_rows<OUT>(back.dq + (row0 + warp * 16) * op.ld_q + h * E, op.ld_q, dq, one, mine, E);
 }
 
-/* Shared: keys and values (ROWS, LD), q and dout (BACK, LD), lse and delta (BACK). Warps of the
- * upper half of the block, if there is one, have the upper columns of the same keys. */
+/* Shared: keys and values (ROWS, LD), q and dout (BACK, LD); lse and delta of a query lie behind
+ * its row of q, where rows are padded: heads of 256 fill the 99 KiB that some cards have. Warps of
+ * the upper half of the block, if there is one, have the upper columns of the same keys. */
 template <int EP>
 static __global__ void __launch_bounds__(WARPS * SEA_CUDA_WARP * wide<EP>::HALVES)
 attention_backward_kv(const struct sea_op_attention_bwd back, const struct segments at, int four)
@@ -338,7 +340,6 @@ attention_backward_kv(const struct sea_op_attention_bwd back, const struct segme
     SEA_DYNAMIC(uint16_t, tiles);
     const struct sea_op_attention &op = back.fwd;
     uint16_t *k = tiles, *v = k + ROWS * LD, *q = v + ROWS * LD, *dout = q + STEP * LD;
-    float *lse = (float *)(void *)(dout + STEP * LD), *delta = lse + STEP;
     int64_t s = blockIdx.z, kh = blockIdx.y, group = op.H / op.K;
     int64_t row0 = at.q_start[s];
     int n = at.q_start[s + 1] - at.q_start[s], key0 = (int)blockIdx.x * ROWS;
@@ -373,8 +374,10 @@ attention_backward_kv(const struct sea_op_attention_bwd back, const struct segme
             load_rounded<EP>(dout, back.dout + (row0 + j0) * op.ld_out + h * E, op.ld_out, STEP,
                              n - j0, E, four);
             for (int i = (int)threadIdx.x; i < STEP; i += (int)blockDim.x) {
-                lse[i] = j0 + i < n ? op.lse[(row0 + j0 + i) * op.H + h] : 0.0f;
-                delta[i] = j0 + i < n ? back.delta[(row0 + j0 + i) * op.H + h] : 0.0f;
+                float *row = (float *)(void *)(q + i * LD + EP);
+
+                row[0] = j0 + i < n ? op.lse[(row0 + j0 + i) * op.H + h] : 0.0f;
+                row[1] = j0 + i < n ? back.delta[(row0 + j0 + i) * op.H + h] : 0.0f;
             }
             __syncthreads();
             multiply_rows<EP, TILES>(x, k + warp * 16 * LD, q);
@@ -385,10 +388,11 @@ attention_backward_kv(const struct sea_op_attention_bwd back, const struct segme
                 for (int i = 0; i < 4; i++) {
                     int key = key0 + warp * 16 + g + i / 2 * 8;
                     int at_j = c * 8 + 2 * t + i % 2;
+                    const float *row = (const float *)(const void *)(q + at_j * LD + EP);
                     struct limits seen = limits_of(op, j0 + at_j, n, n);
 
                     weigh(op, j0 + at_j < n && key >= seen.first && key < seen.last, x[c][i],
-                          dp[c][i], lse[at_j], delta[at_j], &x[c][i], &dp[c][i]);
+                          dp[c][i], row[0], row[1], &x[c][i], &dp[c][i]);
                 }
             multiply_weights<LD, TILES, OUT>(dv, x, dout + half);
             multiply_weights<LD, TILES, OUT>(dk, dp, q + half);
@@ -436,18 +440,17 @@ launch_backward(struct sea_cuda *cuda, const struct sea_op_attention_bwd *a,
 {
     constexpr int STEP = wide<EP>::BACK;
     size_t bytes = (size_t)2 * (ROWS + STEP) * wide<EP>::LD * sizeof(uint16_t);
-    size_t more = bytes + 2 * STEP * sizeof(float);
     int four = is_four(&a->fwd, a->dout), rc = attention_allow(attention_backward_q<EP>, bytes);
     dim3 grid((unsigned)sea_ceil_div(queries, ROWS), (unsigned)a->fwd.H, (unsigned)count);
 
     if (!rc)
-        rc = attention_allow(attention_backward_kv<EP>, more);
+        rc = attention_allow(attention_backward_kv<EP>, bytes);
     if (rc)
         return rc;
     SEA_LAUNCH(cuda, attention_backward_q<EP>, grid, WARPS * SEA_CUDA_WARP, bytes, *a, *at, four);
     grid.y = (unsigned)a->fwd.K;
     SEA_LAUNCH(cuda, attention_backward_kv<EP>, grid, WARPS * SEA_CUDA_WARP * wide<EP>::HALVES,
-               more, *a, *at, four);
+               bytes, *a, *at, four);
     return sea_cuda_launched();
 }
 

@@ -11,6 +11,9 @@
  *  - rounded products and sums over rows (training): one per shape, rows in steps, so that the
  *    next batch, a few rows longer, needs no new one.
  *
+ * A shape that the library has nothing for is remembered, too, and goes to our own kernels; so is
+ * one that an algorithm of its neighbours turns out not to fit, which gets its own.
+ *
  * The library's first proposal is taken, which is the same in every run. With SEA_CUDA_PLANS
  * (a file) the proposals for training are timed when a shape is first met, and the best is
  * written there, for this card, driver and library; later runs take it from there.
@@ -79,10 +82,11 @@ struct api {
 
 struct plan_key {               /* M is 0 where the plan serves every M */
     int64_t M, N, K, lda, ldb, ldc;
-    int trans_a, trans_b, half, bias, accumulate, align;
+    int trans_a, trans_b, half, bias, accumulate, align, own;
 };
 struct plan {
     struct plan_key key;
+    int none;                   /* 1: the library cannot do it */
     cublasLtMatmulAlgo_t algo;
 };
 
@@ -136,12 +140,17 @@ sea_cuda_blas_open(struct sea_cuda *cuda)
 
     if (!blas)
         return SEA_RC_MEMORY;
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]) && !blas->lib; i++)
-        blas->lib = names[i] ? dlopen(names[i], RTLD_NOW | RTLD_LOCAL) : NULL;
-    if (!blas->lib || !find_api(blas->lib, &blas->api) ||
-        blas->api.create(&blas->handle) != CUBLAS_STATUS_SUCCESS) {
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]) && !blas->lib; i++) {
+        if (names[i] && *names[i])
+            blas->lib = dlopen(names[i], RTLD_NOW | RTLD_LOCAL);
+        if (blas->lib && find_api(blas->lib, &blas->api) &&
+            blas->api.create(&blas->handle) == CUBLAS_STATUS_SUCCESS)
+            break;
         if (blas->lib)
             dlclose(blas->lib);
+        blas->lib = NULL;
+    }
+    if (!blas->lib) {
         free(blas);
         return SEA_RC_OK;
     }
@@ -285,7 +294,7 @@ struct operands {
 static uint32_t
 align_of(const struct sea_op_gemm *a, const struct operands *in)
 {
-    uintptr_t all = (uintptr_t)in->a | (uintptr_t)in->b | (uintptr_t)a->c;
+    uintptr_t all = (uintptr_t)in->a | (uintptr_t)in->b | (uintptr_t)a->c | (uintptr_t)a->bias;
 
     return all % 16 == 0 ? 16 : all % 8 == 0 ? 8 : all % 4 == 0 ? 4 : 2;
 }
@@ -360,7 +369,7 @@ read_plans(struct sea_cuda *cuda)
         return;
     }
     cudaDriverGetVersion(&driver);
-    snprintf(blas->card, sizeof(blas->card), "sea plans 1, %s, driver %d, cublasLt %zu\n",
+    snprintf(blas->card, sizeof(blas->card), "sea plans 2, %s, driver %d, cublasLt %zu\n",
              cuda->card, driver, blas->api.version());
     file = fopen(blas->file, "r");
     if (!file)
@@ -407,37 +416,70 @@ in_steps(int64_t n)
     return sea_ceil_div(n, step) * step;
 }
 
-static cublasStatus_t
+static void
+make_key(struct plan_key *key, const struct sea_op_gemm *a, const struct operands *in, int64_t M)
+{
+    memset(key, 0, sizeof(*key));       /* padding is compared, too */
+    key->M = M;
+    key->N = a->N;
+    key->K = a->trans_a ? in_steps(a->K) : a->K;
+    key->lda = in->lda;
+    key->ldb = in->ldb;
+    key->ldc = a->ldc;
+    key->trans_a = a->trans_a != 0;
+    key->trans_b = a->trans_b != 0;
+    key->half = is_half(a);
+    key->bias = a->bias != NULL;
+    key->accumulate = a->accumulate != 0;
+    key->align = (int)align_of(a, in);
+}
+
+static struct plan *
+known_plan(struct sea_cuda_blas *blas, const struct plan_key *key)
+{
+    for (int i = 0; i < blas->count; i++)
+        if (!memcmp(&blas->plans[i].key, key, sizeof(*key)))
+            return &blas->plans[i];
+    return NULL;
+}
+
+/* algo NULL: there is none. */
+static struct plan *
+keep_plan(struct sea_cuda_blas *blas, const struct plan_key *key, const cublasLtMatmulAlgo_t *algo)
+{
+    struct plan *plan = known_plan(blas, key);
+
+    if (!plan) {
+        plan = &blas->plans[blas->next];
+        blas->next = (blas->next + 1) % PLANS;
+        blas->count += blas->count < PLANS;
+    }
+    memset(plan, 0, sizeof(*plan));
+    plan->key = *key;
+    plan->none = !algo;
+    if (algo)
+        plan->algo = *algo;
+    return plan;
+}
+
+/* The plan of a call, made when it is met first. */
+static const struct plan *
 find_plan(struct sea_cuda *cuda, const struct sea_op_gemm *a, const struct operands *in,
-          const struct call *call, const cublasLtMatmulAlgo_t **algo)
+          const struct call *call)
 {
     struct sea_cuda_blas *blas = cuda->blas;
     bool free_shape = a->trans_a || a->rounded;
     cublasLtMatmulAlgo_t algos[CHOICES];
-    struct plan *plan = &blas->plans[blas->next];
+    const struct plan *plan;
     struct plan_key key;
     struct call usual;
     cublasStatus_t status;
     int count, chosen = 0;
 
-    memset(&key, 0, sizeof(key));       /* padding is compared, too */
-    key.M = !free_shape ? 0 : a->trans_a ? a->M : in_steps(a->M);
-    key.N = a->N;
-    key.K = a->trans_a ? in_steps(a->K) : a->K;
-    key.lda = in->lda;
-    key.ldb = in->ldb;
-    key.ldc = a->ldc;
-    key.trans_a = a->trans_a != 0;
-    key.trans_b = a->trans_b != 0;
-    key.half = is_half(a);
-    key.bias = a->bias != NULL;
-    key.accumulate = a->accumulate != 0;
-    key.align = (int)align_of(a, in);
-    for (int i = 0; i < blas->count; i++)
-        if (!memcmp(&blas->plans[i].key, &key, sizeof(key))) {
-            *algo = &blas->plans[i].algo;
-            return CUBLAS_STATUS_SUCCESS;
-        }
+    make_key(&key, a, in, !free_shape ? 0 : a->trans_a ? a->M : in_steps(a->M));
+    plan = known_plan(blas, &key);
+    if (plan)
+        return plan;
     if (free_shape) {
         status = propose(blas, call, true, (uint32_t)key.align, algos, &count);
         if (!status && blas->file)
@@ -448,17 +490,32 @@ find_plan(struct sea_cuda *cuda, const struct sea_op_gemm *a, const struct opera
             status = propose(blas, &usual, false, (uint32_t)key.align, algos, &count);
         call_release(&blas->api, &usual);
     }
-    if (status)
-        return status;
-    memset(plan, 0, sizeof(*plan));
-    plan->key = key;
-    plan->algo = algos[chosen];
-    blas->next = (blas->next + 1) % PLANS;
-    blas->count += blas->count < PLANS;
-    if (free_shape && blas->file)
+    plan = keep_plan(blas, &key, status ? NULL : &algos[chosen]);
+    if (!status && free_shape && blas->file)
         write_plan(blas, plan);
-    *algo = &plan->algo;
-    return CUBLAS_STATUS_SUCCESS;
+    return plan;
+}
+
+/* A plan of a neighbour that does not fit this shape: one for this number of rows alone. */
+static const struct plan *
+own_plan(struct sea_cuda *cuda, const struct sea_op_gemm *a, const struct operands *in,
+         const struct call *call)
+{
+    struct sea_cuda_blas *blas = cuda->blas;
+    cublasLtMatmulAlgo_t algos[CHOICES];
+    const struct plan *plan;
+    struct plan_key key;
+    int count;
+
+    make_key(&key, a, in, a->M);
+    key.K = a->K;
+    key.own = 1;
+    plan = known_plan(blas, &key);
+    if (plan)
+        return plan;
+    return keep_plan(blas, &key,
+                     propose(blas, call, a->trans_a || a->rounded, (uint32_t)key.align, algos,
+                             &count) ? NULL : &algos[0]);
 }
 
 /* Shapes that the library has no algorithm for (odd strides of bfloat16) are not done. */
@@ -467,12 +524,11 @@ sea_cuda_blas_gemm(struct sea_cuda *cuda, const struct sea_op_gemm *a, int *done
 {
     struct operands in = { a->a, a->b, a->lda, a->ldb };
     struct sea_cuda_blas *blas = cuda->blas;
-    cublasLtMatmulAlgo_t own[CHOICES];
-    const cublasLtMatmulAlgo_t *algo;
+    const struct plan *plan = NULL;
     const uint16_t *left, *right;
     struct call call;
     cublasStatus_t status;
-    int rc, count;
+    int rc;
 
     *done = 0;
     /* A bias with accumulation or a scale: the epilogue adds it as we mean it, after alpha. */
@@ -487,20 +543,17 @@ sea_cuda_blas_gemm(struct sea_cuda *cuda, const struct sea_op_gemm *a, int *done
     }
     status = call_prepare(&blas->api, &call, a, a->M, in.lda, in.ldb);
     if (!status)
-        status = find_plan(cuda, a, &in, &call, &algo);
-    if (!status) {
-        status = multiply(cuda, a, &in, &call, a->c, algo);
-        *done = 1;
-    }
-    /* A plan of a neighbour that does not fit this shape. */
-    if (status == CUBLAS_STATUS_NOT_SUPPORTED || status == CUBLAS_STATUS_INVALID_VALUE) {
-        status = propose(blas, &call, a->trans_a || a->rounded, align_of(a, &in), own,
-                         &count);
-        *done = !status;
-        if (!status)
-            status = multiply(cuda, a, &in, &call, a->c, &own[0]);
+        plan = find_plan(cuda, a, &in, &call);
+    if (plan && !plan->none)
+        status = multiply(cuda, a, &in, &call, a->c, &plan->algo);
+    if (plan && !plan->none &&
+        (status == CUBLAS_STATUS_NOT_SUPPORTED || status == CUBLAS_STATUS_INVALID_VALUE)) {
+        plan = own_plan(cuda, a, &in, &call);
+        if (!plan->none)
+            status = multiply(cuda, a, &in, &call, a->c, &plan->algo);
     }
     call_release(&blas->api, &call);
+    *done = plan && !plan->none;
     return *done ? blas_code(status) : SEA_RC_OK;
 }
 

@@ -30,7 +30,7 @@
 
 #ifdef SEA_CUDA_EMU
 #define SEA_LAUNCH(dev, kernel, grid, block, bytes, ...)                              \
-    ((void)(dev), emu_launch((grid), (block), (bytes), [&] { kernel(__VA_ARGS__); }))
+    emu_start((dev)->stream, #kernel, (grid), (block), (bytes), kernel, __VA_ARGS__)
 #define SEA_DYNAMIC(type, name) type *name = (type *)emu_dynamic()
 #define SEA_UNROLL
 #define SEA_UNROLL_2
@@ -44,6 +44,8 @@
 
 #define SEA_CUDA_RC 1000        /* codes from here on are cudaError_t + 1000 */
 #define SEA_CUDA_RC_BLAS 3000   /* codes from here on are cublasStatus_t + 3000 */
+#define SEA_CUDA_RC_OLD_DRIVER 2998
+#define SEA_CUDA_RC_OLD_CARD 2999
 #define SEA_CUDA_REDUCE ((size_t)1 << 22)       /* floats of partial sums */
 #define SEA_CUDA_WARP 32
 #define SEA_CUDA_GRID 65535     /* blocks in y and z at most */
@@ -60,6 +62,7 @@ struct sea_cuda {
     struct sea_cuda_shadows *shadows;
     struct sea_cuda_staging *staging;
     int processors;
+    bool capturing;             /* what is enqueued becomes a graph: no memory, no waiting */
     char card[256];             /* its name */
     char text[512];
 };
@@ -225,6 +228,8 @@ void sea_cuda_shadows_close(struct sea_cuda *cuda);
 /* Every operator says what it is about to write. */
 void sea_cuda_wrote(struct sea_cuda *cuda, const void *mem, size_t bytes);
 void sea_cuda_shadows_forget(struct sea_cuda *cuda);    /* memory was given back */
+/* One graph more, or less: what graphs use stays where it is while there is one. */
+void sea_cuda_shadows_graph(struct sea_cuda *cuda, int more);
 /* Of x (rows, columns), rows without gaps, about to be written whole. */
 struct sea_shadow sea_cuda_shadow(struct sea_cuda *cuda, const float *x, int64_t rows,
                                   int64_t columns);

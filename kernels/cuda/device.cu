@@ -6,6 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define OLDEST_CARD 8           /* compute capability that the kernels are compiled for */
+
+static char old_driver[160];    /* text of SEA_CUDA_RC_OLD_DRIVER */
+
 static int
 code(cudaError_t error)
 {
@@ -19,15 +23,26 @@ sea_cuda_launched(void)
     return code(cudaGetLastError());
 }
 
-/* Without a driver the call fails and leaves its argument alone: that is no device. */
+/* Without a driver the call fails and leaves its argument alone: that is no device. A driver that
+ * is older than the runtime this was built with is told apart. */
 static int
 cuda_count(int *count)
 {
-    int found = 0;
+    int found = 0, driver = 0;
+    cudaError_t error;
 
     if (!count)
         return SEA_RC_ARGUMENT;
-    *count = cudaGetDeviceCount(&found) == cudaSuccess ? found : 0;
+    error = cudaGetDeviceCount(&found);
+    *count = error == cudaSuccess ? found : 0;
+    if (error == cudaErrorInsufficientDriver && cudaDriverGetVersion(&driver) == cudaSuccess &&
+        driver > 0) {
+        snprintf(old_driver, sizeof(old_driver), "the driver offers CUDA %d.%d, this build needs "
+                 "%d.0: install a newer driver, or build with an older toolkit", driver / 1000,
+                 driver % 1000 / 10, CUDART_VERSION / 1000);
+        (void)cudaGetLastError();
+        return SEA_CUDA_RC_OLD_DRIVER;
+    }
     (void)cudaGetLastError();
     return SEA_RC_OK;
 }
@@ -36,12 +51,12 @@ cuda_count(int *count)
 
 /* A copy from ordinary memory waits for all that the stream still has to do. So bytes pass
  * through page-locked pieces that take turns; only a piece that is still on its way is waited
- * for. */
-#define PIECES 4
-#define PIECE_BYTES ((size_t)4 << 20)
+ * for. Many of them: a step's small uploads must not hold the host back to the device's pace. */
+#define PIECES 64
+#define PIECE_BYTES ((size_t)256 << 10)
 
 struct sea_cuda_staging {
-    char *at[PIECES];
+    char *at[PIECES];           /* in one allocation, at[0] */
     cudaEvent_t sent[PIECES];
     int next;
 };
@@ -54,10 +69,12 @@ staging_open(struct sea_cuda *cuda)
     int rc = staging ? SEA_RC_OK : SEA_RC_MEMORY;
 
     cuda->staging = staging;
+    if (!rc)
+        rc = code(cudaHostAlloc((void **)&staging->at[0], PIECES * PIECE_BYTES,
+                                cudaHostAllocDefault));
     for (int i = 0; i < PIECES && !rc; i++) {
-        rc = code(cudaHostAlloc((void **)&staging->at[i], PIECE_BYTES, cudaHostAllocDefault));
-        if (!rc)
-            rc = code(cudaEventCreateWithFlags(&staging->sent[i], cudaEventDisableTiming));
+        staging->at[i] = staging->at[0] + (size_t)i * PIECE_BYTES;
+        rc = code(cudaEventCreateWithFlags(&staging->sent[i], cudaEventDisableTiming));
     }
     return rc;
 }
@@ -65,12 +82,11 @@ staging_open(struct sea_cuda *cuda)
 static void
 staging_close(struct sea_cuda *cuda)
 {
-    for (int i = 0; i < PIECES && cuda->staging; i++) {
+    for (int i = 0; i < PIECES && cuda->staging; i++)
         if (cuda->staging->sent[i])
             cudaEventDestroy(cuda->staging->sent[i]);
-        if (cuda->staging->at[i])
-            cudaFreeHost(cuda->staging->at[i]);
-    }
+    if (cuda->staging && cuda->staging->at[0])
+        cudaFreeHost(cuda->staging->at[0]);
     free(cuda->staging);
 }
 
@@ -123,6 +139,8 @@ cuda_open(int index, int threads, void **dev)
     rc = code(cudaSetDevice(index));
     if (!rc)
         rc = code(cudaGetDeviceProperties(&properties, index));
+    if (!rc && properties.major < OLDEST_CARD)
+        rc = SEA_CUDA_RC_OLD_CARD;
     if (!rc)
         rc = code(cudaStreamCreateWithFlags(&cuda->stream, cudaStreamNonBlocking));
     if (!rc)
@@ -164,6 +182,18 @@ cuda_room(void *dev, size_t *bytes)
     return dev && bytes ? code(cudaMemGetInfo(bytes, &total)) : SEA_RC_ARGUMENT;
 }
 
+/* What the pool keeps although nobody uses it goes back to the driver. */
+static int
+trim_pool(struct sea_cuda *cuda)
+{
+    cudaMemPool_t pool;
+    int rc = code(cudaStreamSynchronize(cuda->stream));
+
+    if (!rc)
+        rc = code(cudaDeviceGetDefaultMemPool(&pool, cuda->index));
+    return rc ? rc : code(cudaMemPoolTrimTo(pool, 0));
+}
+
 static int
 cuda_alloc(void *dev, size_t bytes, void **mem)
 {
@@ -173,6 +203,8 @@ cuda_alloc(void *dev, size_t bytes, void **mem)
         return SEA_RC_ARGUMENT;
     *mem = NULL;
     rc = code(cudaMalloc(mem, bytes ? bytes : 64));
+    if (rc == SEA_RC_MEMORY && !trim_pool((struct sea_cuda *)dev))
+        rc = code(cudaMalloc(mem, bytes ? bytes : 64));
     (void)cudaGetLastError();           /* a refusal is told once, not at the next launch */
     return rc;
 }
@@ -220,10 +252,14 @@ copy(void *dev, void *to, const void *from, size_t bytes, cudaMemcpyKind kind)
                  : SEA_RC_OK;
 }
 
+/* Behind a wait others may write device memory (NCCL): no rounded copy outlives it. */
 static int
 cuda_wait(void *dev)
 {
-    return dev ? code(cudaStreamSynchronize(((struct sea_cuda *)dev)->stream)) : SEA_RC_ARGUMENT;
+    if (!dev)
+        return SEA_RC_ARGUMENT;
+    sea_cuda_wrote((struct sea_cuda *)dev, NULL, SEA_CUDA_REST);
+    return code(cudaStreamSynchronize(((struct sea_cuda *)dev)->stream));
 }
 
 static int
@@ -233,7 +269,7 @@ cuda_copy_in(void *dev, void *to, const void *from_host, size_t bytes)
     struct sea_cuda_staging *staging;
     int rc = SEA_RC_OK;
 
-    if (!dev || (bytes && (!to || !from_host)))
+    if (!dev || (bytes && (!to || !from_host)) || cuda->capturing)
         return SEA_RC_ARGUMENT;
     staging = cuda->staging;
     for (size_t at = 0; at < bytes && !rc; at += PIECE_BYTES) {
@@ -257,7 +293,7 @@ cuda_copy_out(void *dev, void *to_host, const void *from, size_t bytes)
 {
     int rc = copy(dev, to_host, from, bytes, cudaMemcpyDeviceToHost);
 
-    return rc ? rc : cuda_wait(dev);
+    return rc ? rc : code(cudaStreamSynchronize(((struct sea_cuda *)dev)->stream));
 }
 
 /* to and from may overlap as in memmove, as on the CPU: cudaMemcpy does not promise that, so
@@ -281,6 +317,73 @@ cuda_copy(void *dev, void *to, const void *from, size_t bytes)
     return rc;
 }
 
+/* ---- graphs ---- */
+
+/* A rounded copy that was valid before would be missing from the graph, and one that is valid
+ * behind it is written again by every launch: none crosses either end. */
+static int
+cuda_graph_begin(void *dev)
+{
+    struct sea_cuda *cuda = (struct sea_cuda *)dev;
+    int rc;
+
+    if (!cuda || cuda->capturing)
+        return SEA_RC_ARGUMENT;
+    sea_cuda_wrote(cuda, NULL, SEA_CUDA_REST);
+    rc = code(cudaStreamBeginCapture(cuda->stream, cudaStreamCaptureModeThreadLocal));
+    cuda->capturing = !rc;
+    return rc;
+}
+
+static int
+cuda_graph_end(void *dev, void **graph)
+{
+    struct sea_cuda *cuda = (struct sea_cuda *)dev;
+    cudaGraph_t captured = NULL;
+    cudaGraphExec_t kept = NULL;
+    int rc;
+
+    if (graph)
+        *graph = NULL;
+    if (!cuda || !graph || !cuda->capturing)
+        return SEA_RC_ARGUMENT;
+    cuda->capturing = false;
+    sea_cuda_wrote(cuda, NULL, SEA_CUDA_REST);
+    rc = code(cudaStreamEndCapture(cuda->stream, &captured));
+    if (!rc)
+        rc = code(cudaGraphInstantiate(&kept, captured, 0));
+    if (captured)
+        cudaGraphDestroy(captured);
+    (void)cudaGetLastError();           /* told once, not at the next launch */
+    if (!rc) {
+        *graph = kept;
+        sea_cuda_shadows_graph(cuda, 1);
+    }
+    return rc;
+}
+
+static int
+cuda_graph_launch(void *dev, void *graph)
+{
+    struct sea_cuda *cuda = (struct sea_cuda *)dev;
+
+    if (!cuda || !graph || cuda->capturing)
+        return SEA_RC_ARGUMENT;
+    sea_cuda_wrote(cuda, NULL, SEA_CUDA_REST);
+    return code(cudaGraphLaunch((cudaGraphExec_t)graph, cuda->stream));
+}
+
+static void
+cuda_graph_free(void *dev, void *graph)
+{
+    struct sea_cuda *cuda = (struct sea_cuda *)dev;
+
+    if (!cuda || !graph)
+        return;
+    cudaGraphExecDestroy((cudaGraphExec_t)graph);
+    sea_cuda_shadows_graph(cuda, -1);
+}
+
 static const char *
 cuda_rc_text(int rc)
 {
@@ -293,6 +396,10 @@ cuda_rc_text(int rc)
         return "not enough device memory";
     case SEA_RC_UNSUPPORTED:
         return "the CUDA back end cannot do this size";
+    case SEA_CUDA_RC_OLD_DRIVER:
+        return old_driver;
+    case SEA_CUDA_RC_OLD_CARD:
+        return "the card's compute capability is below 8.0";
     default:
         return rc >= SEA_CUDA_RC_BLAS ? "cuBLASLt refused the product" :
                rc >= SEA_CUDA_RC ? cudaGetErrorString((cudaError_t)(rc - SEA_CUDA_RC)) :
@@ -346,4 +453,8 @@ extern "C" __attribute__((visibility("default"))) const struct sea_ops sea_plugi
     .clip = sea_cuda_clip,
     .patchify = sea_cuda_patchify,
     .limits = sea_cuda_limits,
+    .graph_begin = cuda_graph_begin,
+    .graph_end = cuda_graph_end,
+    .graph_launch = cuda_graph_launch,
+    .graph_free = cuda_graph_free,
 };

@@ -178,94 +178,188 @@ sea_cuda_contrast(void *dev, const struct sea_op_contrast *a)
 
 #define TOPK_MAX 64             /* two entries of the list per lane */
 
-/* One warp a row. The list lies in the lanes' registers, best first: lane i has entries i
- * and i + 32. Columns come 32 at a time; those above the list's last enter one after another,
- * lowest column first, so that among equals the lowest column stays first. */
-static __global__ void
-topk_rows(const struct sea_op_topk op)
+#define TOPK_COLUMNS 2048       /* of a warp, where rows alone do not fill the card */
+#define TOPK_ROWS 2048          /* rows that do */
+#define TOPK_AHEAD 4            /* loads of a lane that are on their way together */
+
+/* A list lies in a warp's registers, best first: lane i has entries i and i + 32. */
+struct topk_list {
+    float value[2];
+    int32_t index[2];
+    float last;                 /* what a number must pass to enter */
+};
+
+__device__ static inline float
+topk_last(const struct topk_list &list, int k)
+{
+    return __shfl_sync(0xffffffffu, k > SEA_CUDA_WARP ? list.value[1] : list.value[0],
+                       (k - 1) % SEA_CUDA_WARP);
+}
+
+/* Entries of a list in memory; NULL: an empty one. */
+__device__ static inline void
+topk_begin(struct topk_list *list, const float *value, const int32_t *index, int k)
 {
     int lane = (int)threadIdx.x % SEA_CUDA_WARP;
-    int64_t r = (int64_t)blockIdx.x * (blockDim.x / SEA_CUDA_WARP) + threadIdx.x / SEA_CUDA_WARP;
-    int k = (int)op.k, other = lane + SEA_CUDA_WARP;
-    float value[2] = { -INFINITY, -INFINITY }, last;
-    int32_t index[2] = { -1, -1 };
+
+    for (int i = 0; i < 2; i++) {
+        bool here = value && lane + i * SEA_CUDA_WARP < k;
+
+        list->value[i] = here ? value[lane + i * SEA_CUDA_WARP] : -INFINITY;
+        list->index[i] = here ? index[lane + i * SEA_CUDA_WARP] : -1;
+    }
+    list->last = topk_last(*list, k);
+}
+
+__device__ static inline void
+topk_end(const struct topk_list &list, float *value, int32_t *index, int k)
+{
+    int lane = (int)threadIdx.x % SEA_CUDA_WARP;
+
+    for (int i = 0; i < 2; i++)
+        if (lane + i * SEA_CUDA_WARP < k) {
+            value[lane + i * SEA_CUDA_WARP] = list.value[i];
+            index[lane + i * SEA_CUDA_WARP] = list.index[i];
+        }
+}
+
+/* A number of every lane: those above the list's last enter one after another, lowest lane
+ * first, so that among equals the one that came first stays first. */
+__device__ static inline void
+topk_enter(struct topk_list *list, float x, int32_t column, int k)
+{
+    int lane = (int)threadIdx.x % SEA_CUDA_WARP, other = lane + SEA_CUDA_WARP;
+    float *value = list->value;
+    int32_t *index = list->index;
+    unsigned above = __ballot_sync(0xffffffffu, x > list->last);
+
+    while (above) {
+        int from = __ffs((int)above) - 1;
+        float new_value = __shfl_sync(0xffffffffu, x, from);
+        int32_t new_index = __shfl_sync(0xffffffffu, column, from);
+        /* Its place: behind all entries that are not lower. Unused ones are -inf. */
+        int place = __popc(__ballot_sync(0xffffffffu, value[0] >= new_value)) +
+                    __popc(__ballot_sync(0xffffffffu, value[1] >= new_value));
+        float up_value = __shfl_up_sync(0xffffffffu, value[0], 1);
+        int32_t up_index = __shfl_up_sync(0xffffffffu, index[0], 1);
+        float up_value1 = __shfl_up_sync(0xffffffffu, value[1], 1);
+        int32_t up_index1 = __shfl_up_sync(0xffffffffu, index[1], 1);
+        float carry = __shfl_sync(0xffffffffu, value[0], SEA_CUDA_WARP - 1);
+        int32_t carry_index = __shfl_sync(0xffffffffu, index[0], SEA_CUDA_WARP - 1);
+
+        if (lane == 0) {
+            up_value1 = carry;
+            up_index1 = carry_index;
+        }
+        if (lane > place) {
+            value[0] = up_value;
+            index[0] = up_index;
+        } else if (lane == place) {
+            value[0] = new_value;
+            index[0] = new_index;
+        }
+        if (other > place) {
+            value[1] = up_value1;
+            index[1] = up_index1;
+        } else if (other == place) {
+            value[1] = new_value;
+            index[1] = new_index;
+        }
+        if (other >= k) {               /* beyond the list */
+            value[1] = -INFINITY;
+            index[1] = -1;
+        }
+        if (lane >= k) {
+            value[0] = -INFINITY;
+            index[0] = -1;
+        }
+        list->last = topk_last(*list, k);
+        above &= above - 1;
+        above &= __ballot_sync(0xffffffffu, x > list->last);
+    }
+}
+
+/* How the columns of a row are shared by warps. The k best of the parts' k best are those of
+ * the row, ties included: bits do not depend on it. */
+struct topk_parts {
+    int64_t count, columns;     /* parts of a row; columns of each but the last */
+    float *value;               // (rows, count, k) scratch; count 1: none
+    int32_t *index;
+};
+
+static __global__ void
+topk_rows(const struct sea_op_topk op, const struct topk_parts parts)
+{
+    int64_t warp = (int64_t)blockIdx.x * (blockDim.x / SEA_CUDA_WARP) +
+                   threadIdx.x / SEA_CUDA_WARP;
+    int64_t r = warp / parts.count, first = warp % parts.count * parts.columns;
+    int64_t end = op.C - first < parts.columns ? op.C : first + parts.columns;
+    int lane = (int)threadIdx.x % SEA_CUDA_WARP, k = (int)op.k;
+    const float *x = op.x + r * op.ld;
+    bool alone = parts.count == 1;
+    struct topk_list list;
 
     if (r >= op.R)
         return;
-    if (op.merge && lane < k) {
-        value[0] = op.value[r * k + lane];
-        index[0] = op.index[r * k + lane];
-    }
-    if (op.merge && other < k) {
-        value[1] = op.value[r * k + other];
-        index[1] = op.index[r * k + other];
-    }
-    last = __shfl_sync(0xffffffffu, k > SEA_CUDA_WARP ? value[1] : value[0],
-                       (k - 1) % SEA_CUDA_WARP);
-    for (int64_t c = 0; c < op.C; c += SEA_CUDA_WARP) {
-        float x = c + lane < op.C ? op.x[r * op.ld + c + lane] : -INFINITY;
-        unsigned above = __ballot_sync(0xffffffffu, x > last);
+    topk_begin(&list, alone && op.merge ? op.value + r * k : NULL, op.index + r * k, k);
+    for (int64_t c = first + lane; c - lane < end; c += TOPK_AHEAD * SEA_CUDA_WARP) {
+        float ahead[TOPK_AHEAD];
 
-        while (above) {
-            int from = __ffs((int)above) - 1;
-            float new_value = __shfl_sync(0xffffffffu, x, from);
-            int32_t new_index = (int32_t)(op.col_base + c + from);
-            /* Its place: behind all entries that are not lower. Unused ones are -inf. */
-            int place = __popc(__ballot_sync(0xffffffffu, value[0] >= new_value)) +
-                        __popc(__ballot_sync(0xffffffffu, value[1] >= new_value));
-            float up_value = __shfl_up_sync(0xffffffffu, value[0], 1);
-            int32_t up_index = __shfl_up_sync(0xffffffffu, index[0], 1);
-            float up_value1 = __shfl_up_sync(0xffffffffu, value[1], 1);
-            int32_t up_index1 = __shfl_up_sync(0xffffffffu, index[1], 1);
-            float carry = __shfl_sync(0xffffffffu, value[0], SEA_CUDA_WARP - 1);
-            int32_t carry_index = __shfl_sync(0xffffffffu, index[0], SEA_CUDA_WARP - 1);
+        SEA_UNROLL
+        for (int i = 0; i < TOPK_AHEAD; i++)
+            ahead[i] = c + i * SEA_CUDA_WARP < end ? x[c + i * SEA_CUDA_WARP] : -INFINITY;
+        SEA_UNROLL
+        for (int i = 0; i < TOPK_AHEAD; i++)
+            topk_enter(&list, ahead[i], (int32_t)(op.col_base + c + i * SEA_CUDA_WARP), k);
+    }
+    if (alone)
+        topk_end(list, op.value + r * k, op.index + r * k, k);
+    else
+        topk_end(list, parts.value + warp * k, parts.index + warp * k, k);
+}
 
-            if (lane == 0) {
-                up_value1 = carry;
-                up_index1 = carry_index;
-            }
-            if (lane > place) {
-                value[0] = up_value;
-                index[0] = up_index;
-            } else if (lane == place) {
-                value[0] = new_value;
-                index[0] = new_index;
-            }
-            if (other > place) {
-                value[1] = up_value1;
-                index[1] = up_index1;
-            } else if (other == place) {
-                value[1] = new_value;
-                index[1] = new_index;
-            }
-            if (other >= k) {           /* beyond the list */
-                value[1] = -INFINITY;
-                index[1] = -1;
-            }
-            if (lane >= k) {
-                value[0] = -INFINITY;
-                index[0] = -1;
-            }
-            last = __shfl_sync(0xffffffffu, k > SEA_CUDA_WARP ? value[1] : value[0],
-                               (k - 1) % SEA_CUDA_WARP);
-            above &= above - 1;
-            above &= __ballot_sync(0xffffffffu, x > last);
-        }
+/* The parts' lists of a row, in the order of their columns: one warp. */
+static __global__ void
+topk_join(const struct sea_op_topk op, const struct topk_parts parts)
+{
+    int64_t r = (int64_t)blockIdx.x * (blockDim.x / SEA_CUDA_WARP) + threadIdx.x / SEA_CUDA_WARP;
+    int64_t n = parts.count * op.k;
+    int lane = (int)threadIdx.x % SEA_CUDA_WARP, k = (int)op.k;
+    const float *value = parts.value + r * n;
+    const int32_t *index = parts.index + r * n;
+    struct topk_list list;
+
+    if (r >= op.R)
+        return;
+    topk_begin(&list, op.merge ? op.value + r * k : NULL, op.index + r * k, k);
+    for (int64_t i = lane; i - lane < n; i += SEA_CUDA_WARP)
+        topk_enter(&list, i < n ? value[i] : -INFINITY, i < n ? index[i] : -1, k);
+    topk_end(list, op.value + r * k, op.index + r * k, k);
+}
+
+/* Few rows are cut, so that a vocabulary is not one warp's walk. */
+static struct topk_parts
+topk_cut(struct sea_cuda *cuda, const struct sea_op_topk *a)
+{
+    struct topk_parts parts = { 1, a->C ? a->C : 1, cuda->reduce, NULL };
+
+    if (a->R >= TOPK_ROWS || a->C <= TOPK_COLUMNS)
+        return parts;
+    for (parts.columns = TOPK_COLUMNS;; parts.columns *= 2) {
+        parts.count = sea_ceil_div(a->C, parts.columns);
+        if (a->R * parts.count * a->k <= (int64_t)SEA_CUDA_REDUCE / 2)
+            break;
     }
-    if (lane < k) {
-        op.value[r * k + lane] = value[0];
-        op.index[r * k + lane] = index[0];
-    }
-    if (other < k) {
-        op.value[r * k + other] = value[1];
-        op.index[r * k + other] = index[1];
-    }
+    parts.index = (int32_t *)(cuda->reduce + SEA_CUDA_REDUCE / 2);
+    return parts;
 }
 
 int
 sea_cuda_topk(void *dev, const struct sea_op_topk *a)
 {
     struct sea_cuda *cuda = (struct sea_cuda *)dev;
+    const int warps = 4;
+    struct topk_parts parts;
 
     if (!cuda || !a || a->R < 0 || a->C < 0 || a->k < 0 || a->col_base < 0)
         return SEA_RC_ARGUMENT;
@@ -278,6 +372,11 @@ sea_cuda_topk(void *dev, const struct sea_op_topk *a)
         return SEA_RC_UNSUPPORTED;
     sea_cuda_wrote(cuda, a->index, (size_t)(a->R * a->k) * sizeof(int32_t));
     sea_cuda_wrote(cuda, a->value, (size_t)(a->R * a->k) * sizeof(float));
-    SEA_LAUNCH(cuda, topk_rows, (unsigned)sea_ceil_div(a->R, 4), 4 * SEA_CUDA_WARP, 0, *a);
+    parts = topk_cut(cuda, a);
+    SEA_LAUNCH(cuda, topk_rows, (unsigned)sea_ceil_div(a->R * parts.count, warps),
+               warps * SEA_CUDA_WARP, 0, *a, parts);
+    if (parts.count > 1)
+        SEA_LAUNCH(cuda, topk_join, (unsigned)sea_ceil_div(a->R, warps), warps * SEA_CUDA_WARP,
+                   0, *a, parts);
     return sea_cuda_launched();
 }

@@ -90,10 +90,11 @@ sea_cuda_scatter(void *dev, const struct sea_op_scatter *a)
 static __global__ void
 rope_rows(const struct sea_op_rope op)
 {
-    int64_t r = blockIdx.x, half = op.rot / 2;
+    int64_t r = blockIdx.x;
+    int half = (int)op.rot / 2, pairs = (int)op.heads * half;   /* of a row: 32 bits, to divide */
     const float *cosine = op.cos_sin + op.pos[r] * op.rot, *sine = cosine + half;
 
-    for (int64_t i = threadIdx.x; i < op.heads * half; i += blockDim.x) {
+    for (int i = (int)threadIdx.x; i < pairs; i += (int)blockDim.x) {
         float *x = op.x + r * op.ld + i / half * op.E + i % half;
         float a = x[0], b = x[half], c = cosine[i % half], s = sine[i % half];
 
@@ -114,7 +115,8 @@ sea_cuda_rope(void *dev, const struct sea_op_rope *a)
         return SEA_RC_ARGUMENT;
     if (!a->N || !a->heads || !a->rot)
         return SEA_RC_OK;
-    if (!a->x || !a->cos_sin || !a->pos || a->ld < a->heads * a->E)
+    if (!a->x || !a->cos_sin || !a->pos || a->ld < a->heads * a->E ||
+        a->heads * a->rot > INT32_MAX)
         return SEA_RC_ARGUMENT;
     sea_cuda_wrote(cuda, a->x, sea_cuda_extent(a->N, a->heads * a->E, a->ld));
     SEA_LAUNCH(cuda, rope_rows, (unsigned)a->N, 128, 0, *a);

@@ -49,7 +49,8 @@ sea_cuda_layernorm(void *dev, const struct sea_op_layernorm *a)
 }
 
 /* dx = rstd (g - mean(g) - xhat mean(g xhat)), g = dy gamma. dx may be dy: a thread reads the
- * columns it writes. */
+ * columns it writes. g is rounded as it was in its mean: a product joined with the difference
+ * would leave what was rounded away, times rstd, where the difference is 0. */
 static __global__ void
 layernorm_dx(const struct sea_op_layernorm_bwd op, const struct sea_shadow shadow)
 {
@@ -59,7 +60,7 @@ layernorm_dx(const struct sea_op_layernorm_bwd op, const struct sea_shadow shado
     float mean = op.mean[r], rstd = op.rstd[r], plain = 0, shaped = 0;
 
     for (int64_t c = threadIdx.x; c < C; c += blockDim.x) {
-        float g = dy[c] * op.gamma[c];
+        float g = __fmul_rn(dy[c], op.gamma[c]);
 
         plain += g;
         shaped += g * (x[c] - mean) * rstd;
@@ -67,7 +68,8 @@ layernorm_dx(const struct sea_op_layernorm_bwd op, const struct sea_shadow shado
     plain = sea_block_sum(plain) / (float)C;
     shaped = sea_block_sum(shaped) / (float)C;
     for (int64_t c = threadIdx.x; c < C; c += blockDim.x) {
-        float d = rstd * (dy[c] * op.gamma[c] - plain - (x[c] - mean) * rstd * shaped);
+        float g = __fmul_rn(dy[c], op.gamma[c]);
+        float d = rstd * (g - plain - (x[c] - mean) * rstd * shaped);
 
         d = op.add_dx ? dx[c] + d : d;
         dx[c] = d;

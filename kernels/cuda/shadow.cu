@@ -11,7 +11,9 @@
  *                 memory calls sea_cuda_wrote first, which ends the shadows that overlap (the
  *                 emulation compares them whenever one is used);
  *             (2) so results do not depend on which shadows there are, nor on who made them;
- *             (3) memory comes from the stream's own pool, in order: nothing waits.
+ *             (3) memory comes from the stream's own pool, in order: nothing waits;
+ *             (4) a kept graph writes and reads the copies that it was captured with: their
+ *                 memory is not given back while there is a graph.
  */
 #include "kernels/cuda/cuda_int.h"
 
@@ -28,6 +30,7 @@ struct slot {
     uint16_t *data;             // (rows, sea_shadow_ld(columns))
     size_t room;                /* numbers */
     uint64_t used;
+    bool captured;              /* a graph knows data */
 };
 
 struct sea_cuda_shadows {
@@ -35,6 +38,9 @@ struct sea_cuda_shadows {
     const void *wanted[WANTED];
     int wanted_count;
     uint64_t clock;
+    int graphs;
+    uint16_t **kept;            // (kept_count) left by their slots, known to graphs
+    int kept_count;
 };
 
 /* Rows of 16 bytes: what tensor cores load. */
@@ -51,14 +57,62 @@ sea_cuda_shadows_open(struct sea_cuda *cuda)
     return cuda->shadows ? SEA_RC_OK : SEA_RC_MEMORY;
 }
 
+static void
+free_kept(struct sea_cuda *cuda)
+{
+    struct sea_cuda_shadows *shadows = cuda->shadows;
+
+    for (int i = 0; i < shadows->kept_count; i++)
+        cudaFreeAsync(shadows->kept[i], cuda->stream);
+    free(shadows->kept);
+    shadows->kept = NULL;
+    shadows->kept_count = 0;
+}
+
+/* A slot that must grow loses its memory; false: there is no place to note it. */
+static bool
+leave_memory(struct sea_cuda *cuda, struct slot *slot)
+{
+    struct sea_cuda_shadows *shadows = cuda->shadows;
+    uint16_t **kept;
+
+    if (slot->data && slot->captured) {
+        kept = (uint16_t **)realloc(shadows->kept,
+                                    (size_t)(shadows->kept_count + 1) * sizeof(*kept));
+        if (!kept)
+            return false;
+        shadows->kept = kept;
+        shadows->kept[shadows->kept_count++] = slot->data;
+    } else if (slot->data) {
+        cudaFreeAsync(slot->data, cuda->stream);
+    }
+    slot->data = NULL;
+    slot->room = 0;
+    slot->captured = false;
+    return true;
+}
+
 void
 sea_cuda_shadows_close(struct sea_cuda *cuda)
 {
     for (int i = 0; i < SLOTS && cuda->shadows; i++)
         if (cuda->shadows->slots[i].data)
             cudaFreeAsync(cuda->shadows->slots[i].data, cuda->stream);
+    if (cuda->shadows)
+        free_kept(cuda);
     free(cuda->shadows);
     cuda->shadows = NULL;
+}
+
+void
+sea_cuda_shadows_graph(struct sea_cuda *cuda, int more)
+{
+    cuda->shadows->graphs += more;
+    if (cuda->shadows->graphs)
+        return;
+    free_kept(cuda);
+    for (int i = 0; i < SLOTS; i++)
+        cuda->shadows->slots[i].captured = false;
 }
 
 void
@@ -136,10 +190,8 @@ take(struct sea_cuda *cuda, size_t need)
     best->from = NULL;
     if (best->room >= need)
         return best;
-    if (best->data)
-        cudaFreeAsync(best->data, cuda->stream);
-    best->data = NULL;
-    best->room = 0;
+    if (cuda->capturing || !leave_memory(cuda, best))
+        return NULL;
     if (cudaMallocAsync((void **)&best->data, need * sizeof(uint16_t), cuda->stream) !=
         cudaSuccess) {
         (void)cudaGetLastError();
@@ -159,6 +211,7 @@ fill(struct sea_cuda *cuda, struct slot *slot, const float *x, int64_t rows, int
     slot->columns = columns;
     slot->ld = ld;
     slot->used = ++cuda->shadows->clock;
+    slot->captured |= cuda->capturing;
 }
 
 struct sea_shadow

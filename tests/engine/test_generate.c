@@ -388,6 +388,45 @@ stop_texts_end_answers(void)
     sea_tokenizer_destroy(tokenizer);
 }
 
+/* A stop may hold the spelling of a special word, which the text leaves out. */
+static void
+stops_of_special_words_are_cut_off(void)
+{
+    static const struct { const char *answer, *stop, *text; } rows[] = {
+        { "so<|endoftext|> it", "<|endoftext|>", "so" },
+        { "so<|endoftext|> it", "o<|end", "s" },
+        { "so<|endoftext|> it", "of", "so" },
+        { "so<|endoftext|> it", "> i", "so" },
+        { "a<|endoftext|>b c", "b c", "a" },
+        { "\xC3\xA9<|endoftext|>\xC3\xA9t", "\xC3\xA9t", "\xC3\xA9" },
+    };
+    struct sea_tokenizer *tokenizer;
+    struct sea_err err = { 0 };
+    char dir[SEA_PATH_MAX];
+
+    snprintf(dir, sizeof(dir), "%s/tests/oracle/fixtures/tokenizers/gpt2", sea_test_root());
+    CHECK_OK(sea_tokenizer_load(&tokenizer, dir, &err), err);
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct sea_sampling sampling = { .stop = &rows[i].stop, .stop_count = 1,
+                                         .tokenizer = tokenizer };
+        struct sea_answer answer = { .stopped = true };
+        struct sea_ids ids = { 0 };
+        struct sea_buf text;
+
+        sea_buf_init(&text, 4096);
+        CHECK_OK(sea_tokenizer_encode(tokenizer, rows[i].answer, strlen(rows[i].answer), false,
+                                      &ids, &err), err);
+        answer.ids = ids.data;
+        answer.count = (int64_t)ids.len;
+        CHECK_OK(sea_answer_text(&answer, &sampling, tokenizer, &text, &err), err);
+        CHECK_MSG(!strcmp(text.data, rows[i].text), "\"%s\" up to \"%s\" is \"%s\", want \"%s\"",
+                  rows[i].answer, rows[i].stop, text.data, rows[i].text);
+        sea_buf_release(&text);
+        sea_ids_release(&ids);
+    }
+    sea_tokenizer_destroy(tokenizer);
+}
+
 static void
 room_and_end_words_end_answers(void)
 {
@@ -448,6 +487,6 @@ SEA_TEST_MAIN("generation",
               TEST(sampling_follows_its_settings),
               TEST(samples_follow_the_softmax),
               TEST(many_best_words_are_all_words),
-              TEST(stop_texts_end_answers),
+              TEST(stop_texts_end_answers), TEST(stops_of_special_words_are_cut_off),
               TEST(room_and_end_words_end_answers),
               TEST(bad_prompts_are_refused_by_id))

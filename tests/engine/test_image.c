@@ -325,6 +325,48 @@ check_view_text(const char *json, const struct sea_image_view *want, const char 
 }
 
 static void
+write_beside(const char *name, const char *json)
+{
+    struct sea_err err = { 0 };
+    char path[SEA_PATH_MAX];
+
+    snprintf(path, sizeof(path), "%s/%s", sea_test_dir(), name);
+    if (json)
+        CHECK_OK(sea_file_replace(path, json, strlen(json), &err), err);
+    else
+        remove(path);
+}
+
+/* Newer releases write processor_config.json and may leave an older file beside it. */
+static void
+the_processor_of_newer_releases_goes_first(void)
+{
+    struct sea_image_view view;
+    struct sea_err err = { 0 };
+    bool found = true;
+
+    write_beside("preprocessor_config.json", NULL);
+    write_beside("processor_config.json", "{\"processor_class\":\"LlavaProcessor\","
+                                          "\"patch_size\":14}");
+    CHECK_OK(sea_image_view_find(sea_test_dir(), &found, &err), err);
+    CHECK(!found);
+    CHECK(sea_image_view_load(&view, sea_test_dir(), &err) == SEA_E_MISSING);
+    CHECK_FAILS(err, SEA_E_MISSING, "preprocessor_config.json");
+    sea_err_clear(&err);
+    write_beside("preprocessor_config.json", "{\"size\":300,\"crop_size\":48}");
+    CHECK_OK(sea_image_view_load(&view, sea_test_dir(), &err), err);
+    CHECK_INT(view.size, 300);
+    write_beside("processor_config.json", "{\"image_processor\":{\"size\":64,\"crop_size\":48,"
+                                          "\"default_to_square\":true}}");
+    CHECK_OK(sea_image_view_load(&view, sea_test_dir(), &err), err);
+    CHECK_INT(view.size, 0);
+    CHECK_INT(view.resize_h, 64);
+    CHECK_INT(view.resize_w, 64);
+    CHECK_INT(view.crop_h, 48);
+    write_beside("processor_config.json", NULL);
+}
+
+static void
 processor_files_are_read(void)
 {
     struct sea_image_view view = sea_image_view_defaults(336), saved;
@@ -400,4 +442,5 @@ a_very_long_picture_is_refused(void)
 SEA_TEST_MAIN("pictures are read as Pillow reads them", TEST(pictures_equal_pillow),
               TEST(png_comes_back), TEST(cut_files_are_refused), TEST(changed_bytes_are_refused),
               TEST(what_is_no_picture_is_said), TEST(size_is_checked_before_decoding),
-              TEST(processor_files_are_read), TEST(a_very_long_picture_is_refused))
+              TEST(processor_files_are_read), TEST(the_processor_of_newer_releases_goes_first),
+              TEST(a_very_long_picture_is_refused))

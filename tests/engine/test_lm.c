@@ -3,6 +3,7 @@
  * folders, and what is refused. */
 #include "engine/base/sea_file.h"
 #include "engine/sea_lm.h"
+#include "engine/sea_safetensors.h"
 #include "tests/engine/model_twin.h"
 
 #define ROWS 29
@@ -140,7 +141,8 @@ every_family_follows_the_twin(void)
     struct sea_lm_desc desc = twin_small(SEA_LM_LLAMA, 2);
 
     desc.rope_theta = 500.0;
-    desc.rope_scaling = (struct sea_rope_scaling){ SEA_ROPE_LLAMA3, 8.0, 1.0, 4.0, 20 };
+    desc.rope_scaling = (struct sea_rope_scaling){ .kind = SEA_ROPE_LLAMA3, .factor = 8.0,
+                                                    .low = 1.0, .high = 4.0, .original = 20 };
     check_family(&desc, "llama 3");
     desc.rope_scaling = (struct sea_rope_scaling){ .kind = SEA_ROPE_LINEAR, .factor = 2.5 };
     check_family(&desc, "llama, linear");
@@ -446,12 +448,214 @@ end_words_come_from_the_generation_config(void)
     sea_lm_destroy(lm);
 }
 
+/* ---- folders of others ---- */
+
+/* DIR/model.safetensors again: without `left_out`, with `from` once more under another name,
+ * and, bare, without the "model." that names begin with. */
+static void
+rewrite(const char *dir, const char *left_out, const char *from, const char *to, bool bare)
+{
+    struct sea_tensor_item items[64] = { { .name = NULL } };
+    struct sea_tensors *tensors = NULL;
+    struct sea_err err = { 0 };
+    char path[SEA_PATH_MAX];
+    size_t n = 0;
+
+    CHECK_OK(sea_path_join(path, dir, "model.safetensors", &err), err);
+    CHECK_OK(sea_tensors_open_dir(&tensors, dir, &err), err);
+    for (size_t i = 0; tensors && i < tensors->count; i++)
+        for (int copy = 0; copy < 2; copy++) {
+            const struct sea_tensor *tensor = &tensors->list[i];
+
+            if (copy ? !from || strcmp(tensor->name, from) != 0
+                     : left_out && !strcmp(tensor->name, left_out))
+                continue;
+            items[n] = (struct sea_tensor_item){ .name = copy ? to : tensor->name,
+                                                 .dtype = tensor->dtype, .rank = tensor->rank,
+                                                 .data = tensor->data };
+            items[n].name += bare && !strncmp(items[n].name, "model.", 6) ? 6 : 0;
+            memcpy(items[n++].shape, tensor->shape, sizeof(tensor->shape));
+        }
+    CHECK_OK(sea_tensors_write(path, items, n, NULL, 0, &err), err);
+    sea_tensors_close(tensors);
+}
+
+/* One word of DIR/config.json for another. */
+static void
+respell(const char *dir, const char *from, const char *to)
+{
+    struct sea_err err = { 0 };
+    struct sea_buf text, out;
+    char path[SEA_PATH_MAX];
+    const char *at;
+
+    sea_buf_init(&text, 1 << 20);
+    sea_buf_init(&out, 1 << 20);
+    CHECK_OK(sea_path_join(path, dir, "config.json", &err), err);
+    CHECK_OK(sea_file_read(path, &text, &err), err);
+    at = strstr(text.data, from);
+    CHECK(at != NULL);
+    if (at) {
+        sea_buf_add(&out, text.data, (size_t)(at - text.data));
+        sea_buf_puts(&out, to);
+        sea_buf_puts(&out, at + strlen(from));
+        CHECK_OK(sea_file_replace(path, out.data, out.len, &err), err);
+    }
+    sea_buf_release(&text);
+    sea_buf_release(&out);
+}
+
+static float *
+logits_in(const char *dir, bool *tied, bool *warned)
+{
+    const int32_t start[2] = { 0, 5 }, text[5] = { 1, 9, 4, 22, 7 };
+    const struct sea_lm_batch five = { 5, 1, start, text, NULL };
+    float *out = calloc(5 * TWIN_VOCAB, sizeof(*out));
+    struct sea_err err = { 0 };
+    struct sea_lm *lm = NULL;
+    struct sea_lm_work *work;
+
+    if (!CHECK_OK(sea_lm_load(&lm, &device, dir, false, &err), err))
+        return out;
+    work = make_work(lm, 5, false);
+    CHECK_OK(sea_lm_logits(lm, work, &five, NULL, out, &err), err);
+    *tied = lm->desc.tied;
+    *warned = lm->params.warning != NULL;
+    sea_lm_work_destroy(work);
+    sea_lm_destroy(lm);
+    return out;
+}
+
+static void
+heads_are_read_as_the_file_has_them(void)
+{
+    static const char words[] = "model.embed_tokens.weight", head[] = "lm_head.weight";
+    static const char yes[] = "\"tie_word_embeddings\": true";
+    static const char no[] = "\"tie_word_embeddings\": false";
+    const size_t bytes = 5 * TWIN_VOCAB * sizeof(float);
+    struct sea_lm_desc desc = twin_small(SEA_LM_LLAMA, 2);
+    struct sea_err err = { 0 };
+    char dir[SEA_PATH_MAX];
+    struct sea_lm *lm;
+    bool tied = false, warned = false;
+    float *want, *got;
+
+    CHECK_OK(sea_path_join(dir, sea_test_dir(), "heads", &err), err);
+    for (int own = 0; own < 2; own++) {
+        desc.tied = !own;
+        lm = make(&desc, 6, false);
+        CHECK_OK(sea_lm_save(lm, dir, &err), err);
+        sea_lm_destroy(lm);
+        want = logits_in(dir, &tied, &warned);
+        CHECK(tied == !own && !warned);
+        if (own)                /* the config is wrong, the file is right */
+            respell(dir, no, yes);
+        else                    /* the same matrix twice */
+            rewrite(dir, NULL, words, head, false);
+        got = logits_in(dir, &tied, &warned);
+        CHECK(tied == !own && warned == own && !memcmp(want, got, bytes));
+        free(got);
+        if (!own) {             /* once, under the head's name */
+            rewrite(dir, words, NULL, NULL, false);
+            got = logits_in(dir, &tied, &warned);
+            CHECK(tied && !warned && !memcmp(want, got, bytes));
+            free(got);
+        } else {                /* without the class around the model */
+            rewrite(dir, NULL, NULL, NULL, true);
+            got = logits_in(dir, &tied, &warned);
+            CHECK(!tied && !memcmp(want, got, bytes));
+            free(got);
+        }
+        free(want);
+    }
+    respell(dir, yes, no);
+    rewrite(dir, head, NULL, NULL, false);
+    CHECK(sea_lm_load(&lm, &device, dir, false, &err) == SEA_E_FORMAT);
+    CHECK_FAILS(err, SEA_E_FORMAT, head);
+    CHECK(strstr(err.hint, "tie_word_embeddings") != NULL);
+}
+
+static void
+older_spellings_of_configs(void)
+{
+    static const struct {
+        const char *text;
+        enum sea_lm_family family;
+        enum sea_rope_kind kind;
+        int64_t original;
+        double theta;
+    } rows[] = {
+        { "{\"architectures\": [\"Qwen2ForCausalLM\"]}", SEA_LM_QWEN2, SEA_ROPE_PLAIN, 0, 1e4 },
+        { "{\"rope_scaling\": {}, \"rope_parameters\": {\"rope_type\": \"linear\", \"factor\": 3, "
+          "\"rope_theta\": 99}}", SEA_LM_LLAMA, SEA_ROPE_LINEAR, 0, 99 },
+        { "{\"original_max_position_embeddings\": 16, \"rope_scaling\": {\"rope_type\": "
+          "\"llama3\", \"factor\": 8, \"low_freq_factor\": 1, \"high_freq_factor\": 4}}",
+          SEA_LM_LLAMA, SEA_ROPE_LLAMA3, 16, 1e4 },
+    };
+    struct sea_arena *arena = sea_arena_create(NULL, "test");
+    struct sea_lm_desc desc;
+    struct sea_node *node;
+    struct sea_err err = { 0 };
+
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        CHECK_OK(sea_json_parse(rows[i].text, strlen(rows[i].text), "c.json", arena, &node, &err),
+                 err);
+        CHECK_OK(sea_lm_desc_parse(&desc, node, "c.json", &err), err);
+        CHECK(desc.family == rows[i].family && desc.rope_scaling.kind == rows[i].kind);
+        CHECK_INT(desc.rope_scaling.original, rows[i].original);
+        CHECK(desc.rope_theta == rows[i].theta);
+    }
+    sea_arena_destroy(arena);
+}
+
+/* Phi-3's factors go out as they came in, in the words of both releases. */
+static void
+longrope_comes_back(void)
+{
+    static const char text[] =
+        "{\"model_type\": \"phi3\", \"hidden_size\": 64, \"num_attention_heads\": 8, "
+        "\"max_position_embeddings\": 512, \"original_max_position_embeddings\": 128, "
+        "\"partial_rotary_factor\": 0.75, \"rope_scaling\": {\"type\": \"su\", \"short_factor\": "
+        "[1.0, 1.05, 2.3], \"long_factor\": [1, 7.5, 64.2]}}";
+    static const char *const wrong[] = { "[1.0, 1.05]", "[1.0, 0, 2.3]", "[1.0, \"x\", 2.3]" };
+    struct sea_arena *arena = sea_arena_create(NULL, "test");
+    struct sea_lm_desc desc, back;
+    struct sea_err err = { 0 };
+    struct sea_node *node;
+
+    CHECK_OK(sea_json_parse(text, strlen(text), "c.json", arena, &node, &err), err);
+    CHECK_OK(sea_lm_desc_parse(&desc, node, "c.json", &err), err);
+    CHECK_INT(desc.max_positions, 128);         /* longer texts are not computed */
+    CHECK(desc.rope_scaling.kind == SEA_ROPE_LONG && desc.rope_scaling.long_factor[2] == 64.2f);
+    CHECK_NEAR(desc.rope_scaling.factor, sqrt(1 + log(4) / log(128)), 1e-12);
+    node = sea_lm_desc_node(&desc, arena, NULL, NULL);
+    CHECK_INT(sea_node_int(sea_node_get(node, "max_position_embeddings"), 0), 512);
+    CHECK_INT(sea_node_get(node, "rope_scaling")->count, 3);    /* all that releases 4 allow */
+    CHECK_OK(sea_lm_desc_parse(&back, node, "c.json", &err), err);
+    CHECK(!memcmp(&back.rope_scaling, &desc.rope_scaling, sizeof(desc.rope_scaling)));
+    sea_node_remove(node, "rope_scaling");      /* the other spelling alone */
+    CHECK_OK(sea_lm_desc_parse(&back, node, "c.json", &err), err);
+    CHECK(!memcmp(&back.rope_scaling, &desc.rope_scaling, sizeof(desc.rope_scaling)));
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        char *bad = sea_arena_strdup(arena, text), *at = strstr(bad, "[1.0");
+
+        memset(at, ' ', strlen("[1.0, 1.05, 2.3]"));
+        memcpy(at, wrong[i], strlen(wrong[i]));
+        CHECK_OK(sea_json_parse(bad, strlen(bad), "c.json", arena, &node, &err), err);
+        CHECK(sea_lm_desc_parse(&back, node, "c.json", &err) == SEA_E_FORMAT);
+        CHECK_FAILS(err, SEA_E_FORMAT, "short_factor");
+        sea_err_clear(&err);
+    }
+    sea_arena_destroy(arena);
+}
+
 static void
 configs_are_checked_by_name(void)
 {
     static const struct { const char *text, *words; } wrong[] = {
         { "[]", "must be a map" },
         { "{\"model_type\": \"falcon\"}", "falcon" },
+        { "{\"architectures\": [\"GPT2LMHeadModel\"]}", "GPT2LMHeadModel" },
         { "{\"hidden_act\": \"relu\"}", "relu" },
         { "{\"vocab_size\": -4}", "vocab_size" },
         { "{\"hidden_size\": \"big\"}", "hidden_size" },
@@ -546,5 +750,8 @@ SEA_TEST_MAIN("the language model",
               TEST(folders_give_back_the_same_model),
               TEST(weights_that_are_not_numbers_are_told),
               TEST(end_words_come_from_the_generation_config),
+              TEST(heads_are_read_as_the_file_has_them),
+              TEST(older_spellings_of_configs),
+              TEST(longrope_comes_back),
               TEST(configs_are_checked_by_name),
               TEST(bad_batches_are_refused))

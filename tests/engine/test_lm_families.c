@@ -367,7 +367,7 @@ families_are_those_of_transformers(void)
 {
     static const char *const names[] = {
         "llama", "llama_bias", "llama3", "llama_linear", "gemma", "gemma2", "mistral", "phi",
-        "phi3", "qwen2", "qwen2_window", "qwen3", "qwen3_window", "stablelm",
+        "phi3", "phi3_long", "qwen2", "qwen2_window", "qwen3", "qwen3_window", "stablelm",
         "stablelm_parallel",
     };
 
@@ -407,7 +407,7 @@ options_count(void)
         { "gemma2", WINDOW }, { "gemma2", LAYERS }, { "gemma2", SCORE_CAP },
         { "gemma2", FINAL_CAP }, { "gemma2", SCALAR }, { "phi3", WINDOW }, { "mistral", WINDOW },
         { "qwen2_window", LAYERS }, { "qwen3_window", WINDOW }, { "phi", PART },
-        { "stablelm", PART }, { "llama3", SCALING }, { "llama_linear", SCALING },
+        { "stablelm", PART }, { "llama3", SCALING }, { "phi3_long", SCALING }, { "llama_linear", SCALING },
         { "qwen3", THETA }, { "stablelm_parallel", EPS },
     };
 

@@ -421,6 +421,104 @@ folders_give_back_the_adapters(void)
     }
 }
 
+/* ---- ranks and scales of their own ---- */
+
+#define KEPT 2                  /* the rank of q_proj */
+
+static float
+even_scale(const struct sea_lora *lora)
+{
+    return (float)(lora->desc.alpha / (double)lora->desc.rank);
+}
+
+/* One pair as the uneven file has it: the reference's numbers change, items get the file's.
+ * q_proj has rank 2; v_proj stands in the first layer only; down_proj of the second has an
+ * alpha of its own. */
+static size_t
+thin_out(struct sea_lora *lora, const struct sea_lora_pair *pair, struct sea_arena *arena,
+         struct sea_tensor_item items[2])
+{
+    const struct sea_param *of[2] = { sea_params_at(&lora->params, pair->a),
+                                      sea_params_at(&lora->params, pair->b) };
+    bool second = strstr(pair->base->name, "layers.1.") != NULL;
+    bool thin = strstr(pair->base->name, "q_proj") != NULL;
+    bool gone = second && strstr(pair->base->name, "v_proj") != NULL;
+    int64_t rank = thin ? KEPT : lora->desc.rank;
+    double alpha = second && strstr(pair->base->name, "down_proj") ? 3 : lora->desc.alpha;
+    float *a = lora->params.data + pair->a, *b = lora->params.data + pair->b, *out;
+
+    for (int m = 0; m < 2; m++) {
+        items[m] = (struct sea_tensor_item){ .dtype = SEA_F32, .rank = 2 };
+        items[m].name = sea_arena_printf(arena, "base_model.model.%s", of[m]->name);
+        items[m].shape[0] = m ? of[m]->rows : rank;
+        items[m].shape[1] = m ? rank : of[m]->cols;
+    }
+    items[0].data = sea_arena_alloc(arena, (size_t)(rank * of[0]->cols), sizeof(float));
+    memcpy((void *)(uintptr_t)items[0].data, a, (size_t)(rank * of[0]->cols) * sizeof(float));
+    items[1].data = out = sea_arena_alloc(arena, (size_t)(rank * of[1]->rows), sizeof(float));
+    for (int64_t r = 0; r < of[1]->rows; r++)
+        for (int64_t c = 0; c < lora->desc.rank; c++) {
+            float *at = &b[r * lora->desc.rank + c];
+
+            if (c < rank)
+                out[r * rank + c] = *at;
+            *at = gone || c >= rank ? 0.0f
+                                    : (float)((double)*at * alpha / (double)rank) /
+                                      even_scale(lora);
+        }
+    return gone ? 0 : 2;
+}
+
+static void
+ranks_and_scales_of_their_own(void)
+{
+    static const char config[] =
+        "{\"peft_type\":\"LORA\",\"r\":5,\"lora_alpha\":10,\"rank_pattern\":{\"q_proj\":2},"
+        "\"alpha_pattern\":{\"layers\\\\.1\\\\..*down_proj\":3},"
+        "\"target_modules\":\".*(q_proj|v_proj|down_proj)\"}";
+    const struct sea_lora_desc desc = { .rank = 5, .alpha = 10, .seed = 4, .targets = some,
+                                        .targets_count = 3 };
+    struct sea_arena *arena = sea_arena_create(NULL, "uneven adapters");
+    char dir[SEA_PATH_MAX], path[SEA_PATH_MAX];
+    struct sea_tensor_item items[64];
+    struct sea_err err = { 0 };
+    struct sea_lora *back = NULL;
+    float *before, *after;
+    double off = 0, most = 0;
+    size_t count = 0;
+    struct rig rig;
+
+    open_rig(&rig, &desc, false, false);
+    for (int64_t i = 0; i < rig.lora->count; i++)
+        count += thin_out(rig.lora, &rig.lora->pairs[i], arena, &items[count]);
+    before = logits_of(&rig);
+    sea_lora_destroy(rig.lora);
+    rig.lora = NULL;
+    CHECK_OK(sea_path_join(dir, sea_test_dir(), "uneven", &err), err);
+    CHECK_OK(sea_dir_create(dir, &err), err);
+    CHECK_OK(sea_path_join(path, dir, "adapter_config.json", &err), err);
+    CHECK_OK(sea_file_replace(path, config, strlen(config), &err), err);
+    CHECK_OK(sea_path_join(path, dir, SEA_LORA_WEIGHTS, &err), err);
+    CHECK_OK(sea_tensors_write(path, items, count, NULL, 0, &err), err);
+    CHECK_OK(sea_lora_load(&back, &rig.lm->stack, dir, &err), err);
+    rig.lora = back;
+    after = logits_of(&rig);
+    for (int i = 0; i < ROWS * VOCAB; i++) {
+        off = fmax(off, fabs((double)(after[i] - before[i])));
+        most = fmax(most, fabs((double)before[i]));
+    }
+    printf("ranks 2 and 5, two scales, a layer without: logits off by %.2g of %.2g\n", off, most);
+    CHECK(off < 1e-5 * most);
+    /* Half an adapter is damage, whatever the config says. */
+    CHECK_OK(sea_tensors_write(path, items, count - 1, NULL, 0, &err), err);
+    CHECK(sea_lora_load(&back, &rig.lm->stack, dir, &err) == SEA_E_FORMAT);
+    CHECK_FAILS(err, SEA_E_FORMAT, "lora_B");
+    free(before);
+    free(after);
+    sea_arena_destroy(arena);
+    close_rig(&rig);
+}
+
 static void
 write_config(const char *text)
 {
@@ -440,8 +538,12 @@ what_is_not_computed_is_refused_by_name(void)
         { "{\"peft_type\":\"IA3\",\"r\":5,\"lora_alpha\":10}", "IA3" },
         { "{\"peft_type\":\"LORA\",\"r\":5,\"lora_alpha\":10,\"use_dora\":true}", "use_dora" },
         { "{\"peft_type\":\"LORA\",\"r\":5,\"lora_alpha\":10,\"bias\":\"all\"}", "bias" },
-        { "{\"peft_type\":\"LORA\",\"r\":5,\"lora_alpha\":10,\"rank_pattern\":{\"q\":3}}",
-          "rank_pattern" },
+        { "{\"peft_type\":\"LORA\",\"r\":5,\"lora_alpha\":10,\"init_lora_weights\":\"pissa\"}",
+          "init_lora_weights" },
+        { "{\"peft_type\":\"LORA\",\"r\":5,\"lora_alpha\":10,\"alpha_pattern\":{\"(q\":3}}",
+          "(q" },
+        { "{\"peft_type\":\"LORA\",\"r\":5,\"lora_alpha\":10,\"alpha_pattern\":{\"q_proj\":"
+          "\"x\"}}", "q_proj" },
         { "{\"peft_type\":\"LORA\",\"r\":5,\"lora_alpha\":10,"
           "\"modules_to_save\":[\"lm_head\"]}", "modules_to_save" },
         { "{\"peft_type\":\"LORA\",\"r\":0,\"lora_alpha\":10}", "\"r\"" },
@@ -484,4 +586,5 @@ SEA_TEST_MAIN("low-rank adapters",
               TEST(recomputation_needs_less_memory),
               TEST(threads_change_no_bits),
               TEST(folders_give_back_the_adapters),
+              TEST(ranks_and_scales_of_their_own),
               TEST(what_is_not_computed_is_refused_by_name))

@@ -369,7 +369,7 @@ wrong_folders_are_refused(void)
     static const struct { const char *text, *words; } wrong[] = {
         { "{\"model_type\": \"llama\"}", "llava" },
         { "{\"model_type\": \"llava\"}", "text_config" },
-        { "{\"model_type\": \"llava\", \"text_config\": {}, \"vision_feature_layer\": [-2]}",
+        { "{\"model_type\": \"llava\", \"text_config\": {}, \"vision_feature_layer\": [-2, -1]}",
           "vision_feature_layer" },
         { "{\"model_type\": \"llava\", \"text_config\": {}, \"projector_hidden_act\": \"relu\"}",
           "relu" },

@@ -445,6 +445,57 @@ so_has_one_that_nccl_joins(void)
     CHECK_OK(sea_dir_remove(pipes_dir, &err), err);
 }
 
+static int
+never_done(void *stream)
+{
+    (void)stream;
+    return 600;                 /* CUDA_ERROR_NOT_READY */
+}
+
+/* Rank 1 waits for numbers that the card never has. */
+static void
+wait_for_ever(struct ranks *ranks, struct sea_comm *comm, struct rank_result *result)
+{
+    struct sea_nccl_calls calls = fake_calls;
+    struct sea_device device;
+    struct sea_ops table;
+    struct sea_nccl *nccl;
+    float number = 1.0f;
+
+    (void)ranks;
+    if (sea_device_open(&device, "cpu:1", &result->err))
+        return;
+    table = sea_cpu_ops;
+    table.name = "cuda";
+    device.ops = &table;
+    calls.stream_query = never_done;
+    sea_nccl_use(&calls);
+    if (sea_nccl_open(&nccl, comm, &device, &result->err))
+        return;
+    if (!sea_nccl_send(nccl, &number, 1, &result->err))
+        result->wrong = sea_nccl_recv(nccl, &number, 1, &result->err) != SEA_E_SERVICE;
+    sea_nccl_close(nccl);
+    sea_device_close(&device);
+}
+
+static void
+a_silent_card_is_given_up(void)
+{
+    struct ranks ranks = { .size = 2, .timeout_ms = 400 };
+    struct sea_err err = { 0 };
+
+    snprintf(pipes_dir, sizeof(pipes_dir), "/tmp/sea-nccl-XXXXXX");
+    CHECK(mkdtemp(pipes_dir) != NULL);
+    run_ranks(&ranks, wait_for_ever, 0);
+    for (int r = 0; r < 2; r++) {
+        CHECK_INT(ranks.result[r].wrong, 0);
+        CHECK(strstr(ranks.result[r].err.hint, "SEA_RANK_TIMEOUT") != NULL);
+        CHECK_MSG(ranks.result[r].ms < 20000, "rank %d lived %lld ms", r,
+                  (long long)ranks.result[r].ms);
+    }
+    CHECK_OK(sea_dir_remove(pipes_dir, &err), err);
+}
+
 /* The comparison can fail: turns in another order give other bits. */
 static void
 the_order_of_turns_shows(void)
@@ -501,5 +552,6 @@ a_checkpoint_fits_any_number_of_ranks(void)
 
 SEA_TEST_MAIN("steps of several ranks", TEST(any_number_of_ranks_has_the_bits_of_one),
               TEST(so_has_a_device_behind_the_host),
-              TEST(so_has_one_that_nccl_joins), TEST(the_order_of_turns_shows),
+              TEST(so_has_one_that_nccl_joins), TEST(a_silent_card_is_given_up),
+              TEST(the_order_of_turns_shows),
               TEST(a_checkpoint_fits_any_number_of_ranks))

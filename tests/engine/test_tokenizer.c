@@ -171,6 +171,127 @@ length_is_cut_inside_the_template(void)
     sea_tokenizer_destroy(clip);
 }
 
+/* ---- added words beside tokenizer.json ---- */
+
+static void
+write_text(const char *dir, const char *name, const char *text)
+{
+    struct sea_err err = { 0 };
+    char path[SEA_PATH_MAX];
+
+    CHECK_OK(sea_path_join(path, dir, name, &err), err);
+    if (text)
+        CHECK_OK(sea_file_replace(path, text, strlen(text), &err), err);
+    else
+        remove(path);
+}
+
+/* The ids of left, one word, the ids of right: what the whole text must give. */
+static void
+check_around(const char *dir, const char *text, const char *left, const char *word,
+             const char *right, int32_t id)
+{
+    struct sea_ids got = { 0 }, want = { 0 };
+    struct sea_tokenizer *tokenizer = NULL;
+    struct sea_err err = { 0 };
+    char a[512], b[512];
+
+    if (!CHECK_OK(sea_tokenizer_load(&tokenizer, dir, &err), err))
+        return;
+    CHECK_INT(sea_tokenizer_find(tokenizer, word), id);
+    CHECK_OK(sea_tokenizer_encode(tokenizer, left, strlen(left), false, &want, &err), err);
+    sea_ids_add(&want, id);
+    CHECK_OK(sea_tokenizer_encode(tokenizer, right, strlen(right), false, &want, &err), err);
+    CHECK_OK(sea_tokenizer_encode(tokenizer, text, strlen(text), false, &got, &err), err);
+    CHECK_MSG(got.len == want.len && !memcmp(got.data, want.data, got.len * sizeof(int32_t)),
+              "\"%s\" gives %s, want %s", text, ids_text(a, got.data, got.len),
+              ids_text(b, want.data, want.len));
+    sea_ids_release(&got);
+    sea_ids_release(&want);
+    sea_tokenizer_destroy(tokenizer);
+}
+
+/* As transformers adds them: the decoder by its numbers, then the named words. */
+static void
+words_are_added_by_the_files_beside(void)
+{
+    static const char config[] =
+        "{\"added_tokens_decoder\": {\"431\": {\"content\": \"<two>\", \"special\": true}, "
+        "\"430\": {\"content\": \"<one>\", \"rstrip\": true, \"special\": true}, \"2\": "
+        "{\"content\": \"<|im_end|>\", \"rstrip\": true, \"special\": true}}, \"pad_token\": "
+        "\"[PAD]\", \"additional_special_tokens\": [\"<|im_end|>\", \"<more>\"]}";
+    struct sea_tokenizer *tokenizer = load_family("qwen2");
+    int32_t next = sea_tokenizer_count(tokenizer), end = sea_tokenizer_find(tokenizer, "<|im_end|>");
+    char dir[SEA_PATH_MAX], from[SEA_PATH_MAX];
+    struct sea_err err = { 0 };
+    struct sea_buf bytes;
+
+    sea_tokenizer_destroy(tokenizer);
+    CHECK_OK(sea_path_join(dir, sea_test_dir(), "beside", &err), err);
+    CHECK_OK(sea_dir_create(dir, &err), err);
+    snprintf(from, sizeof(from), "%s/" FIXTURES "/qwen2/tokenizer.json", sea_test_root());
+    sea_buf_init(&bytes, 1 << 22);
+    CHECK_OK(sea_file_read(from, &bytes, &err), err);
+    write_text(dir, "tokenizer.json", bytes.data);
+    sea_buf_release(&bytes);
+    check_around(dir, "a<|im_end|> b", "a", "<|im_end|>", " b", end);
+
+    write_text(dir, "tokenizer_config.json", config);
+    write_text(dir, "special_tokens_map.json", "{\"cls_token\": \"<never>\"}");
+    check_around(dir, "a<one> \n b", "a", "<one>", "b", next);
+    check_around(dir, "a<two> b", "a", "<two>", " b", next + 1);
+    check_around(dir, "a<|im_end|> b", "a", "<|im_end|>", "b", end);    /* flags of the decoder */
+    check_around(dir, "a[PAD]b", "a", "[PAD]", "b", next + 2);
+    check_around(dir, "<more>b", "", "<more>", "b", next + 3);
+    CHECK_OK(sea_tokenizer_load(&tokenizer, dir, &err), err);
+    CHECK_INT(sea_tokenizer_find(tokenizer, "<never>"), -1);    /* there is a decoder */
+    CHECK_INT(sea_tokenizer_special(tokenizer)->pad, next + 2);
+    sea_tokenizer_destroy(tokenizer);
+
+    write_text(dir, "tokenizer_config.json", NULL);
+    write_text(dir, "special_tokens_map.json", "{\"pad_token\": {\"content\": \"<p>\", "
+               "\"lstrip\": true, \"normalized\": false}}");
+    write_text(dir, "added_tokens.json", "{\"<b>\": 501, \"<a>\": 500}");
+    check_around(dir, "a<b>b", "a", "<b>", "b", next + 1);
+    check_around(dir, "a <p>b", "a", "<p>", "b", next + 2);
+}
+
+/* "add_bos_token" without a "bos_token": the model file's, or that of special_tokens_map.json. */
+static void
+switches_need_no_names(void)
+{
+    static const char config[] = "{\"tokenizer_class\": \"LlamaTokenizer\", \"add_bos_token\": true}";
+    static const char *const maps[] = { NULL, "{\"bos_token\": \"</s>\"}" };
+    struct sea_tokenizer *tokenizer = NULL;
+    char dir[SEA_PATH_MAX], from[SEA_PATH_MAX], to[SEA_PATH_MAX];
+    struct sea_err err = { 0 };
+    struct sea_buf bytes;
+
+    CHECK_OK(sea_path_join(dir, sea_test_dir(), "switches", &err), err);
+    CHECK_OK(sea_dir_create(dir, &err), err);
+    snprintf(from, sizeof(from), "%s/" FIXTURES "/sentencepiece/tokenizer.model",
+             sea_test_root());
+    sea_buf_init(&bytes, 1 << 22);
+    CHECK_OK(sea_file_read(from, &bytes, &err), err);
+    CHECK_OK(sea_path_join(to, dir, "tokenizer.model", &err), err);
+    CHECK_OK(sea_file_replace(to, bytes.data, bytes.len, &err), err);
+    sea_buf_release(&bytes);
+    write_text(dir, "tokenizer_config.json", config);
+    for (size_t i = 0; i < 2; i++) {
+        struct sea_ids ids = { 0 };
+
+        write_text(dir, "special_tokens_map.json", maps[i]);
+        if (!CHECK_OK(sea_tokenizer_load(&tokenizer, dir, &err), err))
+            return;
+        CHECK_OK(sea_tokenizer_encode(tokenizer, "a", 1, true, &ids, &err), err);
+        CHECK_INT(ids.len > 0 ? ids.data[0] : -1,
+                  sea_tokenizer_find(tokenizer, i ? "</s>" : "<s>"));
+        CHECK(sea_tokenizer_special(tokenizer)->adds_bos);
+        sea_ids_release(&ids);
+        sea_tokenizer_destroy(tokenizer);
+    }
+}
+
 static void
 pieces_join_to_the_whole(void)
 {
@@ -560,6 +681,7 @@ copies_are_equal(void)
 
 SEA_TEST_MAIN("tokenizers agree with Hugging Face's", TEST(families_agree_with_tokenizers),
               TEST(special_words_are_found), TEST(length_is_cut_inside_the_template),
+              TEST(words_are_added_by_the_files_beside), TEST(switches_need_no_names),
               TEST(pieces_join_to_the_whole), TEST(text_must_be_utf8),
               TEST(long_words_take_no_square),
               TEST(small_models_by_hand),

@@ -89,7 +89,9 @@ def check(tool, family, seed):
         kind = ("f32", "bf16", "f16", "shards")[seed % 4]
         store(model, folder, kind)
         model = widen(model)
-        rows = rng.randrange(15, min(80, config.max_position_embeddings))
+        positions = min(config.max_position_embeddings,
+                        getattr(config, "original_max_position_embeddings", 1 << 20))
+        rows = rng.randrange(15, min(80, positions))
         ids, _ = ids_and_labels(rows, config.vocab_size, seed)
         text = ",".join(map(str, ids.tolist()))
         out = os.path.join(folder, "out.safetensors")
@@ -97,7 +99,7 @@ def check(tool, family, seed):
         with torch.no_grad():
             want = model(input_ids=ids[None].long()).logits[0]
         off = error(load_file(out)["logits"], want)
-        prompt = ids[:min(rows, config.max_position_embeddings - WORDS)]
+        prompt = ids[:min(rows, positions - WORDS)]
         words = json.loads(sea(tool, "generate", "--model", folder, "--ids",
                                ",".join(map(str, prompt.tolist())), "--ids-out", "--max-new",
                                WORDS, "--past-end"))

@@ -113,7 +113,8 @@ small(const char *name)
     desc.eos_count = 1;
     desc.pad = 0;
     if (strstr(name, "-llama3"))
-        desc.rope_scaling = (struct sea_rope_scaling){ SEA_ROPE_LLAMA3, 8.0, 1.0, 4.0, 64 };
+        desc.rope_scaling = (struct sea_rope_scaling){ .kind = SEA_ROPE_LLAMA3, .factor = 8.0,
+                                                        .low = 1.0, .high = 4.0, .original = 64 };
     if (strstr(name, "-linear"))
         desc.rope_scaling = (struct sea_rope_scaling){ .kind = SEA_ROPE_LINEAR, .factor = 3.0 };
     if (desc.family == SEA_LM_PHI3 || desc.family == SEA_LM_MISTRAL)

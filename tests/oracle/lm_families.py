@@ -82,6 +82,17 @@ def make_config(family, rng, vocab=None, small=False):
     if family == "phi3":
         return t.Phi3Config(**s, rms_norm_eps=eps, sliding_window=window, rope_parameters=rope(
             rng, partial_rotary_factor=partial(rng, head)))
+    if family == "phi3_long":           # positions: those of the training, and twice as many
+        part = rng.choice([f / 100 for f in range(40, 101) if int(head * (f / 100)) % 2 == 0
+                           and int(head * (f / 100)) >= 4])
+        factors = [[round(1 + k * rng.random(), 3) for _ in range(int(head * part) // 2)]
+                   for k in (1, 9)]
+        s["original_max_position_embeddings"] = s["max_position_embeddings"]
+        s["max_position_embeddings"] *= 2
+        return t.Phi3Config(**s, rms_norm_eps=eps, sliding_window=None, rope_parameters=dict(
+            rope_type="longrope", rope_theta=rng.choice((300.0, 10000.0)),
+            partial_rotary_factor=part, short_factor=factors[0], long_factor=factors[1],
+            original_max_position_embeddings=s["original_max_position_embeddings"]))
     if family in ("qwen2", "qwen2_window"):
         slide = dict(use_sliding_window=True, sliding_window=window,
                      max_window_layers=layers - 1) if family.endswith("window") else {}
@@ -106,7 +117,7 @@ def make_config(family, rng, vocab=None, small=False):
 
 
 FAMILIES = ("llama", "llama_bias", "llama3", "llama_linear", "gemma", "gemma2", "mistral",
-            "phi", "phi3", "qwen2", "qwen2_window", "qwen3", "qwen3_window", "stablelm",
+            "phi", "phi3", "phi3_long", "qwen2", "qwen2_window", "qwen3", "qwen3_window", "stablelm",
             "stablelm_parallel")
 
 

@@ -135,6 +135,8 @@ fi
 
 compares io_parquet.py "pyarrow numpy" "$BUILD/sea" 500
 compares families.py "torch transformers" "$BUILD/sea"
+compares found_models.py "torch transformers peft safetensors" "$BUILD/sea"
+compares found_folders.py "torch transformers tokenizers PIL safetensors" "$BUILD/sea"
 compares lm_oracle.py "torch transformers safetensors" "$BUILD"
 compares llava_folders.py "torch transformers tokenizers PIL" "$BUILD"
 compares tuned_towers.py "torch transformers tokenizers PIL" "$BUILD"

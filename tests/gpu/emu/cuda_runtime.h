@@ -4,12 +4,20 @@
  *
  * Found before the toolkit's header when SEA_CUDA_EMU is defined. Every thread of a block is a
  * coroutine on a stack of its own; __syncthreads and warp functions hand over to the next one
- * until all have arrived. Blocks run one after another. A barrier that some threads of a block
- * never reach aborts with the kernel's place, as does a warp function that not all living
- * lanes reach: on a card these hang or give chance results.
+ * until all have arrived. Blocks, and threads between two barriers, run in an order that changes
+ * from launch to launch. What a stream is given runs later: when it is waited for, or at a
+ * moment of chance before.
  *
- * Device memory cannot be touched outside kernels and copies: it is mapped without any right
- * in between, so that an engine that reads a device pointer stops on the spot.
+ * These end the program and say where, as a card would hang, fail or give chance results:
+ *  - a barrier that some threads of a block never reach, a warp function that not all living
+ *    lanes reach, or that they reach at different places;
+ *  - a launch with a size that no card takes, without blocks, or with more shared memory than
+ *    48 KiB that was not asked for; arguments of more than 32,764 bytes;
+ *  - a stream that is waited for, or given memory, while it is captured;
+ *  - device memory that is touched outside kernels and copies: it is mapped without any right
+ *    in between.
+ * Sources compiled with SEA_CUDA_CHECK (tests/gpu/emu/check.cc) also have every access to memory
+ * looked at: races, alignment, shared memory that nobody wrote.
  */
 #ifndef SEA_TESTS_EMU_CUDA_RUNTIME_H
 #define SEA_TESTS_EMU_CUDA_RUNTIME_H
@@ -20,6 +28,8 @@
 #include <string.h>
 
 #include <functional>
+#include <tuple>
+#include <utility>
 
 #define __global__
 #define __device__
@@ -59,11 +69,36 @@ extern dim3 emu_block_index, emu_block_dim, emu_grid_dim;
 #define blockDim emu_block_dim
 #define gridDim emu_grid_dim
 
-void emu_launch(dim3 grid, dim3 block, size_t bytes, const std::function<void()> &body);
+typedef struct emu_stream *cudaStream_t;
+
+/* Puts a launch behind what the stream has to do. */
+struct emu_launch {
+    const char *name;           /* of the kernel, and its address */
+    const void *kernel;
+    dim3 grid, block;
+    size_t bytes;               /* of dynamic shared memory */
+};
+void emu_enqueue(cudaStream_t stream, const struct emu_launch &launch,
+                 std::function<void()> body);
+
+/* The arguments are what they are now, whenever the kernel runs. */
+template <typename... P, typename... A>
+static inline void
+emu_start(cudaStream_t stream, const char *name, dim3 grid, dim3 block, size_t bytes,
+          void (*kernel)(P...), A &&...args)
+{
+    std::tuple<std::decay_t<P>...> kept(std::forward<A>(args)...);
+
+    static_assert(sizeof(kept) <= 32764, "arguments that a card does not take");
+    emu_enqueue(stream, { name, (const void *)kernel, grid, block, bytes },
+                [kernel, kept] { std::apply(kernel, kept); });
+}
+
 void *emu_dynamic(void);
 void emu_sync_block(void);
-/* Gives each living lane of the warp all lanes' words; lanes that ended give 0. */
-const uint64_t *emu_sync_warp(uint64_t word, unsigned *alive);
+/* Gives each living lane of the warp all lanes' words; lanes that ended give 0. Lanes that meet
+ * come from one line. */
+const uint64_t *emu_sync_warp(uint64_t word, unsigned *alive, int line = __builtin_LINE());
 
 static inline void
 __syncthreads(void)
@@ -73,14 +108,14 @@ __syncthreads(void)
 
 template <typename T>
 static inline T
-emu_lane(T x, int lane)
+emu_lane(T x, int lane, int line)
 {
     uint64_t word = 0;
     const uint64_t *all;
     unsigned alive;
 
     memcpy(&word, &x, sizeof(x));
-    all = emu_sync_warp(word, &alive);
+    all = emu_sync_warp(word, &alive, line);
     memcpy(&x, &all[lane & 31], sizeof(x));
     return x;
 }
@@ -93,32 +128,30 @@ emu_own_lane(void)
 
 template <typename T>
 static inline T
-__shfl_xor_sync(unsigned, T x, int step)
+__shfl_xor_sync(unsigned, T x, int step, int line = __builtin_LINE())
 {
-    return emu_lane(x, emu_own_lane() ^ step);
+    return emu_lane(x, emu_own_lane() ^ step, line);
 }
 
 template <typename T>
 static inline T
-__shfl_sync(unsigned, T x, int lane)
+__shfl_sync(unsigned, T x, int lane, int line = __builtin_LINE())
 {
-    return emu_lane(x, lane);
+    return emu_lane(x, lane, line);
 }
 
 template <typename T>
 static inline T
-__shfl_up_sync(unsigned, T x, int step)
+__shfl_up_sync(unsigned, T x, int step, int line = __builtin_LINE())
 {
-    T up = emu_lane(x, emu_own_lane() - step < 0 ? emu_own_lane() : emu_own_lane() - step);
-
-    return up;
+    return emu_lane(x, emu_own_lane() - step < 0 ? emu_own_lane() : emu_own_lane() - step, line);
 }
 
 static inline unsigned
-__ballot_sync(unsigned, int yes)
+__ballot_sync(unsigned, int yes, int line = __builtin_LINE())
 {
     unsigned alive, bits = 0;
-    const uint64_t *all = emu_sync_warp(yes != 0, &alive);
+    const uint64_t *all = emu_sync_warp(yes != 0, &alive, line);
 
     for (int lane = 0; lane < 32; lane++)
         bits |= (unsigned)(all[lane] & 1) << lane;
@@ -127,6 +160,15 @@ __ballot_sync(unsigned, int yes)
 
 static inline int __ffs(int x) { return __builtin_ffs(x); }
 static inline int __popc(unsigned x) { return __builtin_popcount(x); }
+
+/* A product that is never joined with a sum. */
+static inline float
+__fmul_rn(float x, float y)
+{
+    volatile float product = x * y;
+
+    return product;
+}
 
 static inline float
 __uint_as_float(uint32_t bits)
@@ -150,9 +192,8 @@ __float_as_uint(float x)
 
 typedef enum {
     cudaSuccess = 0, cudaErrorInvalidValue = 1, cudaErrorMemoryAllocation = 2,
-    cudaErrorInvalidDevice = 101
+    cudaErrorInsufficientDriver = 35, cudaErrorInvalidDevice = 101
 } cudaError_t;
-typedef struct emu_stream *cudaStream_t;
 typedef enum {
     cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost, cudaMemcpyDeviceToDevice
 } cudaMemcpyKind;
@@ -163,8 +204,10 @@ struct cudaDeviceProp {
     size_t totalGlobalMem;
 };
 #define cudaStreamNonBlocking 1
+#define CUDART_VERSION 13000
 
 cudaError_t cudaGetDeviceCount(int *count);
+cudaError_t cudaDriverGetVersion(int *version);
 cudaError_t cudaSetDevice(int index);
 cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *out, int index);
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t *out, unsigned flags);
@@ -179,7 +222,7 @@ cudaError_t cudaMemsetAsync(void *mem, int value, size_t bytes, cudaStream_t str
 cudaError_t cudaGetLastError(void);
 const char *cudaGetErrorString(cudaError_t error);
 
-/* Time is the host's; everything is done when a call returns. */
+/* Time is the host's. */
 typedef struct emu_event *cudaEvent_t;
 typedef int cudaMemPool_t;
 #define cudaEventDisableTiming 2
@@ -187,32 +230,17 @@ typedef int cudaMemPool_t;
 #define cudaMemPoolAttrReleaseThreshold 4
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t *out, unsigned flags);
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream);
+cudaError_t cudaEventSynchronize(cudaEvent_t event);
 cudaError_t cudaEventElapsedTime(float *ms, cudaEvent_t first, cudaEvent_t last);
 cudaError_t cudaEventDestroy(cudaEvent_t event);
 cudaError_t cudaHostAlloc(void **out, size_t bytes, unsigned flags);
 cudaError_t cudaFreeHost(void *mem);
+cudaError_t cudaMallocAsync(void **out, size_t bytes, cudaStream_t stream);
+cudaError_t cudaFreeAsync(void *mem, cudaStream_t stream);
 static inline cudaError_t
 cudaEventCreate(cudaEvent_t *out)
 {
     return cudaEventCreateWithFlags(out, 0);
-}
-
-static inline cudaError_t
-cudaEventSynchronize(cudaEvent_t)
-{
-    return cudaSuccess;
-}
-
-static inline cudaError_t
-cudaMallocAsync(void **out, size_t bytes, cudaStream_t)
-{
-    return cudaMalloc(out, bytes);
-}
-
-static inline cudaError_t
-cudaFreeAsync(void *mem, cudaStream_t)
-{
-    return cudaFree(mem);
 }
 
 static inline cudaError_t
@@ -227,13 +255,30 @@ cudaMemPoolSetAttribute(cudaMemPool_t, int, void *)
     return cudaSuccess;
 }
 
+static inline cudaError_t
+cudaMemPoolTrimTo(cudaMemPool_t, size_t)
+{
+    return cudaSuccess;
+}
+
+/* What is captured is kept, to be run by every launch of the graph. */
+typedef struct emu_graph *cudaGraph_t;
+typedef struct emu_graph *cudaGraphExec_t;
+typedef enum { cudaStreamCaptureModeThreadLocal = 1 } cudaStreamCaptureMode;
+cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mode);
+cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *out);
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t *out, cudaGraph_t graph, unsigned long long flags);
+cudaError_t cudaGraphLaunch(cudaGraphExec_t graph, cudaStream_t stream);
+cudaError_t cudaGraphDestroy(cudaGraph_t graph);
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t graph);
 
 /* Shared memory of a block: what every card since compute capability 8.0 grants. */
-template <typename Kernel>
+cudaError_t emu_allow(const void *kernel, int bytes);
+template <typename... P>
 static inline cudaError_t
-cudaFuncSetAttribute(Kernel, cudaFuncAttribute, int bytes)
+cudaFuncSetAttribute(void (*kernel)(P...), cudaFuncAttribute, int bytes)
 {
-    return bytes <= 163 * 1024 ? cudaSuccess : cudaErrorInvalidValue;
+    return emu_allow((const void *)kernel, bytes);
 }
 
 #endif

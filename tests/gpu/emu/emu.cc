@@ -1,16 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* emu.cc - blocks of coroutines, and device memory that only kernels can touch */
-#include "tests/gpu/emu/cuda_runtime.h"
+/* emu.cc - blocks of coroutines: launches, barriers, warps */
+#include "tests/gpu/emu/emu_int.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
-#include <time.h>
 
-#define THREADS_MAX 1024
+#include <map>
+
 #define STACK_BYTES ((size_t)64 << 10)
-#define SHARED_MAX ((size_t)164 << 10)
-#define MEMORY_BYTES ((size_t)8 << 30)  /* of the device, taken from the system when touched */
+#define PLAIN_SHARED ((size_t)48 << 10) /* more must be asked for */
 
 /* ---- coroutines ---- */
 
@@ -45,6 +44,7 @@ struct coroutine {
     enum state state;
     uint64_t word;
     unsigned round;             /* of warp functions: two sets of words take turns */
+    int line;                   /* of the warp function that it waits in */
 };
 
 struct emu_thread *emu_self;
@@ -57,7 +57,31 @@ static const std::function<void()> *running;
 static uint64_t words[2][THREADS_MAX / 32][32];
 static unsigned living[THREADS_MAX / 32];
 alignas(64) static char dynamic[SHARED_MAX];
-static int unlocked;
+static const char *kernel_name = "";
+static std::map<const void *, size_t> allowed;  /* dynamic shared memory, by kernel */
+
+uint32_t emu_time = 1, emu_launch_time, emu_block_time;
+bool emu_runs;
+unsigned emu_thread_number, emu_block_number;
+
+/* Numbers that change from run to run of a program's lines, not from run to run of it. */
+uint64_t
+emu_chance(void)
+{
+    static uint64_t state = 88172645463325252ull;
+
+    state ^= state << 13;
+    state ^= state >> 7;
+    state ^= state << 17;
+    return state >> 20;
+}
+
+char *
+emu_shared(size_t *bytes)
+{
+    *bytes = sizeof(dynamic);
+    return dynamic;
+}
 
 void *
 emu_dynamic(void)
@@ -108,23 +132,24 @@ emu_sync_block(void)
 }
 
 const uint64_t *
-emu_sync_warp(uint64_t word, unsigned *alive)
+emu_sync_warp(uint64_t word, unsigned *alive, int line)
 {
     struct coroutine *self = (struct coroutine *)emu_self;
     unsigned warp = (unsigned)(self - threads) / 32, round = self->round++ % 2;
 
     words[round][warp][(self - threads) % 32] = word;
+    self->line = line;
     hand_over(AT_WARP);
     *alive = living[warp];
     return words[round][warp];
 }
 
-static void
-stop(const char *what)
+void
+emu_stop(const char *what)
 {
-    fprintf(stderr, "emulated block (%u, %u, %u) of (%u, %u, %u): %s\n", emu_block_index.x,
-            emu_block_index.y, emu_block_index.z, emu_grid_dim.x, emu_grid_dim.y,
-            emu_grid_dim.z, what);
+    fprintf(stderr, "emulated %s, block (%u, %u, %u) of (%u, %u, %u), thread %u: %s\n",
+            kernel_name, emu_block_index.x, emu_block_index.y, emu_block_index.z, emu_grid_dim.x,
+            emu_grid_dim.y, emu_grid_dim.z, emu_thread_number, what);
     abort();
 }
 
@@ -150,9 +175,13 @@ release(unsigned count)
         at_warp += here;
         if (!here || here != alive)
             continue;
-        for (unsigned i = first; i < last; i++)
-            if (threads[i].state == AT_WARP)
+        for (unsigned i = first, line = 0; i < last; i++)
+            if (threads[i].state == AT_WARP) {
+                if (line && (int)line != threads[i].line)
+                    emu_stop("lanes of a warp that meet in different warp functions");
+                line = (unsigned)threads[i].line;
                 threads[i].state = RUNS;
+            }
         moved = true;
     }
     if (ended == count)
@@ -160,12 +189,35 @@ release(unsigned count)
     if (moved)
         return true;
     if (at_warp)
-        stop("a warp function that not all living lanes reach");
+        emu_stop("a warp function that not all living lanes reach");
     if (at_block != count)
-        stop("__syncthreads that not all threads reach");
+        emu_stop("__syncthreads that not all threads reach");
     for (unsigned i = 0; i < count; i++)
         threads[i].state = RUNS;
+    emu_time++;
     return true;
+}
+
+/* The i-th of `count` in an order that turn decides; count itself: no such one. */
+static uint64_t
+in_order(uint64_t i, uint64_t count, uint64_t turn)
+{
+    uint64_t room = 1, at;
+
+    while (room < count)
+        room *= 2;
+    at = (i * (2 * turn + 1) + turn / 64) & (room - 1);
+    return at < count ? at : count;
+}
+
+static uint64_t
+room_of(uint64_t count)
+{
+    uint64_t room = 1;
+
+    while (room < count)
+        room *= 2;
+    return room;
 }
 
 static void
@@ -180,240 +232,84 @@ run_block(unsigned count)
         c->thread.index = dim3(i % emu_block_dim.x, i / emu_block_dim.x % emu_block_dim.y,
                                i / emu_block_dim.x / emu_block_dim.y);
     }
+    emu_block_time = ++emu_time;
     do {
-        for (unsigned i = 0; i < count; i++)
-            while (threads[i].state == RUNS) {
-                emu_self = &threads[i].thread;
-                emu_switch(&home, threads[i].stack);
+        uint64_t turn = emu_chance();
+
+        for (uint64_t i = 0; i < room_of(count); i++) {
+            unsigned at = (unsigned)in_order(i, count, turn);
+
+            while (at < count && threads[at].state == RUNS) {
+                emu_self = &threads[at].thread;
+                emu_thread_number = at;
+                emu_switch(&home, threads[at].stack);
             }
+        }
     } while (release(count));
 }
 
-/* ---- memory ---- */
+/* ---- launches ---- */
 
-static char *memory;
-static size_t used;
-
-struct block {                  /* in front of every allocation, a page of its own */
-    size_t bytes;
-    bool taken;
-};
-#define PAGE ((size_t)4096)
-
-static void
-rights(int what)
+cudaError_t
+emu_allow(const void *kernel, int bytes)
 {
-    if (memory && used && mprotect(memory, used, what)) {
-        perror("mprotect of emulated device memory");
-        abort();
-    }
-}
-
-static void
-unlock(void)
-{
-    if (!unlocked++)
-        rights(PROT_READ | PROT_WRITE);
-}
-
-static void
-lock(void)
-{
-    if (!--unlocked)
-        rights(PROT_NONE);
+    if ((size_t)bytes > SHARED_MAX - 1024)
+        return cudaErrorInvalidValue;
+    allowed[kernel] = (size_t)bytes;
+    return cudaSuccess;
 }
 
 void
-emu_launch(dim3 grid, dim3 block, size_t bytes, const std::function<void()> &body)
+emu_check_launch(const struct emu_launch &launch)
 {
-    unsigned count = block.x * block.y * block.z;
+    const dim3 &grid = launch.grid, &block = launch.block;
+    uint64_t count = (uint64_t)block.x * block.y * block.z;
+    const char *what = NULL;
 
-    if (!count || count > THREADS_MAX || bytes > SHARED_MAX || grid.y > 65535 ||
-        grid.z > 65535 || !grid.x || !grid.y || !grid.z) {
-        fprintf(stderr, "emulated launch of (%u, %u, %u) blocks of %u threads, %zu bytes\n",
-                grid.x, grid.y, grid.z, count, bytes);
-        abort();
-    }
+    if (!count || count > THREADS_MAX)
+        what = "a block takes 1 to 1024 threads";
+    else if (!grid.x || !grid.y || !grid.z)
+        what = "no blocks";
+    else if (grid.x > INT32_MAX || grid.y > 65535 || grid.z > 65535)
+        what = "too many blocks";
+    else if (launch.bytes > SHARED_MAX)
+        what = "more shared memory than a block can have";
+    else if (launch.bytes > PLAIN_SHARED &&
+             (!allowed.count(launch.kernel) || allowed[launch.kernel] < launch.bytes))
+        what = "more than 48 KiB of shared memory were not asked for";
+    if (!what)
+        return;
+    fprintf(stderr, "emulated launch of %s, (%u, %u, %u) blocks of %llu threads, %zu bytes: %s\n",
+            launch.name, grid.x, grid.y, grid.z, (unsigned long long)count, launch.bytes, what);
+    abort();
+}
+
+void
+emu_run(const struct emu_launch &launch, const std::function<void()> &body)
+{
+    const dim3 &grid = launch.grid;
+    uint64_t blocks = (uint64_t)grid.x * grid.y * grid.z, turn = emu_chance();
+
     if (!stacks)
         stacks = (char *)mmap(NULL, THREADS_MAX * STACK_BYTES, PROT_READ | PROT_WRITE,
                               MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     emu_grid_dim = grid;
-    emu_block_dim = block;
+    emu_block_dim = launch.block;
+    kernel_name = launch.name;
     running = &body;
-    unlock();
-    for (unsigned z = 0; z < grid.z; z++)
-        for (unsigned y = 0; y < grid.y; y++)
-            for (unsigned x = 0; x < grid.x; x++) {
-                emu_block_index = dim3(x, y, z);
-                /* What a block finds in shared memory is chance. */
-                memset(dynamic, 0xff, bytes);
-                run_block(count);
-            }
-    lock();
-}
+    emu_launch_time = ++emu_time;
+    emu_runs = true;
+    for (uint64_t i = 0; i < room_of(blocks); i++) {
+        uint64_t at = in_order(i, blocks, turn);
 
-cudaError_t
-cudaMalloc(void **out, size_t bytes)
-{
-    size_t need = (bytes + PAGE - 1) / PAGE * PAGE + PAGE, at = 0;
-    cudaError_t error = cudaErrorMemoryAllocation;
-
-    if (!memory)
-        memory = (char *)mmap(NULL, MEMORY_BYTES, PROT_NONE,
-                              MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    unlock();
-    while (at < used) {
-        struct block *block = (struct block *)(void *)(memory + at);
-
-        if (!block->taken && block->bytes >= need)
-            break;
-        at += block->bytes;
+        if (at == blocks)
+            continue;
+        emu_block_number = (unsigned)at;
+        emu_block_index = dim3((unsigned)(at % grid.x), (unsigned)(at / grid.x % grid.y),
+                               (unsigned)(at / grid.x / grid.y));
+        /* What a block finds in shared memory is chance. */
+        memset(dynamic, 0xff, launch.bytes);
+        run_block(launch.block.x * launch.block.y * launch.block.z);
     }
-    if (at == used && used + need <= MEMORY_BYTES) {
-        used += need;
-        rights(PROT_READ | PROT_WRITE);
-        ((struct block *)(void *)(memory + at))->bytes = need;
-    }
-    if (at < used) {
-        ((struct block *)(void *)(memory + at))->taken = true;
-        *out = memory + at + PAGE;
-        memset(*out, 0xff, need - PAGE);        /* not a number: nobody may rely on zeros */
-        error = cudaSuccess;
-    }
-    lock();
-    return error;
-}
-
-cudaError_t
-cudaFree(void *mem)
-{
-    if (!mem)
-        return cudaSuccess;
-    unlock();
-    ((struct block *)(void *)((char *)mem - PAGE))->taken = false;
-    lock();
-    return cudaSuccess;
-}
-
-static bool
-is_device(const void *mem)
-{
-    return memory && (const char *)mem >= memory && (const char *)mem < memory + used;
-}
-
-cudaError_t
-cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpyKind kind, cudaStream_t)
-{
-    if (is_device(to) != (kind != cudaMemcpyDeviceToHost) ||
-        is_device(from) != (kind != cudaMemcpyHostToDevice)) {
-        fprintf(stderr, "emulated copy in the wrong direction\n");
-        abort();
-    }
-    unlock();
-    memcpy(to, from, bytes);
-    lock();
-    return cudaSuccess;
-}
-
-cudaError_t
-cudaMemsetAsync(void *mem, int value, size_t bytes, cudaStream_t)
-{
-    unlock();
-    memset(mem, value, bytes);
-    lock();
-    return cudaSuccess;
-}
-
-cudaError_t
-cudaMemGetInfo(size_t *room, size_t *total)
-{
-    *room = MEMORY_BYTES - used;
-    *total = MEMORY_BYTES;
-    return cudaSuccess;
-}
-
-cudaError_t
-cudaGetDeviceCount(int *count)
-{
-    *count = 1;
-    return cudaSuccess;
-}
-
-cudaError_t
-cudaSetDevice(int index)
-{
-    return index ? cudaErrorInvalidDevice : cudaSuccess;
-}
-
-cudaError_t
-cudaGetDeviceProperties(struct cudaDeviceProp *out, int)
-{
-    memset(out, 0, sizeof(*out));
-    snprintf(out->name, sizeof(out->name), "emulated card");
-    out->totalGlobalMem = MEMORY_BYTES;
-    return cudaSuccess;
-}
-
-cudaError_t
-cudaStreamCreateWithFlags(cudaStream_t *out, unsigned)
-{
-    *out = NULL;
-    return cudaSuccess;
-}
-
-struct emu_event {
-    struct timespec at;
-};
-
-cudaError_t
-cudaEventCreateWithFlags(cudaEvent_t *out, unsigned)
-{
-    *out = (cudaEvent_t)calloc(1, sizeof(**out));
-    return *out ? cudaSuccess : cudaErrorMemoryAllocation;
-}
-
-cudaError_t
-cudaEventRecord(cudaEvent_t event, cudaStream_t)
-{
-    clock_gettime(CLOCK_MONOTONIC, &event->at);
-    return cudaSuccess;
-}
-
-cudaError_t
-cudaEventElapsedTime(float *ms, cudaEvent_t first, cudaEvent_t last)
-{
-    *ms = (float)(last->at.tv_sec - first->at.tv_sec) * 1e3f +
-          (float)(last->at.tv_nsec - first->at.tv_nsec) * 1e-6f;
-    return cudaSuccess;
-}
-
-cudaError_t
-cudaEventDestroy(cudaEvent_t event)
-{
-    free(event);
-    return cudaSuccess;
-}
-
-cudaError_t
-cudaHostAlloc(void **out, size_t bytes, unsigned)
-{
-    *out = malloc(bytes);
-    return *out ? cudaSuccess : cudaErrorMemoryAllocation;
-}
-
-cudaError_t
-cudaFreeHost(void *mem)
-{
-    free(mem);
-    return cudaSuccess;
-}
-
-cudaError_t cudaStreamDestroy(cudaStream_t) { return cudaSuccess; }
-cudaError_t cudaStreamSynchronize(cudaStream_t) { return cudaSuccess; }
-cudaError_t cudaGetLastError(void) { return cudaSuccess; }
-
-const char *
-cudaGetErrorString(cudaError_t error)
-{
-    return error == cudaErrorMemoryAllocation ? "out of memory" : "invalid value or device";
+    emu_runs = false;
 }

@@ -103,7 +103,7 @@ def yes_no(text):
     for mark in MARKS:
         near = mark + " " in before or " " + mark in before or re.search(r"\d,\d", before)
         out = out.replace(mark, "" if near else " ")
-    words = out.split()
+    words = re.sub(r"\.(?!\d)", "", out, count=32).split()
     if "yes" in words and "no" not in words:
         return "yes"
     if "no" in words and "yes" not in words:
