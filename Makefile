@@ -69,6 +69,7 @@ CUDA_ARCH     ?= -gencode arch=compute_80,code=sm_80 -gencode arch=compute_90a,c
                  -gencode arch=compute_80,code=compute_80
 CUDA_PLUGIN   := $(if $(CUDA),$(BUILD)/libsea_cuda.so)
 CUDA_EMU      := $(BUILD)/tests/gpu/libsea_cuda.so
+CUDA_CHECK    := $(BUILD)/tests/gpu/libsea_cuda_check.so $(BUILD)/tests/gpu/faults
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
@@ -116,7 +117,6 @@ $(BUILD)/gen/codecs: codecs
 	@mkdir -p $(@D); echo '$(CODECS)' | cmp -s - $@ || echo '$(CODECS)' > $@
 $(BUILD)/pipeline/parquet_codec.o: $(BUILD)/gen/codecs
 
-# What the numbers of a stage depend on: raised by hand in engine/base/sea_version.h.
 $(BUILD)/%.o: %.c
 	$(call say,CC,$<)
 	@mkdir -p $(@D)
@@ -138,26 +138,46 @@ $(BUILD)/libsea_cuda.so: $(patsubst %.cu,$(BUILD)/%.o,$(CUDA_SRC))
 	$(Q)$(NVCC) -shared -cudart static -Xcompiler -static-libstdc++,-static-libgcc -o $@ $^ -ldl
 EMU_FLAGS := -std=c++20 -O2 -g -Wall -Wextra $(if $(DEVELOPER),-Werror) -DSEA_CUDA_EMU -I. \
     -Itests/gpu/emu -fPIC -fvisibility=hidden -ffp-contract=off
-EMU_OBJS  := $(patsubst %.cu,$(BUILD)/tests/gpu/emu/%.o,$(notdir $(CUDA_SRC))) \
-    $(BUILD)/tests/gpu/emu/emu.o
-$(BUILD)/tests/gpu/emu/%.o: kernels/cuda/%.cu $(CUDA_H) \
-                            tests/gpu/emu/cuda_runtime.h
+# The same with every access to memory looked at (emu/check.cc), and with products joined to sums
+# as a card does it, where the processor can.
+CHECK_FLAGS := -fsanitize=thread -fsanitize=alignment -fno-sanitize-recover=alignment \
+    $(if $(shell grep -m 1 -w fma /proc/cpuinfo),-mfma -ffp-contract=fast)
+EMU_H     := $(wildcard tests/gpu/emu/*.h)
+EMU_OBJS  := $(patsubst %.cu,$(BUILD)/tests/gpu/emu/%.o,$(notdir $(CUDA_SRC)))
+EMU_REST  := $(patsubst %,$(BUILD)/tests/gpu/emu/%.o,emu stream)
+CHECK_OBJS := $(patsubst %.cu,$(BUILD)/tests/gpu/check/%.o,$(notdir $(CUDA_SRC)))
+$(BUILD)/tests/gpu/emu/%.o: kernels/cuda/%.cu $(CUDA_H) $(EMU_H)
 	$(call say,EMU,$<)
 	@mkdir -p $(@D)
 	$(Q)$(CXX) $(EMU_FLAGS) -x c++ -c -o $@ $<
-$(BUILD)/tests/gpu/emu/emu.o: tests/gpu/emu/emu.cc tests/gpu/emu/cuda_runtime.h
+$(BUILD)/tests/gpu/emu/%.o: tests/gpu/emu/%.cc $(EMU_H)
+	$(call say,EMU,$<)
 	@mkdir -p $(@D)
 	$(Q)$(CXX) $(EMU_FLAGS) -c -o $@ $<
-$(CUDA_EMU): $(EMU_OBJS)
+$(BUILD)/tests/gpu/check/%.o: kernels/cuda/%.cu $(CUDA_H) $(EMU_H)
+	$(call say,CHECK,$<)
+	@mkdir -p $(@D)
+	$(Q)$(CXX) $(EMU_FLAGS) $(CHECK_FLAGS) -x c++ -c -o $@ $<
+$(BUILD)/tests/gpu/check/faults.o: tests/gpu/emu/faults.cc $(CUDA_H) $(EMU_H)
+	$(call say,CHECK,$<)
+	@mkdir -p $(@D)
+	$(Q)$(CXX) $(EMU_FLAGS) $(CHECK_FLAGS) -c -o $@ $<
+$(CUDA_EMU): $(EMU_OBJS) $(EMU_REST)
 	$(call say,LD,$@)
 	$(Q)$(CXX) -shared -static-libstdc++ -static-libgcc -o $@ $^
+$(BUILD)/tests/gpu/libsea_cuda_check.so: $(CHECK_OBJS) $(EMU_REST) $(BUILD)/tests/gpu/emu/check.o
+	$(call say,LD,$@)
+	$(Q)$(CXX) -shared -static-libstdc++ -static-libgcc -o $@ $^ -ldl
+$(BUILD)/tests/gpu/faults: $(BUILD)/tests/gpu/check/faults.o $(EMU_REST) $(BUILD)/tests/gpu/emu/check.o
+	$(call say,LD,$@)
+	$(Q)$(CXX) -o $@ $^ -ldl
 
 TEST_BINS  := $(patsubst %.c,$(BUILD)/%,$(filter %.c,$(foreach f,$(TESTS_C),$(if $(findstring /test_,$(f)),$(f)))))
 BENCH_BINS := $(patsubst %.c,$(BUILD)/%,$(foreach f,$(BENCH_C),$(if $(findstring /bench_,$(f)),$(f))))
 $(BUILD)/tests/kernels/test_%: $(BUILD)/tests/kernels/test_%.o $(LIB_TEST) $(LIB_KERNELS)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(SANITIZE) $(LDFLAGS) -o $@ $^ -lcunit $(LIBS)
-$(BUILD)/tests/gpu/test_%: $(BUILD)/tests/gpu/test_%.o $(LIB_TEST) $(LIB_KERNELS) | $(CUDA_EMU)
+$(BUILD)/tests/gpu/test_%: $(BUILD)/tests/gpu/test_%.o $(LIB_TEST) $(LIB_KERNELS) | $(CUDA_EMU) $(CUDA_CHECK)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(SANITIZE) $(LDFLAGS) -o $@ $^ -lcunit $(LIBS)
 $(BUILD)/tests/unit/test_%: $(BUILD)/tests/unit/test_%.o $(LIB_TEST) $(LIB_ENGINE) $(LIB_KERNELS)

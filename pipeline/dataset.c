@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "pipeline/sea_dataset.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "engine/base/sea_file.h"
 #include "engine/base/sea_node.h"
@@ -43,26 +46,44 @@ list_take(struct list *list, struct sea_arena *arena)
     return out;
 }
 
-/* Adds what strstr finds of the tag in text to *tags. */
-static void
-count_tags(const char *text, size_t *tags)
+static bool
+is_blank(char c)
 {
-    while ((text = strstr(text, SEA_IMAGE_TAG)) != NULL) {
-        ++*tags;
-        text += strlen(SEA_IMAGE_TAG);
-    }
+    return c == ' ' || (c >= '\t' && c <= '\r');
 }
 
-/* Field "conversations" as turns of invariant (3); tags: how many image tags they hold. */
+/* The tag at either end of a question, blanks apart: there it stands for a picture. In the
+ * middle of a text it may be a word like others (HTML, program text). */
+static bool
+asks_for_picture(const char *text, size_t len)
+{
+    const size_t n = strlen(SEA_IMAGE_TAG);
+
+    while (len && is_blank(*text)) {
+        text++;
+        len--;
+    }
+    while (len && is_blank(text[len - 1]))
+        len--;
+    return len >= n && (memcmp(text, SEA_IMAGE_TAG, n) == 0 ||
+                        memcmp(text + len - n, SEA_IMAGE_TAG, n) == 0);
+}
+
+struct tags {
+    size_t turns;               /* that hold the tag, once or more often */
+    bool at_end;                /* a question has it at one of its ends */
+};
+
+/* Field "conversations" as turns of invariant (3). */
 static enum sea_status
 read_turns(const struct sea_records *rows, const char *id, const struct sea_node *row,
-           struct sea_arena *arena, struct sea_turn **turns, size_t *count, size_t *tags,
+           struct sea_arena *arena, struct sea_turn **turns, size_t *count, struct tags *tags,
            struct sea_err *err)
 {
     const struct sea_node *list = sea_node_get(row, "conversations"), *node;
     size_t n = 0, number = 0;
 
-    *tags = 0;
+    *tags = (struct tags){ 0 };
     if (!list || list->kind != SEA_NODE_LIST)
         return sea_records_fail(rows, id, err, SEA_E_FORMAT,
                              "field \"conversations\" is %s, expected a list of turns",
@@ -88,7 +109,8 @@ read_turns(const struct sea_records *rows, const char *id, const struct sea_node
             return sea_records_fail(rows, id, err, SEA_E_FORMAT,
                                  "turn %zu is from \"%s\" like the one before, expected turns "
                                  "that alternate", number, from);
-        count_tags(value->text, tags);
+        tags->turns += strstr(value->text, SEA_IMAGE_TAG) != NULL;
+        tags->at_end |= human && asks_for_picture(value->text, value->text_len);
         (*turns)[n].from = human ? "human" : "gpt";
         (*turns)[n].value = sea_arena_strndup(arena, value->text, value->text_len);
         (*turns)[n++].len = value->text_len;
@@ -107,7 +129,7 @@ read_row(const struct sea_records *rows, enum sea_dataset_kind kind, const struc
 {
     const struct sea_node *image = sea_node_get(node, "image");
     enum sea_status status;
-    size_t tags;
+    struct tags tags;
 
     row->index = rows->index;
     if (sea_node_get(node, "id")) {
@@ -142,11 +164,14 @@ read_row(const struct sea_records *rows, enum sea_dataset_kind kind, const struc
                              "the row has %s and %zu turns, expected a picture and one "
                              "exchange", row->image ? "a picture" : "no field \"image\"",
                              row->turns_count);
-    if (tags != (row->image != NULL))
+    if (row->image && tags.turns != 1)
         return sea_records_fail(rows, row->id, err, SEA_E_FORMAT,
-                             "the tag <image> stands %zu times in \"conversations\", expected "
-                             "%s", tags, row->image ? "once, as the row has a picture"
-                                                    : "none, as field \"image\" is missing");
+                             "the tag <image> stands in %zu turns, expected one, as the row has "
+                             "a picture", tags.turns);
+    if (!row->image && tags.at_end)
+        return sea_records_fail(rows, row->id, err, SEA_E_FORMAT,
+                             "a question has the tag <image>, expected none, as field \"image\" "
+                             "is missing");
     return SEA_OK;
 }
 
@@ -304,7 +329,7 @@ read_names(const char *json, struct sea_arena *arena, const char ***names, size_
 }
 
 static enum sea_status
-add_picture(struct sea_hash *hash, const char *path, bool whole, struct sea_err *err)
+add_whole(struct sea_hash *hash, const char *path, struct sea_err *err)
 {
     struct sea_file_map map;
     enum sea_status status = sea_file_map_open(&map, path, err);
@@ -314,13 +339,45 @@ add_picture(struct sea_hash *hash, const char *path, bool whole, struct sea_err 
         return status;
     snprintf(size, sizeof(size), "%zu", map.bytes);
     sea_hash_add_field(hash, size);
-    if (whole || map.bytes <= 2 * EDGE_BYTES) {
-        sea_hash_add(hash, map.data, map.bytes);
-    } else {
-        sea_hash_add(hash, map.data, EDGE_BYTES);
-        sea_hash_add(hash, map.data + map.bytes - EDGE_BYTES, EDGE_BYTES);
-    }
+    sea_hash_add(hash, map.data, map.bytes);
     sea_file_map_close(&map);
+    return SEA_OK;
+}
+
+/* Size and edges. Not mapped: a fault reads far around it, which for pictures comes to all of
+ * them, and mapping hundreds of thousands of files costs more than the parsing of their names. */
+static enum sea_status
+add_edges(struct sea_hash *hash, const char *path, struct sea_err *err)
+{
+    enum sea_status status = SEA_OK;
+    char bytes[2 * EDGE_BYTES], size[32];
+    struct stat info = { 0 };
+    size_t n = 0;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    bool good = fd >= 0 && fstat(fd, &info) == 0;
+
+    if (good && !S_ISREG(info.st_mode)) {
+        status = sea_fail(err, SEA_E_FORMAT, "\"%s\" is not a regular file", path);
+    } else if (good) {
+        n = info.st_size < (off_t)sizeof(bytes) ? (size_t)info.st_size : sizeof(bytes);
+        (void)posix_fadvise(fd, 0, 0, POSIX_FADV_RANDOM);
+        errno = EIO;            /* when it is shorter than it was */
+        if (n < sizeof(bytes))
+            good = pread(fd, bytes, n, 0) == (ssize_t)n;
+        else
+            good = pread(fd, bytes, EDGE_BYTES, 0) == EDGE_BYTES &&
+                   pread(fd, bytes + EDGE_BYTES, EDGE_BYTES, info.st_size - EDGE_BYTES) ==
+                       EDGE_BYTES;
+    }
+    if (!good)
+        status = sea_fail_errno(err, "could not read image \"%s\"", path);
+    if (fd >= 0)
+        close(fd);
+    if (status)
+        return status;
+    snprintf(size, sizeof(size), "%lld", (long long)info.st_size);
+    sea_hash_add_field(hash, size);
+    sea_hash_add(hash, bytes, n);
     return SEA_OK;
 }
 
@@ -374,7 +431,8 @@ sea_dataset_digest(const char *json, const char *images, char out[SEA_SHA256_TEX
         sea_hash_add_field(hash, names[i]);
         status = sea_path_join(path, images, names[i], err);
         if (!status)
-            status = add_picture(hash, path, total <= WHOLE_BYTES_MAX, err);
+            status = total <= WHOLE_BYTES_MAX ? add_whole(hash, path, err)
+                                              : add_edges(hash, path, err);
     }
     if (!status)
         sea_hash_finish(hash, out);
@@ -394,7 +452,7 @@ read_text_row(const struct sea_records *rows, const struct sea_node *node, struc
     const struct sea_node *text = sea_node_get(node, "text");
     const char *template_name = sea_node_text(sea_node_get(node, "template"), "");
     enum sea_status status;
-    size_t tags;
+    struct tags tags;
 
     if (text && text->kind == SEA_NODE_STRING) {
         row->text = sea_arena_strndup(arena, text->text, text->text_len);
@@ -409,7 +467,7 @@ read_text_row(const struct sea_records *rows, const struct sea_node *node, struc
         return sea_records_fail(rows, NULL, err, SEA_E_FORMAT,
                              "unknown \"template\" \"%s\", know: bare", template_name);
     status = read_turns(rows, NULL, node, arena, &row->turns, &row->turns_count, &tags, err);
-    if (!status && tags)
+    if (!status && tags.at_end)
         status = sea_records_fail(rows, NULL, err, SEA_E_FORMAT,
                                "the tag <image> stands in a row of text");
     return status;

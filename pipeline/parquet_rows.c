@@ -10,6 +10,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "engine/base/sea_base64.h"
 #include "pipeline/parquet_int.h"
 
 #define DECIMAL_BYTES_MAX 32
@@ -119,19 +120,10 @@ static void
 put_base64(const struct walk *w, struct sea_node *parent, const char *key,
            const unsigned char *bytes, size_t n)
 {
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    char *text = sea_arena_alloc(w->arena, n / 3 * 4 + 5, 1), *to = text;
+    char *text = sea_arena_alloc(w->arena, sea_base64_length(n) + 1, 1);
 
-    for (size_t i = 0; i < n; i += 3) {
-        uint32_t word = (uint32_t)bytes[i] << 16 | (i + 1 < n ? (uint32_t)bytes[i + 1] << 8 : 0) |
-                        (i + 2 < n ? bytes[i + 2] : 0u);
-
-        *to++ = digits[word >> 18];
-        *to++ = digits[word >> 12 & 63];
-        *to++ = i + 1 < n ? digits[word >> 6 & 63] : '=';
-        *to++ = i + 2 < n ? digits[word & 63] : '=';
-    }
-    sea_node_put_textn(w->arena, parent, key, text, (size_t)(to - text));
+    sea_base64_write(text, bytes, n);
+    sea_node_put_textn(w->arena, parent, key, text, sea_base64_length(n));
 }
 
 /* A two's complement number, most significant byte first, as digits with a point. */

@@ -155,7 +155,9 @@ void
 sea_planning_label(struct sea_planning *p)
 {
     struct sea_plan_stage *stage = add_stage(p, "label", "pictures");
-    double m = (double)sea_clip_patch_count(&p->clip), words = 1000, sample;
+    /* The list is not built yet: LLaVA's 558 thousand captions give about 100 thousand words. */
+    double words = fmax(1000, (double)p->pretrain_images / 5), sample;
+    double m = (double)sea_clip_patch_count(&p->clip);
     double scoring = 2 * m * (double)p->clip.joint * words;
 
     sample = (double)sea_planning_int(p, "stages.label.sample");

@@ -14,7 +14,9 @@
  *             (2) image is a relative name without "..", or NULL;
  *             (3) turns alternate human, gpt (a first turn of gpt is dropped, as LLaVA
  *                 does), and there is at least one of each; the tag <image> stands in
- *                 exactly one turn when there is a picture, in none when there is not;
+ *                 exactly one turn when there is a picture (more than once in it counts as
+ *                 once, as in LLaVA); when there is none, no question begins or ends with it:
+ *                 elsewhere it is text, and shared dialogues about HTML do hold it;
  *             (4) everything lives in the arena given to load.
  * Errors name file, row, id, line, field and what was expected: SEA_E_FORMAT; a picture that
  * does not exist: SEA_E_MISSING, with the number of all missing ones.
@@ -97,7 +99,8 @@ const struct sea_pictured *sea_objects_find(const struct sea_objects *objects,
 
 /* A row is a text, or a conversation (turns_count > 0). File: JSON Lines of {"text": ...} and
  * {"conversations": [...]}, the latter with "template": "bare" where the values are to be
- * taken as they stand, without a template's words around them; or, when it does not begin with '{', a text per line. */
+ * taken as they stand, without a template's words around them; or, when it does not begin with
+ * '{', a text per line. */
 struct sea_text_row {
     const char *text;           /* NULL for a conversation */
     size_t text_len;

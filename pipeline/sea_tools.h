@@ -41,7 +41,8 @@ struct sea_tool_generate {
     const char *ids;            /* as in sea_tool_logits: no tokenizer is needed with ids_out */
     const char *template_name;  /* NULL: none; "v1": the prompt is a question */
     const char *aspect;         /* NULL: "pad" with a template, else "square" */
-    int64_t max_new;            /* 0: 128 */
+    int64_t max_new;            /* words at most, 0 or more */
+#define SEA_TOOL_MAX_NEW 128
     double temperature;         /* 0: greedy; these four as in sea_generate.h */
     int64_t top_k;
     double top_p;

@@ -72,6 +72,9 @@ read_texts(const struct sea_tool_generate *options, struct batch *batch, const c
     status = sea_file_read(options->prompts, &text, err);
     batch->count = 0;
     line = sea_arena_strdup(batch->arena, status ? "" : text.data);
+    if (!status && strlen(text.data) < text.len)
+        status = sea_fail(err, SEA_E_CONFIG, "\"%s\" is no text: byte %zu is 0", options->prompts,
+                          strlen(text.data));
     sea_buf_release(&text);
     for (; *line && !status; line = end) {
         end = line + strcspn(line, "\n");
@@ -163,6 +166,9 @@ check_options(const struct sea_tool_generate *options, struct sea_err *err)
     if (options->temperature < 0 || !(options->temperature < 1e6))
         return sea_fail(err, SEA_E_CONFIG, "temperature %g must be 0 (greedy) or above",
                         options->temperature);
+    if (options->max_new < 0)
+        return sea_fail(err, SEA_E_CONFIG, "%lld new words are asked for, must be 0 or more",
+                        (long long)options->max_new);
     if (options->top_k < 0)
         return sea_fail(err, SEA_E_CONFIG, "top-k %lld must be 0 (all words) or above",
                         (long long)options->top_k);
@@ -221,11 +227,14 @@ sea_tool_generate(const struct sea_tool_generate *given, FILE *to, struct sea_er
     };
     enum sea_status status;
 
-    sampling.max_new = options.max_new = options.max_new > 0 ? options.max_new : 128;
     status = check_options(&options, err);
     if (!status)
         status = sea_opened_model(&opened, options.dir, options.tower, options.device,
                                   options.precision, err);
+    /* An answer ends with the positions; room for more than these is not asked for. */
+    if (!status && options.max_new > opened.folder.lm->desc.max_positions)
+        options.max_new = opened.folder.lm->desc.max_positions;
+    sampling.max_new = options.max_new;
     if (!status && (!options.ids || !options.ids_out || options.stop_count))
         status = sea_tokenizer_load(&tokenizer, options.dir, err);
     sampling.tokenizer = tokenizer;

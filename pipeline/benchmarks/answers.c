@@ -132,3 +132,22 @@ sea_bench_lookup_find(const struct sea_bench_lookup *lookup, const char *key, si
         return -1;
     return (int64_t)lookup->order[low + nth];
 }
+
+const struct sea_node *const *
+sea_bench_members(const struct sea_bench_scoring *s, const struct sea_node *map,
+                  struct sea_arena *arena)
+{
+    const struct sea_node **out = sea_arena_alloc(arena, s->count + 1, sizeof(*out));
+    struct sea_bench_lookup lookup;
+
+    sea_bench_lookup_ids(&lookup, s->questions, arena);
+    for (const struct sea_node *node = map ? map->first : NULL; node; node = node->next)
+        for (size_t nth = 0; node->key; nth++) {
+            int64_t found = sea_bench_lookup_find(&lookup, node->key, nth);
+
+            if (found < 0)
+                break;
+            out[found] = node;
+        }
+    return out;
+}

@@ -4,8 +4,6 @@
 #include <string.h>
 
 #include "pipeline/benchmarks/benchmarks_int.h"
-
-#define EXPORT_BYTES_MAX ((size_t)2 << 30)
 #include "pipeline/sea_parquet.h"
 
 #define X(name) &sea_bench_##name,
@@ -243,7 +241,7 @@ write_files(struct sea_bench_scoring *s, const char *folder, struct sea_err *err
     enum sea_status status = sea_dir_create(folder, err);
     struct sea_buf text;
 
-    sea_buf_init(&text, EXPORT_BYTES_MAX);
+    sea_buf_init(&text, SIZE_MAX / 2);
     for (size_t k = 0; !status; k++) {
         const char *name = NULL;
         char path[SEA_PATH_MAX];
@@ -271,7 +269,7 @@ export_answers(const char *name, const char *questions, const char *answers,
     struct sea_buf text;
     enum sea_status status;
 
-    sea_buf_init(&text, EXPORT_BYTES_MAX);
+    sea_buf_init(&text, SIZE_MAX / 2);
     status = sea_bench_find(name, &bench, err);
     if (!status && !bench->dump && !bench->dump_file)
         status = sea_fail(err, SEA_E_CONFIG,

@@ -229,6 +229,12 @@ void sea_bench_lookup_ids(struct sea_bench_lookup *lookup,
 /* Index of the nth question of this key, or -1. */
 int64_t sea_bench_lookup_find(const struct sea_bench_lookup *lookup, const char *key, size_t nth);
 
+/* For each row of the scoring the member of map that its question's id names, or NULL; in the
+ * arena. One pass: sea_node_get would look through all members for every question. */
+const struct sea_node *const *
+sea_bench_members(const struct sea_bench_scoring *scoring, const struct sea_node *map,
+                  struct sea_arena *arena);
+
 /* What readers of annotations need: the argument of their sea_bench_each_fn. */
 struct sea_bench_notes {
     struct sea_bench_scoring *s;
@@ -289,7 +295,8 @@ double sea_text_anls(const char *const *golds, size_t count, const char *text, d
 const char *sea_text_tidy(const char *text, bool lower, bool strip, struct sea_arena *arena);
 /* The text through a normaliser, as an arena copy. */
 const char *sea_vqa_copy(enum sea_vqa_variant variant, const char *text, struct sea_arena *arena);
-/* The step of the normalisers that treats punctuation marks; out is cleared first. */
+/* The steps of SEA_VQA_OFF that treat punctuation marks and periods, which VLMEvalKit's yes or
+ * no takes over; out is cleared first. */
 void sea_vqa_marks(const char *text, struct sea_buf *out);
 /* yes and no as VLMEvalKit tells them: "yes", "no", or "" when neither or both stand there. */
 const char *sea_text_yes_no(const char *text, struct sea_arena *arena);

@@ -72,7 +72,7 @@ sea_choice_prompt(const struct sea_choice *choice, const char *question, bool br
     struct sea_buf text;
     const char *out;
 
-    sea_buf_init(&text, 1 << 24);
+    sea_buf_init(&text, SIZE_MAX / 2);  /* of texts that are in memory */
     sea_buf_puts(&text, question);
     sea_choice_list(choice, bracketed, &text);
     sea_buf_puts(&text, suffix);

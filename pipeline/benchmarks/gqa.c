@@ -81,10 +81,10 @@ static enum sea_status
 read_records(struct sea_bench_scoring *s, struct record *records, struct sea_err *err)
 {
     struct sea_arena *scratch = sea_arena_create(NULL, "gqa records");
+    const struct sea_node *const *found;
     char path[SEA_PATH_MAX];
-    struct sea_node *top = NULL, *node;
+    struct sea_node *top = NULL;
     enum sea_status status;
-    int64_t *found = NULL;
 
     status = sea_bench_annotation(s, "testdev_balanced_questions.json", "data", true, path, err);
     if (!status)
@@ -92,51 +92,28 @@ read_records(struct sea_bench_scoring *s, struct record *records, struct sea_err
     if (!status && top->kind != SEA_NODE_MAP)
         status = sea_fail(err, SEA_E_FORMAT, "file \"%s\" is a %s, expected {id: record, ...}",
                           path, sea_node_kind_name(top->kind));
-    if (status)
-        goto out;
-    /* One pass over the records, by id: sea_node_get would look through all each time. */
-    found = sea_xcalloc(s->count + 1, sizeof(*found));
-    {
-        size_t n = top->count, i = 0;
-        const char **keys = sea_arena_alloc(scratch, n + s->count + 1, sizeof(char *));
-        int64_t *number = sea_arena_alloc(scratch, n + s->count + 1, sizeof(int64_t));
-        struct sea_node **by_number =
-            sea_arena_alloc(scratch, n + s->count + 1, sizeof(struct sea_node *));
+    found = sea_bench_members(s, status ? NULL : top, scratch);
+    for (size_t i = 0; i < s->count && !status; i++) {
+        const char *answer = sea_node_text(sea_node_get(found[i], "answer"), NULL);
 
-        for (node = top->first; node; node = node->next)
-            keys[i++] = node->key;
-        for (size_t q = 0; q < s->count; q++)
-            keys[n + q] = s->rows[q].question->id;
-        sea_stats_number(keys, n + s->count, number);
-        i = 0;
-        for (node = top->first; node; node = node->next)
-            by_number[number[i++]] = node;
-        for (size_t q = 0; q < s->count && !status; q++) {
-            const char *answer;
-
-            node = by_number[number[n + q]];
-            answer = sea_node_text(sea_node_get(node, "answer"), NULL);
-            if (!answer) {
-                status = sea_fail(err, SEA_E_FORMAT,
-                                  "file \"%s\" (%zu records) has no answer for question \"%s\" "
-                                  "of \"%s\" (%zu questions)", path, n, s->rows[q].question->id,
-                                  s->questions->path, s->count);
-                sea_hint(err, "Question file and annotations are of different versions.");
-                break;
-            }
-            s->rows[q].gold = sea_arena_strdup(s->arena, answer);
-            records[q] = (struct record){
-                .structural = sea_arena_strdup(
-                    s->arena, sea_node_text(sea_node_path(node, "types.structural"), "")),
-                .semantic = sea_arena_strdup(
-                    s->arena, sea_node_text(sea_node_path(node, "types.semantic"), "")),
-                .is_balanced = sea_node_bool(sea_node_get(node, "isBalanced"), true),
-            };
-            s->questions->items[q].extra = &records[q];
+        if (!answer) {
+            status = sea_fail(err, SEA_E_FORMAT,
+                              "file \"%s\" (%zu records) has no answer for question \"%s\" of "
+                              "\"%s\" (%zu questions)", path, top->count,
+                              s->rows[i].question->id, s->questions->path, s->count);
+            sea_hint(err, "Question file and annotations are of different versions.");
+            break;
         }
+        s->rows[i].gold = sea_arena_strdup(s->arena, answer);
+        records[i] = (struct record){
+            .structural = sea_arena_strdup(
+                s->arena, sea_node_text(sea_node_path(found[i], "types.structural"), "")),
+            .semantic = sea_arena_strdup(
+                s->arena, sea_node_text(sea_node_path(found[i], "types.semantic"), "")),
+            .is_balanced = sea_node_bool(sea_node_get(found[i], "isBalanced"), true),
+        };
+        s->questions->items[i].extra = &records[i];
     }
-out:
-    free(found);
     sea_arena_destroy(scratch);
     return status;
 }
@@ -145,13 +122,6 @@ static const struct record *
 record_of(const struct sea_bench_row *row)
 {
     return row->question->extra;
-}
-
-static bool
-is_unit(const struct sea_bench_row *row, const void *unused)
-{
-    (void)unused;
-    return row->is_unit;
 }
 
 static bool
@@ -165,13 +135,6 @@ static bool
 is_binary(const struct sea_bench_row *row, const void *unused)
 {
     return row->is_unit && !is_open(row, unused);
-}
-
-static bool
-is_yes_no(const struct sea_bench_row *row, const void *unused)
-{
-    (void)unused;
-    return row->is_unit && (strcmp(row->gold, "yes") == 0 || strcmp(row->gold, "no") == 0);
 }
 
 static const char *
@@ -210,10 +173,10 @@ score(struct sea_bench_scoring *s, struct sea_err *err)
         row->score = strcmp(row->parsed, gold) == 0;
         row->is_unit = records[i].is_balanced;
     }
-    sea_bench_add_score(s, "accuracy", is_unit, NULL);
+    sea_bench_add_score(s, "accuracy", sea_bench_is_unit, NULL);
     sea_bench_add_score(s, "open", is_open, NULL);
     sea_bench_add_score(s, "binary", is_binary, NULL);
-    sea_bench_add_yes_share(s, "yes_share", is_yes_no, NULL);
+    sea_bench_add_yes_share(s, "yes_share", sea_bench_is_yes_no, NULL);
     sea_bench_add_groups(s, "structural", structural);
     sea_bench_add_groups(s, "semantic", semantic);
     return SEA_OK;

@@ -5,7 +5,9 @@
  * Verdicts are read from the answer (VLMEvalKit's yes or no), not asked from a judge: right,
  * wrong, or unclear. A question about a known fact without its picture (VS, figure 0) is also
  * right when unclear. aAcc: questions; fAcc: figures with all their questions right; qAcc:
- * questions right on all their figures.
+ * questions right on all their figures. Figures and questions are told apart by category, too, as
+ * in the paper's script; VLMEvalKit's groups leave it out, so that its fAcc and qAcc differ where
+ * VD and VS share a subcategory (ocr).
  */
 #include <math.h>
 #include <stdlib.h>

@@ -29,16 +29,11 @@ static const char *
 make_prompt(const struct sea_bench *bench, const struct record *record, const char *hint,
             struct sea_arena *arena)
 {
-    struct sea_buf text;
-    const char *out;
+    const char *question = record->question;
 
-    sea_buf_init(&text, 1 << 24);
-    sea_buf_addf(&text, "%s%s%s", hint ? hint : "", hint ? "\n" : "", record->question);
-    sea_choice_list(&record->choice, false, &text);
-    sea_buf_puts(&text, bench->suffix);
-    out = sea_arena_strndup(arena, text.data, text.len);
-    sea_buf_release(&text);
-    return out;
+    if (hint)
+        question = sea_arena_printf(arena, "%s\n%s", hint, question);
+    return sea_choice_prompt(&record->choice, question, false, bench->suffix, arena);
 }
 
 static enum sea_status

@@ -67,19 +67,10 @@ subject_of(const char *id, struct sea_arena *arena)
 static const char *
 make_prompt(const struct record *record, const char *question, struct sea_arena *arena)
 {
-    struct sea_buf text;
-    const char *out;
-
-    sea_buf_init(&text, 1 << 24);
-    sea_buf_puts(&text, question);
-    if (!record->is_open) {
-        sea_buf_puts(&text, "\n");
-        sea_choice_list(&record->choice, true, &text);
-    }
-    sea_buf_puts(&text, record->is_open ? SHORT : LETTER);
-    out = sea_arena_strndup(arena, text.data, text.len);
-    sea_buf_release(&text);
-    return out;
+    if (record->is_open)
+        return sea_arena_printf(arena, "%s" SHORT, question);
+    return sea_choice_prompt(&record->choice, sea_arena_printf(arena, "%s\n", question), true,
+                             LETTER, arena);
 }
 
 /* The official script's output files hold {"A": text, ...} beside each answer. */

@@ -292,10 +292,12 @@ void
 sea_vqa_marks(const char *text, struct sea_buf *out)
 {
     size_t n = strlen(text);
-    char *to = sea_xcalloc(n + 1, 1);
+    char *one = sea_xcalloc(n + 1, 1), *two = sea_xcalloc(n + 1, 1);
 
-    n = fix_marks(text, n, to);
+    n = fix_marks(text, n, one);
+    n = fix_periods(SEA_VQA_OFF, one, n, two);
     sea_buf_clear(out);
-    sea_buf_add(out, to, n);
-    free(to);
+    sea_buf_add(out, two, n);
+    free(one);
+    free(two);
 }

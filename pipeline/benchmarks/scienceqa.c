@@ -173,15 +173,17 @@ read_problems(struct sea_bench_scoring *s, struct sea_err *err)
 {
     struct sea_arena *scratch = sea_arena_create(NULL, "problems");
     char path[SEA_PATH_MAX];
+    const struct sea_node *const *found;
     struct sea_node *top = NULL;
     enum sea_status status;
 
     status = sea_bench_annotation(s, "problems.json", NULL, false, path, err);
     if (!status)
         status = sea_json_load(path, DOCUMENT_BYTES_MAX, scratch, &top, err);
+    found = sea_bench_members(s, status ? NULL : top, scratch);
     for (size_t i = 0; i < s->count && !status; i++) {
         struct sea_bench_question *q = &s->questions->items[i];
-        const struct sea_node *problem = sea_node_get(top, q->id);
+        const struct sea_node *problem = found[i];
         const struct sea_node *choices = sea_node_get(problem, "choices");
         int64_t answer = sea_node_int(sea_node_get(problem, "answer"), -1);
         struct record *record = q->extra;
@@ -202,14 +204,6 @@ read_problems(struct sea_bench_scoring *s, struct sea_err *err)
     }
     sea_arena_destroy(scratch);
     return status;
-}
-
-static bool
-is_any(const struct sea_bench_row *row, const void *unused)
-{
-    (void)row;
-    (void)unused;
-    return true;
 }
 
 static bool
@@ -262,7 +256,7 @@ score(struct sea_bench_scoring *s, struct sea_err *err)
         s->rows[i].is_unit = true;
     if (pictures)
         sea_bench_add_score(s, "img_accuracy", has_tag, s);
-    sea_bench_add_score(s, "accuracy", is_any, NULL);
+    sea_bench_add_score(s, "accuracy", sea_bench_is_any, NULL);
     if (pictures)
         sea_bench_add_score(s, "text_accuracy", lacks_tag, s);
     return SEA_OK;

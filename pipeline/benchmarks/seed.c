@@ -42,7 +42,6 @@ take_row(struct sea_bench_questions *questions, const struct sea_bench_table *ta
     struct record *record = sea_arena_alloc(arena, 1, sizeof(*record));
     const char *text = sea_bench_field_text(row, "text", arena), *question = NULL;
     enum sea_status status = sea_bench_need_id(table, row, "question_id index", q, arena, err);
-    struct sea_buf prompt;
 
     if (!status)
         status = sea_bench_need_image(table, row, "image data_id", q, arena, err);
@@ -55,15 +54,8 @@ take_row(struct sea_bench_questions *questions, const struct sea_bench_table *ta
     record->kind = sea_bench_field_text(row, "data_type", arena);
     record->type = type_name(row, arena);
     q->category = record->type;
-    q->prompt = text;
-    if (!text) {
-        sea_buf_init(&prompt, 1 << 24);
-        sea_buf_puts(&prompt, question);
-        sea_choice_list(&record->choice, false, &prompt);
-        sea_buf_puts(&prompt, SEA_BENCH_LETTER);
-        q->prompt = sea_arena_strdup(arena, prompt.data);
-        sea_buf_release(&prompt);
-    }
+    q->prompt = text ? text : sea_choice_prompt(&record->choice, question, false,
+                                                SEA_BENCH_LETTER, arena);
     q->extra = record;
     return SEA_OK;
 }

@@ -69,7 +69,7 @@ ocr_line(const struct sea_node *row, struct sea_arena *arena)
     if (!list)
         return NULL;
     sea_py_texts_of(list, arena, &texts);
-    sea_buf_init(&line, 1 << 24);
+    sea_buf_init(&line, SIZE_MAX / 2);  /* of texts that are in memory */
     for (size_t i = 0; i < texts.count; i++)
         sea_buf_addf(&line, "%s%s", i ? ", " : "", texts.at[i]);
     out = sea_arena_strndup(arena, line.len ? line.data : "", line.len);

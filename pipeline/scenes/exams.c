@@ -5,8 +5,8 @@
  *   pope        is there a KIND? three splits that differ in which absent kinds they ask for
  *   gqa         what stands beside a KIND, in scenes of two objects
  *   vqav2       colour, number, and yes/no about places; ten equal answers each
- *   scienceqa   four options; every other problem has words instead of a picture
- *   mmbench     four options, each question in its four rotations
+ *
+ * and scienceqa and mmbench, which are in exams_choice.c.
  *
  * Each benchmark has scenes of its own, so that its answers can be balanced exactly:
  * numbers and colours are dealt out in shuffled turns, letters and yes/no, too.
@@ -16,11 +16,8 @@
 
 #include "pipeline/scenes/scenes_int.h"
 
-#define TEXT_BYTES_MAX ((size_t)4 << 30)
-
-/* deck[i] = i % values, shuffled: each value equally often among n. */
-static int64_t *
-deal(struct sea_scenes_job *job, const char *what, int64_t n, int64_t values)
+int64_t *
+sea_scenes_deal(struct sea_scenes_job *job, const char *what, int64_t n, int64_t values)
 {
     int64_t *deck = sea_arena_alloc(job->arena, (size_t)n, sizeof(*deck));
     struct sea_rng rng;
@@ -32,8 +29,8 @@ deal(struct sea_scenes_job *job, const char *what, int64_t n, int64_t values)
     return deck;
 }
 
-static void
-add_field(struct sea_buf *buf, const char *before, const char *text)
+void
+sea_scenes_field(struct sea_buf *buf, const char *before, const char *text)
 {
     sea_buf_puts(buf, before);
     sea_json_quote(buf, text, strlen(text));
@@ -50,9 +47,9 @@ add_question(struct sea_buf *buf, const char *id, const char *image, const char 
     sea_buf_puts(&text, question);
     sea_buf_puts(&text, suffix);
     sea_buf_addf(buf, "{\"question_id\": %s", id);
-    add_field(buf, ", \"image\": ", image);
-    add_field(buf, ", \"text\": ", text.data);
-    add_field(buf, ", \"category\": ", category);
+    sea_scenes_field(buf, ", \"image\": ", image);
+    sea_scenes_field(buf, ", \"text\": ", text.data);
+    sea_scenes_field(buf, ", \"category\": ", category);
     sea_buf_puts(buf, "}\n");
     sea_buf_release(&text);
 }
@@ -143,9 +140,9 @@ ask_pope(struct pope *pope, int split, int64_t scene, int kind, bool yes)
     snprintf(image, sizeof(image), "COCO_val2014_%012lld.png", (long long)scene + 1);
     pope->asked[split]++;
     sea_buf_addf(&pope->labels[split], "{\"question_id\": %lld", (long long)pope->asked[split]);
-    add_field(&pope->labels[split], ", \"image\": ", image);
-    add_field(&pope->labels[split], ", \"text\": ", question.data);
-    add_field(&pope->labels[split], ", \"label\": ", yes ? "yes" : "no");
+    sea_scenes_field(&pope->labels[split], ", \"image\": ", image);
+    sea_scenes_field(&pope->labels[split], ", \"text\": ", question.data);
+    sea_scenes_field(&pope->labels[split], ", \"label\": ", yes ? "yes" : "no");
     sea_buf_puts(&pope->labels[split], "}\n");
     snprintf(id, sizeof(id), "%lld", (long long)(split_base[split] + pope->asked[split]));
     add_question(&pope->questions[split], id, image, question.data, SEA_SAY_SHORT,
@@ -160,7 +157,7 @@ save_pope(struct sea_scenes_job *job, struct pope *pope, struct sea_err *err)
     enum sea_status status = SEA_OK;
     struct sea_buf all;
 
-    sea_buf_init(&all, TEXT_BYTES_MAX);
+    sea_buf_init(&all, SEA_SCENES_TEXT_MAX);
     for (int s = 0; s < SPLITS && !status; s++) {
         struct sea_buf *labels = &pope->labels[s];
 
@@ -196,8 +193,8 @@ write_pope(struct sea_scenes_job *job, struct sea_err *err)
     }
     count_kinds(&pope, job->arena);
     for (int s = 0; s < SPLITS; s++) {
-        sea_buf_init(&pope.labels[s], TEXT_BYTES_MAX);
-        sea_buf_init(&pope.questions[s], TEXT_BYTES_MAX);
+        sea_buf_init(&pope.labels[s], SEA_SCENES_TEXT_MAX);
+        sea_buf_init(&pope.questions[s], SEA_SCENES_TEXT_MAX);
     }
     for (int64_t i = 0; i < options->eval && !status; i++) {
         int absent[SPLITS][3];
@@ -247,9 +244,9 @@ ask_gqa(struct sea_buf *questions, struct sea_buf *records, const struct sea_kin
     add_question(questions, quoted, file, text.data, SEA_SAY_SHORT, "default");
     sea_buf_addf(records, "%s\n\"%s\": {\"imageId\": \"n%06lld\"", records->len > 1 ? "," : "",
                  id, (long long)image);
-    add_field(records, ", \"question\": ", text.data);
-    add_field(records, ", \"answer\": ", word);
-    add_field(records, ", \"fullAnswer\": ", full.data);
+    sea_scenes_field(records, ", \"question\": ", text.data);
+    sea_scenes_field(records, ", \"answer\": ", word);
+    sea_scenes_field(records, ", \"fullAnswer\": ", full.data);
     sea_buf_addf(records,
                  ", \"isBalanced\": true, \"groups\": {\"global\": null, \"local\": \"%s\"}, "
                  "\"types\": {\"structural\": \"query\", \"semantic\": \"rel\", \"detailed\": "
@@ -268,8 +265,8 @@ write_gqa(struct sea_scenes_job *job, struct sea_err *err)
     struct sea_buf questions, records;
     enum sea_status status = SEA_OK;
 
-    sea_buf_init(&questions, TEXT_BYTES_MAX);
-    sea_buf_init(&records, TEXT_BYTES_MAX);
+    sea_buf_init(&questions, SEA_SCENES_TEXT_MAX);
+    sea_buf_init(&records, SEA_SCENES_TEXT_MAX);
     sea_buf_puts(&records, "{");
     for (int64_t i = 0; i < options->eval && !status; i++) {
         struct sea_scene scene;
@@ -315,16 +312,16 @@ ask_vqa(struct vqa *vqa, int64_t image, int k, const char *question, const char 
     add_question(&vqa->rows, id, file, question, SEA_SAY_SHORT, "default");
     sea_buf_addf(&vqa->questions, "%s\n{\"image_id\": %lld, \"question_id\": %s",
                  vqa->answers.len ? "," : "", (long long)image, id);
-    add_field(&vqa->questions, ", \"question\": ", question);
+    sea_scenes_field(&vqa->questions, ", \"question\": ", question);
     sea_buf_puts(&vqa->questions, "}");
     sea_buf_addf(&vqa->answers, "%s\n{\"question_id\": %s, \"image_id\": %lld",
                  vqa->answers.len ? "," : "", id, (long long)image);
-    add_field(&vqa->answers, ", \"question_type\": ", question_type);
-    add_field(&vqa->answers, ", \"answer_type\": ", answer_type);
-    add_field(&vqa->answers, ", \"multiple_choice_answer\": ", answer);
+    sea_scenes_field(&vqa->answers, ", \"question_type\": ", question_type);
+    sea_scenes_field(&vqa->answers, ", \"answer_type\": ", answer_type);
+    sea_scenes_field(&vqa->answers, ", \"multiple_choice_answer\": ", answer);
     sea_buf_puts(&vqa->answers, ", \"answers\": [");
     for (int i = 1; i <= 10; i++) {
-        add_field(&vqa->answers, i > 1 ? ", {\"answer\": " : "{\"answer\": ", answer);
+        sea_scenes_field(&vqa->answers, i > 1 ? ", {\"answer\": " : "{\"answer\": ", answer);
         sea_buf_addf(&vqa->answers, ", \"answer_confidence\": \"yes\", \"answer_id\": %d}", i);
     }
     sea_buf_puts(&vqa->answers, "]}");
@@ -366,7 +363,7 @@ save_vqa(struct sea_scenes_job *job, struct vqa *vqa, struct sea_err *err)
     enum sea_status status;
     struct sea_buf out;
 
-    sea_buf_init(&out, TEXT_BYTES_MAX);
+    sea_buf_init(&out, SEA_SCENES_TEXT_MAX);
     status = sea_scenes_write(job, "eval/vqav2", "llava_vqav2_mscoco_val2014.jsonl",
                               vqa->rows.data, vqa->rows.len, err);
     if (!status) {
@@ -389,15 +386,16 @@ static enum sea_status
 write_vqav2(struct sea_scenes_job *job, struct sea_err *err)
 {
     const struct sea_scenes_options *options = job->options;
-    int64_t n = options->eval, *counts = deal(job, "vqav2 counts", n, options->objects_max);
-    int64_t *colors = deal(job, "vqav2 colors", n, SEA_SCENE_COLORS);
-    int64_t *answers = deal(job, "vqav2 yes", n, 2);
+    int64_t n = options->eval;
+    int64_t *counts = sea_scenes_deal(job, "vqav2 counts", n, options->objects_max);
+    int64_t *colors = sea_scenes_deal(job, "vqav2 colors", n, SEA_SCENE_COLORS);
+    int64_t *answers = sea_scenes_deal(job, "vqav2 yes", n, 2);
     enum sea_status status = SEA_OK;
     struct vqa vqa;
 
-    sea_buf_init(&vqa.rows, TEXT_BYTES_MAX);
-    sea_buf_init(&vqa.questions, TEXT_BYTES_MAX);
-    sea_buf_init(&vqa.answers, TEXT_BYTES_MAX);
+    sea_buf_init(&vqa.rows, SEA_SCENES_TEXT_MAX);
+    sea_buf_init(&vqa.questions, SEA_SCENES_TEXT_MAX);
+    sea_buf_init(&vqa.answers, SEA_SCENES_TEXT_MAX);
     for (int64_t i = 0; i < n && !status; i++) {
         struct sea_scene scene;
         struct sea_rng rng;
@@ -423,215 +421,12 @@ write_vqav2(struct sea_scenes_job *job, struct sea_err *err)
     return status;
 }
 
-/* ---- scienceqa and mmbench ---- */
-
-/* Question i of n: about kinds (half), colours and numbers, with the dealt answer. */
-static void
-sample_choice(struct sea_scenes_job *job, const char *stream, int64_t i, int answer,
-              struct sea_scene *scene, struct sea_choice *choice)
-{
-    static const enum sea_choice_about about[] = { SEA_CHOICE_WHICH, SEA_CHOICE_COLOR,
-                                                   SEA_CHOICE_WHICH, SEA_CHOICE_COUNT };
-    const struct sea_scenes_options *options = job->options;
-    int count = 1 + (int)(i / 8 % options->objects_max);
-    struct sea_rng rng;
-
-    sea_rng_init(&rng, options->seed, sea_rng_stream(stream, (uint64_t)i, 0));
-    do {
-        sea_scene_sample(&rng, &job->kinds, options->image_size, count, true, scene);
-    } while (!sea_choice_make(choice, about[i / 2 % 4], answer, scene, &job->kinds, false, &rng));
-}
-
-struct science {
-    struct sea_buf rows, problems, ids;
-};
-
-static void
-add_problem(struct science *science, const struct sea_scene *scene,
-            const struct sea_kinds *kinds, const struct sea_choice *choice, int64_t id,
-            bool picture)
-{
-    struct sea_buf value, hint;
-    const char *comma = science->ids.len ? "," : "";
-
-    sea_buf_init(&value, 1 << 16);
-    sea_buf_init(&hint, 1 << 16);
-    if (!picture) {
-        sea_buf_puts(&hint, "Scene: ");
-        sea_say_caption(&hint, scene, kinds, choice->about == SEA_CHOICE_COLOR);
-        sea_buf_puts(&hint, ".");
-    }
-    sea_buf_addf(&value, "%s%s%s%s%s", picture ? "<image>\n" : "", picture ? "" : "Context: ",
-                 hint.data, picture ? "" : "\n", choice->question);
-    sea_say_options(&value, choice);
-    sea_buf_addf(&science->rows, "%s\n{\"id\": \"%lld\", ", comma, (long long)id);
-    if (picture)
-        sea_buf_addf(&science->rows, "\"image\": \"%lld/image.png\", ", (long long)id);
-    add_field(&science->rows, "\"conversations\": [{\"from\": \"human\", \"value\": ",
-              value.data);
-    sea_buf_addf(&science->rows, "}, {\"from\": \"gpt\", \"value\": \"%c\"}]}",
-                 'A' + choice->answer);
-    sea_buf_addf(&science->problems, "%s\n\"%lld\": {", comma, (long long)id);
-    add_field(&science->problems, "\"question\": ", choice->question);
-    for (int o = 0; o < 4; o++)
-        add_field(&science->problems, o ? ", " : ", \"choices\": [", choice->options[o]);
-    sea_buf_addf(&science->problems, "], \"answer\": %d", choice->answer);
-    add_field(&science->problems, ", \"hint\": ", hint.data);
-    sea_buf_addf(&science->problems,
-                 ", \"image\": %s, \"task\": \"closed choice\", \"grade\": \"grade1\", "
-                 "\"subject\": \"natural science\", \"topic\": \"scenes\", \"category\": "
-                 "\"scenes\", \"skill\": \"look at a scene\", \"lecture\": \"\", "
-                 "\"solution\": \"\", \"split\": \"test\"}",
-                 picture ? "\"image.png\"" : "null");
-    sea_buf_addf(&science->ids, "%s\"%lld\"", science->ids.len ? ", " : "", (long long)id);
-    sea_buf_release(&value);
-    sea_buf_release(&hint);
-}
-
-static enum sea_status
-save_science(struct sea_scenes_job *job, struct science *science, struct sea_err *err)
-{
-    enum sea_status status;
-    struct sea_buf splits;
-
-    sea_buf_init(&splits, TEXT_BYTES_MAX);
-    sea_buf_puts(&science->rows, "\n]\n");
-    sea_buf_puts(&science->problems, "\n}\n");
-    sea_buf_addf(&splits, "{\"train\": [], \"val\": [], \"test\": [%s], \"trainval\": [], "
-                 "\"minitrain\": [], \"minival\": [], \"minitest\": []}\n",
-                 science->ids.data);
-    status = sea_scenes_write(job, "eval/scienceqa", "llava_test_CQM-A.json",
-                              science->rows.data, science->rows.len, err);
-    if (!status)
-        status = sea_scenes_write(job, "eval/scienceqa", "problems.json",
-                                  science->problems.data, science->problems.len, err);
-    if (!status)
-        status = sea_scenes_write(job, "eval/scienceqa", "pid_splits.json", splits.data,
-                                  splits.len, err);
-    sea_buf_release(&splits);
-    return status;
-}
-
-static enum sea_status
-write_scienceqa(struct sea_scenes_job *job, struct sea_err *err)
-{
-    int64_t n = job->options->eval, *letters = deal(job, "scienceqa letters", n, 4);
-    enum sea_status status = SEA_OK;
-    struct science science;
-
-    sea_buf_init(&science.rows, TEXT_BYTES_MAX);
-    sea_buf_init(&science.problems, TEXT_BYTES_MAX);
-    sea_buf_init(&science.ids, TEXT_BYTES_MAX);
-    sea_buf_puts(&science.rows, "[");
-    sea_buf_puts(&science.problems, "{");
-    for (int64_t i = 0; i < n && !status; i++) {
-        struct sea_scene scene;
-        struct sea_choice choice;
-        char folder[64];
-        bool picture = i % 2 == 0;
-
-        sample_choice(job, "scenes scienceqa", i, (int)letters[i], &scene, &choice);
-        add_problem(&science, &scene, &job->kinds, &choice, i + 1, picture);
-        if (!picture) {
-            job->done++;
-            continue;
-        }
-        snprintf(folder, sizeof(folder), "eval/scienceqa/images/test/%lld", (long long)i + 1);
-        status = sea_scenes_picture_at(job, &scene, folder, "image.png", err);
-    }
-    if (!status)
-        status = save_science(job, &science, err);
-    sea_buf_release(&science.rows);
-    sea_buf_release(&science.problems);
-    sea_buf_release(&science.ids);
-    return status;
-}
-
-static void
-add_base64(struct sea_buf *buf, const char *bytes, size_t n)
-{
-    static const char digits[] =
-        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
-    for (size_t i = 0; i < n; i += 3) {
-        uint32_t word = (uint32_t)(unsigned char)bytes[i] << 16;
-        char out[4];
-
-        if (i + 1 < n)
-            word |= (uint32_t)(unsigned char)bytes[i + 1] << 8;
-        if (i + 2 < n)
-            word |= (unsigned char)bytes[i + 2];
-        for (int k = 0; k < 4; k++)
-            out[k] = digits[word >> (18 - 6 * k) & 63];
-        for (size_t k = n - i + 1; k < 4; k++)
-            out[k] = '=';
-        sea_buf_add(buf, out, 4);
-    }
-}
-
-static void
-add_rotations(struct sea_buf passes[4], const struct sea_choice *choice, int64_t index,
-              const char *picture)
-{
-    static const char *const category[] = { "object_presence", "background_color",
-                                            "object_count" };
-    static const char *const group[] = { "FP-S", "AR", "FP-C" };
-
-    for (int turn = 0; turn < 4; turn++) {
-        sea_buf_addf(&passes[turn], "%lld\t%s\t", (long long)(index + 1000000 * turn),
-                     choice->question);
-        for (int o = 0; o < 4; o++)
-            sea_buf_addf(&passes[turn], "\t%s", choice->options[(o + turn) % 4]);
-        sea_buf_addf(&passes[turn], "\t%c\t%s\t%s\tscenes\t%s\t\tdev\n",
-                     'A' + (choice->answer - turn + 4) % 4, category[choice->about], picture,
-                     group[choice->about]);
-    }
-}
-
-static enum sea_status
-write_mmbench(struct sea_scenes_job *job, struct sea_err *err)
-{
-    int64_t n = job->options->eval, *letters = deal(job, "mmbench letters", n, 4);
-    struct sea_buf passes[4], png, text;
-    enum sea_status status = SEA_OK;
-
-    sea_buf_init(&png, 1 << 24);
-    sea_buf_init(&text, TEXT_BYTES_MAX);
-    for (int turn = 0; turn < 4; turn++)
-        sea_buf_init(&passes[turn], TEXT_BYTES_MAX);
-    for (int64_t i = 0; i < n && !status; i++) {
-        struct sea_scene scene;
-        struct sea_choice choice;
-
-        sample_choice(job, "scenes mmbench", i, (int)letters[i], &scene, &choice);
-        sea_buf_clear(&png);
-        status = sea_scenes_picture(job, &scene, &png, err);
-        if (status)
-            break;
-        sea_buf_clear(&text);
-        add_base64(&text, png.data, png.len);
-        add_rotations(passes, &choice, i + 1, text.data);
-    }
-    sea_buf_clear(&text);
-    sea_buf_puts(&text, "index\tquestion\thint\tA\tB\tC\tD\tanswer\tcategory\timage\tsource\t"
-                        "l2-category\tcomment\tsplit\n");
-    for (int turn = 0; turn < 4; turn++) {
-        sea_buf_add(&text, passes[turn].data, passes[turn].len);
-        sea_buf_release(&passes[turn]);
-    }
-    if (!status)
-        status = sea_scenes_write(job, "eval/mmbench", "mmbench_dev_20230712.tsv", text.data,
-                                  text.len, err);
-    sea_buf_release(&png);
-    sea_buf_release(&text);
-    return status;
-}
-
 enum sea_status
 sea_scenes_write_exams(struct sea_scenes_job *job, struct sea_err *err)
 {
     static enum sea_status (*const exams[])(struct sea_scenes_job *, struct sea_err *) = {
-        write_pope, write_gqa, write_vqav2, write_scienceqa, write_mmbench,
+        write_pope, write_gqa, write_vqav2, sea_scenes_write_scienceqa,
+        sea_scenes_write_mmbench,
     };
     enum sea_status status = SEA_OK;
 

@@ -157,6 +157,14 @@ SEA_MUST_CHECK enum sea_status
 sea_scenes_picture_at(struct sea_scenes_job *job, const struct sea_scene *scene,
                       const char *folder, const char *name, struct sea_err *err);
 
+/* Bytes of a file of texts at most. */
+#define SEA_SCENES_TEXT_MAX ((size_t)4 << 30)
+/* deck[i] = i % values, shuffled: each value equally often among n; in job's arena. */
+int64_t *
+sea_scenes_deal(struct sea_scenes_job *job, const char *what, int64_t n, int64_t values);
+/* Appends before, then text in quotes. */
+void sea_scenes_field(struct sea_buf *buf, const char *before, const char *text);
+
 /* train.c: train/ and heldout/. exams.c: eval/. */
 SEA_MUST_CHECK enum sea_status
 sea_scenes_write_train(struct sea_scenes_job *job, struct sea_err *err);
@@ -164,5 +172,10 @@ SEA_MUST_CHECK enum sea_status
 sea_scenes_write_heldout(struct sea_scenes_job *job, struct sea_err *err);
 SEA_MUST_CHECK enum sea_status
 sea_scenes_write_exams(struct sea_scenes_job *job, struct sea_err *err);
+/* exams_choice.c: two of them. */
+SEA_MUST_CHECK enum sea_status
+sea_scenes_write_scienceqa(struct sea_scenes_job *job, struct sea_err *err);
+SEA_MUST_CHECK enum sea_status
+sea_scenes_write_mmbench(struct sea_scenes_job *job, struct sea_err *err);
 
 #endif

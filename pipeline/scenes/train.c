@@ -5,8 +5,6 @@
 
 #include "pipeline/scenes/scenes_int.h"
 
-#define TEXT_BYTES_MAX ((size_t)4 << 30)
-
 static const char *const prompts[] = {
     "Describe the image briefly.\n<image>",
     "<image>\nWhat is in the picture?",
@@ -186,10 +184,10 @@ write_scenes(struct sea_scenes_job *job, const char *folder, int64_t count, bool
     struct objects_text objects = { .boxes_count = 0 };
     enum sea_status status = SEA_OK;
 
-    sea_buf_init(&pretrain, TEXT_BYTES_MAX);
-    sea_buf_init(&instruct, TEXT_BYTES_MAX);
-    sea_buf_init(&objects.images, TEXT_BYTES_MAX);
-    sea_buf_init(&objects.boxes, TEXT_BYTES_MAX);
+    sea_buf_init(&pretrain, SEA_SCENES_TEXT_MAX);
+    sea_buf_init(&instruct, SEA_SCENES_TEXT_MAX);
+    sea_buf_init(&objects.images, SEA_SCENES_TEXT_MAX);
+    sea_buf_init(&objects.boxes, SEA_SCENES_TEXT_MAX);
     sea_buf_puts(&pretrain, "[");
     sea_buf_puts(&instruct, "[");
     sea_buf_puts(&objects.images, "{\"images\": [");
@@ -232,7 +230,7 @@ sea_scenes_write_train(struct sea_scenes_job *job, struct sea_err *err)
     enum sea_status status;
     struct sea_buf text;
 
-    sea_buf_init(&text, TEXT_BYTES_MAX);
+    sea_buf_init(&text, SEA_SCENES_TEXT_MAX);
     talk.yes = sea_arena_alloc(job->arena, n, sizeof(*talk.yes));
     talk.no = sea_arena_alloc(job->arena, n, sizeof(*talk.no));
     status = write_scenes(job, "train", options->train, false, &talk, err);

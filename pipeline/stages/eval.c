@@ -12,8 +12,6 @@
 
 #include "pipeline/stages/eval_int.h"
 
-#define ROWS_BYTES_MAX ((size_t)1 << 30)
-
 /* The template: as asked, else the one that the model was tuned with, else LLaVA's. */
 static enum sea_status
 choose_template(struct sea_eval *eval, struct sea_err *err)
@@ -130,7 +128,7 @@ write_rows(struct sea_stage *stage, const char *relative, const struct sea_bench
     struct sea_buf text;
     enum sea_status status = sea_stage_path(stage, relative, path, err);
 
-    sea_buf_init(&text, ROWS_BYTES_MAX);
+    sea_buf_init(&text, SIZE_MAX / 2);
     sea_bench_rows_write(result, &text);
     if (!status)
         status = sea_file_replace(path, text.data, text.len, err);

@@ -122,37 +122,56 @@ part_end(const struct answering *a, int64_t first)
 
 /* ---- one part ---- */
 
+struct seeing {                 /* the pictures of a part */
+    struct answering *a;
+    const struct sea_bench_question *owner[SEA_EVAL_PICTURES];
+};
+
+static enum sea_status
+see_picture(void *arg, int64_t i, struct sea_err *err)
+{
+    const struct seeing *seeing = arg;
+    const struct sea_eval *eval = seeing->a->eval;
+    int64_t floats = (int64_t)3 * eval->view.crop_h * eval->view.crop_w;
+    struct sea_image image = { 0 };
+    enum sea_status status = sea_bench_image_load(seeing->owner[i], seeing->a->item->images,
+                                                  &image, err);
+
+    if (!status)
+        status = sea_image_preprocess(&image, &seeing->a->view, eval->pixels + i * floats, err);
+    sea_image_release(&image);
+    if (status)
+        sea_context(err, "picture of question \"%s\"", seeing->owner[i]->id);
+    return status;
+}
+
+/* Features of the part's pictures, and which of them each prompt shows. */
 static enum sea_status
 see_pictures(struct answering *a, int64_t first, int64_t end, struct sea_prompt *prompts,
              int64_t *images, struct sea_err *err)
 {
     struct sea_eval *eval = a->eval;
-    int64_t floats = (int64_t)3 * eval->view.crop_h * eval->view.crop_w, i, last = -1;
+    struct seeing seeing = { .a = a };
+    bool one_by_one = false;    /* Parquet is read by one thread */
     enum sea_status status = SEA_OK;
+    int64_t i, last = -1;
 
     *images = 0;
-    for (i = first; i < end && !status; i++) {
+    for (i = first; i < end; i++) {
         int64_t picture = a->asked[i].picture;
-        struct sea_image image = { 0 };
 
-        prompts[i - first].image = -1;
-        if (picture < 0)
-            continue;
-        if (picture != last) {
-            const struct sea_bench_question *owner = &a->questions->items[a->shown[picture]];
-
-            status = sea_bench_image_load(owner, a->item->images, &image, err);
-            if (!status)
-                status = sea_image_preprocess(&image, &a->view,
-                                              eval->pixels + *images * floats, err);
-            sea_image_release(&image);
-            if (status)
-                sea_context(err, "picture of question \"%s\"", owner->id);
+        if (picture >= 0 && picture != last) {
+            seeing.owner[*images] = &a->questions->items[a->shown[picture]];
+            one_by_one = one_by_one || seeing.owner[*images]->stored;
             last = picture;
             ++*images;
         }
-        prompts[i - first].image = *images - 1;
+        prompts[i - first].image = picture < 0 ? -1 : *images - 1;
     }
+    if (!one_by_one)
+        status = sea_each_picture(*images, see_picture, &seeing, err);
+    for (i = 0; i < *images && one_by_one && !status; i++)
+        status = see_picture(&seeing, i, err);
     a->seen += *images;
     if (!status && *images > 0)
         status = sea_clip_features(eval->folder.clip, eval->work, eval->pixels, *images,
@@ -365,7 +384,7 @@ write_answers(const struct answering *a, const char *path, struct sea_err *err)
     size_t i;
     enum sea_status status = sea_file_writer_open(&writer, path, err);
 
-    sea_buf_init(&line, PART_BYTES_MAX);
+    sea_buf_init(&line, SIZE_MAX / 2);
     for (i = 0; i < a->questions->count && !status; i++) {
         sea_buf_clear(&line);
         sea_bench_answer_write(&line, &a->questions->items[i], a->texts[i], a->lengths[i],

@@ -2,11 +2,12 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "engine/base/sea_rng.h"
 #include "pipeline/stages/stages_int.h"
 
-#define DECODERS_MAX 8          /* threads */
+#define DECODERS_MAX 32         /* threads */
 
 struct named {
     const char *name;
@@ -72,13 +73,69 @@ sea_pictures_see_again(struct sea_pictures *pictures, const struct sea_image_vie
     pictures->second.crop_h = pictures->second.crop_w = side;
 }
 
+/* ---- several threads ---- */
+
+struct share {                  /* of one thread: places from, from + step, ... */
+    sea_picture_fn *fn;
+    void *arg;
+    int64_t from, step, count;
+    struct sea_err err;
+    int64_t failed;             /* place of its first failure, or count */
+};
+
+static void *
+work_share(void *arg)
+{
+    struct share *share = arg;
+
+    for (int64_t i = share->from; i < share->count; i += share->step)
+        if (share->fn(share->arg, i, &share->err)) {
+            share->failed = i;
+            break;
+        }
+    return NULL;
+}
+
+enum sea_status
+sea_each_picture(int64_t count, sea_picture_fn *fn, void *arg, struct sea_err *err)
+{
+    struct share all[DECODERS_MAX];
+    pthread_t threads[DECODERS_MAX];
+    bool started[DECODERS_MAX] = { false };
+    int64_t i, first = count, used = count / 2 < DECODERS_MAX ? count / 2 : DECODERS_MAX;
+    enum sea_status status = SEA_OK;
+    long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+
+    used = used > cpus ? cpus : used;
+    used = used < 1 ? 1 : used;
+    for (i = 0; i < used; i++) {
+        all[i] = (struct share){ .fn = fn, .arg = arg, .from = i, .step = used, .count = count,
+                                 .failed = count };
+        if (i > 0)
+            started[i] = pthread_create(&threads[i], NULL, work_share, &all[i]) == 0;
+    }
+    for (i = 0; i < used; i++) {
+        if (started[i])
+            pthread_join(threads[i], NULL);
+        else
+            work_share(&all[i]);
+    }
+    for (i = 0; i < used; i++)  /* the failure that one thread alone would have met first */
+        if (all[i].failed < first) {
+            first = all[i].failed;
+            *err = all[i].err;
+            status = err->status;
+        }
+    return status;
+}
+
+/* ---- pixels ---- */
+
 struct decoding {
     const struct sea_pictures *pictures;
     const int64_t *numbers;
     float *pixels;
-    int64_t from, step, count, floats;
-    struct sea_err err;
-    int64_t failed;             /* place of the first failure of this thread, or count */
+    int64_t floats;
 };
 
 static enum sea_status
@@ -97,65 +154,32 @@ see(const struct sea_pictures *pictures, const struct sea_image *image, float *p
     return status;
 }
 
-static void *
-decode(void *arg)
+static enum sea_status
+decode(void *arg, int64_t i, struct sea_err *err)
 {
-    struct decoding *d = arg;
-    int64_t i;
+    const struct decoding *d = arg;
+    struct sea_image image = { 0 };
+    char path[SEA_PATH_MAX];
+    enum sea_status status;
 
-    d->failed = d->count;
-    for (i = d->from; i < d->count; i += d->step) {
-        char path[SEA_PATH_MAX];
-        struct sea_image image = { 0 };
-        enum sea_status status;
-
-        status = sea_path_join(path, d->pictures->root, d->pictures->names[d->numbers[i]],
-                               &d->err);
-        if (!status)
-            status = sea_image_load(&image, path, &d->err);
-        if (!status)
-            status = see(d->pictures, &image, d->pixels + i * d->floats, &d->err);
-        sea_image_release(&image);
-        if (status) {
-            d->failed = i;
-            break;
-        }
-    }
-    return NULL;
+    status = sea_path_join(path, d->pictures->root, d->pictures->names[d->numbers[i]], err);
+    if (!status)
+        status = sea_image_load(&image, path, err);
+    if (!status)
+        status = see(d->pictures, &image, d->pixels + i * d->floats, err);
+    sea_image_release(&image);
+    return status;
 }
 
 enum sea_status
 sea_pictures_pixels(const struct sea_pictures *pictures, const int64_t *numbers, int64_t count,
                     float *pixels, struct sea_err *err)
 {
-    struct decoding all[DECODERS_MAX];
-    pthread_t threads[DECODERS_MAX];
-    bool started[DECODERS_MAX] = { false };
     const struct sea_image_view *view = pictures->again ? &pictures->second : &pictures->view;
-    int64_t i, used = count / 4 < 1 ? 1 : count / 4 > DECODERS_MAX ? DECODERS_MAX : count / 4;
-    int64_t first = count;
-    enum sea_status status = SEA_OK;
+    struct decoding decoding = { .pictures = pictures, .numbers = numbers, .pixels = pixels,
+                                 .floats = (int64_t)3 * view->crop_h * view->crop_w };
 
-    for (i = 0; i < used; i++) {
-        all[i] = (struct decoding){ .pictures = pictures, .numbers = numbers, .pixels = pixels,
-                                    .from = i, .step = used, .count = count };
-        all[i].floats = (int64_t)3 * view->crop_h * view->crop_w;
-        if (i > 0)
-            started[i] = pthread_create(&threads[i], NULL, decode, &all[i]) == 0;
-    }
-    for (i = 0; i < used; i++) {
-        if (started[i])
-            pthread_join(threads[i], NULL);
-        else
-            decode(&all[i]);
-    }
-    for (i = 0; i < used; i++)  /* the failure that one thread alone would have met first */
-        if (all[i].failed < first) {
-            first = all[i].failed;
-            *err = all[i].err;
-            status = err->status;
-        }
-    return status;
+    return sea_each_picture(count, decode, &decoding, err);
 }
 
 void

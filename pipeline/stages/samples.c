@@ -48,6 +48,7 @@ sea_samples_add(struct sea_samples *samples, const struct sea_sample *sample, in
     samples->start[++samples->count] = at + keep;
     samples->cut += keep < len;
     samples->silent += supervised == 0;
+    samples->masked += sample->llava_skips && len < max_length; /* it does not count longer ones */
 }
 
 enum sea_status
@@ -61,6 +62,7 @@ sea_samples_encode(struct sea_samples *samples, struct sea_stage *stage,
     enum sea_status status = SEA_OK;
     int64_t i;
 
+    conversation.compares = true;
     for (i = 0; i < data->count && !status; i++) {
         const struct sea_row *row = &data->rows[i];
 
@@ -86,6 +88,10 @@ sea_samples_encode(struct sea_samples *samples, struct sea_stage *stage,
     if (!status && samples->silent)
         sea_events_log(stage->events, "warn", "%lld of %lld rows have no words to learn",
                        (long long)samples->silent, (long long)samples->count);
+    if (!status && samples->masked)
+        sea_events_log(stage->events, "info", "%lld of %lld rows are learnt that LLaVA would leave "
+                       "out: its count of their words does not come out",
+                       (long long)samples->masked, (long long)samples->count);
     if (!status && samples->cut)
         sea_events_log(stage->events, "info", "%lld of %lld rows are cut to %lld words",
                        (long long)samples->cut, (long long)samples->count,

@@ -34,6 +34,11 @@ void sea_pictures_init(struct sea_pictures *pictures, const struct sea_dataset *
  * side x side; rescaling and colours are those of `of`. */
 void sea_pictures_see_again(struct sea_pictures *pictures, const struct sea_image_view *of,
                             int side);
+/* Calls fn(arg, i, err) for i from 0 to count - 1 on several threads, in no order; err is each
+ * thread's own. Fails as the first i would that fails; what comes behind may be left out. */
+typedef enum sea_status sea_picture_fn(void *arg, int64_t i, struct sea_err *err);
+SEA_MUST_CHECK enum sea_status
+sea_each_picture(int64_t count, sea_picture_fn *fn, void *arg, struct sea_err *err);
 /* Pixels of count pictures, (count, 3, side, side) host; decoded by several threads. */
 SEA_MUST_CHECK enum sea_status
 sea_pictures_pixels(const struct sea_pictures *pictures, const int64_t *numbers, int64_t count,
@@ -83,6 +88,7 @@ struct sea_samples {            /* all zero is empty; read freely */
     int64_t *start;             // (count + 1)
     int64_t count, room, ids_room;
     int64_t cut, silent;        /* samples that lost their end; without supervised words */
+    int64_t masked;             /* of which LLaVA would learn nothing; see llava_skips */
 };
 void sea_samples_release(struct sea_samples *samples);
 /* Adds one sample, cut so that it is at most max_length rows once its picture is `patches`

@@ -49,7 +49,7 @@ BEGIN {
     # The engine loads the plugin, the plugin loads cuBLASLt.
     wrap("^dlfcn[.]h$",          "^(engine/(device|nccl)[.]c|kernels/cuda/blas[.]cu|tests/)")
     # CUDA in plain C++, for the tests of kernels/cuda.
-    wrap("^(cuda_runtime[.]h|functional)$", "^(kernels/cuda|tests/gpu/emu)/")
+    wrap("^(cuda_runtime[.]h|functional|tuple|utility|map|deque|memory|vector|link[.]h)$", "^(kernels/cuda|tests/gpu/emu)/")
 
     # The C library and the system.
     n = split("assert complex ctype errno fenv float inttypes iso646 limits locale math setjmp " \

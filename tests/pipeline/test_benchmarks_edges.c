@@ -570,6 +570,24 @@ odd_answers_are_scored_or_refused_with_words(void)
     arena = NULL;
 }
 
+/* Prompts are made of texts of any length: no limit of a buffer stands in the way. */
+static void
+questions_of_any_length_are_asked(void)
+{
+    size_t n = (size_t)18 << 20;
+    char *text = sea_xcalloc(n + 512, 1);
+    struct sea_bench_questions questions;
+    int head = snprintf(text, 64, "index\tquestion\tA\tB\tanswer\n1\t");
+
+    memset(text + head, 'q', n);
+    snprintf(text + (size_t)head + n, 64, "\tone\ttwo\tA\n");
+    load_questions("mmbench", text, &questions);
+    CHECK_INT(questions.count, 1);
+    if (questions.count)
+        CHECK(strlen(questions.items[0].prompt) > n);
+    free(text);
+}
+
 SEA_TEST_MAIN("edges of the benchmarks' rules",
               TEST(gqa_drops_periods_punctuation_or_nothing_by_variant),
               TEST(textvqa_finds_the_question_in_each_form_of_prompt),
@@ -594,4 +612,5 @@ SEA_TEST_MAIN("edges of the benchmarks' rules",
               TEST(mathvista_normalises_by_the_answers_type),
               TEST(captions_belong_to_pictures_that_are_known),
               TEST(thoughts_are_kept_and_not_parsed),
+              TEST(questions_of_any_length_are_asked),
               TEST(odd_answers_are_scored_or_refused_with_words))

@@ -257,6 +257,34 @@ vizwiz_compares_with_raw_answers(void)
 }
 
 static void
+yes_and_no_are_found_behind_marks_and_periods(void)
+{
+    static const struct { const char *text, *means; } cases[] = {
+        { "No.", "no" }, { "Yes.", "yes" }, { "(No)", "no" }, { "YES!", "yes" },
+        { "No, it is not.", "no" }, { "The answer is no.", "no" },
+        { "It is not.", "" },               /* "not" is another word */
+        { "Yes and no.", "" }, { "no.\nyes", "" },  /* both */
+        { "yes.no", "" },                   /* the period goes: "yesno" */
+        { "no.5", "" },                     /* a digit beside it: the period stays */
+        { "yes-no", "" },                   /* no blank beside "-": it becomes one, both */
+        { "yes- sir", "yes" },              /* one beside it: it goes */
+        { "................................ no.", "" },     /* the 33rd period stays */
+        { "............................... no.", "no" },
+        { "", "" },
+    };
+
+    struct sea_arena *texts = sea_arena_create(NULL, "texts");
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        const char *got = sea_text_yes_no(cases[i].text, texts);
+
+        CHECK_MSG(strcmp(got, cases[i].means) == 0, "\"%s\" means \"%s\", want \"%s\"",
+                  cases[i].text, got, cases[i].means);
+    }
+    sea_arena_destroy(texts);
+}
+
+static void
 consensus_of_one_answer_is_zero(void)
 {
     static const char *const one[] = { "cat" };
@@ -276,4 +304,6 @@ SEA_TEST_MAIN("benchmark rules",
               TEST(cvbench_takes_the_first_letter_of_any_word),
               TEST(mme_pairs_are_pictures_not_lines),
               TEST(textvqa_joins_by_picture_and_question),
-              TEST(vizwiz_compares_with_raw_answers), TEST(consensus_of_one_answer_is_zero))
+              TEST(vizwiz_compares_with_raw_answers),
+              TEST(yes_and_no_are_found_behind_marks_and_periods),
+              TEST(consensus_of_one_answer_is_zero))

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Data files: rows are read as LLaVA writes them, broken ones are named by file, row, id and
  * field, missing pictures are counted, digests follow contents and nothing else. */
+#include <fcntl.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -55,6 +56,28 @@ rows_are_read_as_written(void)
     CHECK_INT(set.rows[2].index, 2);
 }
 
+/* As LLaVA reads them: a tag twice in one turn is one picture, and without a picture the tag is
+ * text. */
+static void
+tags_inside_texts_are_texts(void)
+{
+    const char *images = put_images();
+    const char *json = put_file("tags.json",
+        "[{\"image\": \"a.png\", \"conversations\": [" PAIR("<image>\\nWhat?\\n<image>", "a cat") "]},\n"
+        " {\"conversations\": [" PAIR("Is <image> a tag of HTML?", "<image> is not, img is")
+        "]}]\n");
+    struct sea_dataset set;
+    struct sea_err err = { 0 };
+
+    CHECK_OK(sea_dataset_load(&set, SEA_DATASET_INSTRUCT, json, images, arena, &err), err);
+    if (err.status)
+        return;
+    CHECK_INT(set.count, 2);
+    CHECK_INT(set.images_count, 1);
+    CHECK_STR(set.rows[1].turns[0].value, "Is <image> a tag of HTML?");
+    CHECK(set.rows[1].image == NULL);
+}
+
 static void
 broken_rows_are_named(void)
 {
@@ -74,9 +97,14 @@ broken_rows_are_named(void)
         { "{\"id\": \"x\", \"conversations\": [" PAIR("a", "b") ", {\"from\": \"gpt\", \"value\": "
           "\"\"}]}", "turn 2 is from \"gpt\" like the one before", SEA_DATASET_INSTRUCT },
         { "{\"id\": \"x\", \"image\": \"a.png\", \"conversations\": [" PAIR("a", "b") "]}",
-          "the tag <image> stands 0 times", SEA_DATASET_INSTRUCT },
+          "the tag <image> stands in 0 turns", SEA_DATASET_INSTRUCT },
+        { "{\"id\": \"x\", \"image\": \"a.png\", \"conversations\": ["
+          PAIR("<image>", "b") ", " PAIR("and <image>?", "b") "]}",
+          "the tag <image> stands in 2 turns", SEA_DATASET_INSTRUCT },
         { "{\"id\": \"x\", \"conversations\": [" PAIR("<image>", "b") "]}",
-          "the tag <image> stands 1 times", SEA_DATASET_INSTRUCT },
+          "a question has the tag <image>", SEA_DATASET_INSTRUCT },
+        { "{\"id\": \"x\", \"conversations\": [" PAIR("What is this?\\n<image> ", "b") "]}",
+          "a question has the tag <image>", SEA_DATASET_INSTRUCT },
         { "{\"id\": \"x\", \"image\": \"../a.png\", \"conversations\": []}",
           "without \"..\"", SEA_DATASET_INSTRUCT },
         { "{\"id\": \"x\", \"image\": [\"a.png\"], \"conversations\": []}",
@@ -177,6 +205,45 @@ digests_follow_contents_alone(void)
     CHECK(strstr(err.message, "a.png") != NULL);
 }
 
+/* Digest of the set after byte `at` of its large picture was set to c. */
+static const char *
+digest_with(const char *json, const char *images, off_t at, char c)
+{
+    char *out = sea_arena_alloc(arena, 1, SEA_SHA256_TEXT);
+    int fd = open(path_of("large/a.png"), O_WRONLY);
+    struct sea_err err = { 0 };
+
+    CHECK(fd >= 0 && pwrite(fd, &c, 1, at) == 1 && close(fd) == 0);
+    CHECK_OK(sea_dataset_digest(json, images, out, &err), err);
+    return out;
+}
+
+static void
+large_sets_are_known_by_sizes_and_edges(void)
+{
+    const off_t size = ((off_t)4 << 30) + 100;
+    const char *json = put_file("one.json", "[" GOOD ", {\"id\": \"q\", \"image\": \"deep/b.png\", "
+                                            "\"conversations\": []}]");
+    const char *images = path_of("large"), *first;
+    struct sea_err err = { 0 };
+
+    CHECK_OK(sea_dir_create(path_of("large/deep"), &err), err);
+    put_file("large/a.png", "");
+    put_file("large/deep/b.png", "picture b");
+    CHECK(truncate(path_of("large/a.png"), size) == 0);         /* takes no room */
+    first = digest_with(json, images, 0, 0);
+    CHECK_STR(digest_with(json, images, 4096, 1), first);       /* in the middle: not looked at */
+    CHECK_STR(digest_with(json, images, size - 4097, 1), first);
+    CHECK(strcmp(digest_with(json, images, 4095, 1), first) != 0);
+    CHECK_STR(digest_with(json, images, 4095, 0), first);
+    CHECK(strcmp(digest_with(json, images, size - 4096, 1), first) != 0);
+    CHECK_STR(digest_with(json, images, size - 4096, 0), first);
+    CHECK(strcmp(digest_with(json, images, size, 0), first) != 0);      /* a byte longer */
+    CHECK(truncate(path_of("large/a.png"), size) == 0);
+    put_file("large/deep/b.png", "picture B");                  /* small ones are read whole */
+    CHECK(strcmp(digest_with(json, images, 0, 0), first) != 0);
+}
+
 static void
 objects_belong_to_their_pictures(void)
 {
@@ -241,6 +308,8 @@ text_comes_in_three_forms(void)
 }
 
 SEA_TEST_MAIN("data sets", TEST(rows_are_read_as_written), TEST(broken_rows_are_named),
+              TEST(tags_inside_texts_are_texts),
               TEST(lists_that_are_cut_are_refused), TEST(missing_pictures_are_counted),
-              TEST(digests_follow_contents_alone), TEST(objects_belong_to_their_pictures),
+              TEST(digests_follow_contents_alone),
+              TEST(large_sets_are_known_by_sizes_and_edges), TEST(objects_belong_to_their_pictures),
               TEST(text_comes_in_three_forms))

@@ -78,6 +78,24 @@ rows_are_cut_after_expansion(void)
 }
 
 static void
+rows_that_llava_would_leave_out_are_counted(void)
+{
+    int32_t ids[] = { 1, IMG, 7, 8 };
+    struct sea_sample sample = { .ids = { .data = ids, .len = 4 },
+                                 .labels = { .data = ids, .len = 4 } };
+    struct sea_samples samples = { 0 };
+
+    sea_samples_add(&samples, &sample, 3, 6);
+    CHECK_INT(samples.masked, 0);
+    sample.llava_skips = true;
+    sea_samples_add(&samples, &sample, 3, 6);
+    CHECK_INT(samples.masked, 1);
+    sea_samples_add(&samples, &sample, 3, 4);   /* as long as the model: LLaVA does not count */
+    CHECK_INT(samples.masked, 1);
+    sea_samples_release(&samples);
+}
+
+static void
 each_pass_is_an_order_of_its_own_and_can_be_entered_anywhere(void)
 {
     struct sea_order one, two;
@@ -278,6 +296,7 @@ a_wider_model_says_the_same_of_the_old_words(void)
 SEA_TEST_MAIN("rows of the training stages",
     TEST(pictures_expand_and_labels_stay_with_their_words),
     TEST(rows_are_cut_after_expansion),
+    TEST(rows_that_llava_would_leave_out_are_counted),
     TEST(each_pass_is_an_order_of_its_own_and_can_be_entered_anywhere),
     TEST(steps_follow_from_passes_or_are_given),
     TEST(orders_by_length_keep_kinds_apart),
