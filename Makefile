@@ -262,8 +262,9 @@ oracle: all tests
 ## fault      10,000 seeded faults against the service, and the history checked (about 15 min)
 ## fault-smoke     a slice of it, part of `make test`
 ## fault-points    a worker killed at every call in turn
+## fault-demo      the demo under kills of workers, stages, schedulers, PostgreSQL: the same bits
 ## fault-mutation  each fence of the service's SQL removed once: each must be missed
-.PHONY: fault fault-smoke fault-points fault-mutation
+.PHONY: fault fault-smoke fault-points fault-demo fault-mutation
 FAULT_RUNS ?= 10000
 FAULT_SEED ?= 1
 fault: $(FAULT)
@@ -273,6 +274,8 @@ fault-smoke: $(FAULT)
 	$(Q)SEA_BUILD=$(BUILD) tests/fault/test_fault_smoke.sh
 fault-points: $(FAULT)
 	$(Q)SEA_ROOT=. $(BUILD)/tests/fault/fault --points 1000 --seconds 600 --report docs/reports/fault-points.json
+fault-demo: $(SEA)
+	$(Q)REPORT=docs/reports/fault-demo.json SEA_BUILD=$(CURDIR)/$(BUILD) tests/fault/demo.sh
 fault-mutation: $(BUILD)/tests/scheduler/test_fence
 	$(Q)SEA_ROOT=. $(BUILD)/tests/scheduler/test_fence
 

@@ -93,7 +93,6 @@ sea_extend_place(struct sea_stack_work *work, const struct sea_cache *cache,
 
     if (status)
         return status;
-    work->k_len = work->k_start + segments->count;
     for (int64_t s = 0; s < segments->count; s++) {
         assert(slot[s] >= 0 && slot[s] < cache->slots);
         rows = segments->start[s + 1] - segments->start[s];
@@ -104,6 +103,8 @@ sea_extend_place(struct sea_stack_work *work, const struct sea_cache *cache,
                             "of %lld rows", rows, len, (long long)cache->room);
         work->k_start[s] = (int32_t)(slot[s] * cache->room);
         work->k_len[s] = len + rows;
+        work->k_host[s] = work->k_start[s];
+        work->k_host[segments->count + s] = work->k_len[s];
         for (int32_t j = 0; j < rows; j++) {
             work->index_host[segments->start[s] + j] = work->k_start[s] + len + j;
             work->pos_host[segments->start[s] + j] = len + j;
@@ -113,7 +114,7 @@ sea_extend_place(struct sea_stack_work *work, const struct sea_cache *cache,
     if (!status)
         status = sea_device_put(device, work->pos, work->pos_host, bytes, err);
     if (!status)
-        status = sea_device_put(device, work->k_device, work->k_start, ends, err);
+        status = sea_device_put(device, work->k_device, work->k_host, ends, err);
     return status;
 }
 

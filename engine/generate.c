@@ -118,7 +118,7 @@ sea_generator_create(struct sea_generator **out, const struct sea_mllm *mllm,
     generator->random = sea_xcalloc(slots, sizeof(double));
     generator->words = sea_xcalloc(slots, sizeof(int32_t));
     generator->graphs = sea_xcalloc(slots + 1, sizeof(*generator->graphs));
-    generator->plain = desc->plain || !mllm->lm->device->ops->graph_begin;
+    generator->plain = desc->plain;
     *out = generator;
     return SEA_OK;
 }

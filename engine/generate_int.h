@@ -51,7 +51,7 @@ struct sea_generator {
     int32_t *words;             // (slots) the words of the step
     int32_t *picked;            // (slots) slots of the round or of the step
     struct sea_decode_graph *graphs;    // (slots + 1) by the number of answers of a step
-    bool plain;                 /* the device keeps none, or could not keep one */
+    bool plain;                 /* none are wanted, or the device could not keep one */
     int64_t launched;           /* steps that were one launch */
 };
 

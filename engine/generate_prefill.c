@@ -345,6 +345,7 @@ sea_decode_run(struct sea_generator *generator, const int32_t *slots, int64_t n,
     const struct sea_device *device = generator->mllm->lm->device;
     struct packed packed = { .rows = n, .segments = n, .live = n };
     struct sea_decode_graph *kept = &generator->graphs[n];
+    bool graphs = !generator->plain && device->ops->graph_begin;
     enum sea_status status;
 
     assert(n <= generator->desc.batch_rows);
@@ -356,16 +357,17 @@ sea_decode_run(struct sea_generator *generator, const int32_t *slots, int64_t n,
         generator->starts[i + 1] = i + 1;
     }
     status = place_packed(generator, &packed, err);
-    if (!status && !generator->plain && kept->ran && !kept->graph)
+    if (!status && graphs && kept->ran && !kept->graph)
         keep_graph(generator, &packed, kept);
-    if (!status && kept->graph)
+    graphs = graphs && kept->graph;
+    if (!status && graphs)
         status = sea_device_status(device, device->ops->graph_launch(device->dev, kept->graph),
                                    "graph_launch", err);
     else if (!status)
         status = enqueue_packed(generator, &packed, err);
     if (status)
         return status;
-    generator->launched += kept->graph != NULL;
+    generator->launched += graphs;
     kept->ran = true;
     count_packed(generator, &packed);
     return SEA_OK;

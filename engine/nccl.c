@@ -223,6 +223,18 @@ settle(const struct sea_nccl *nccl, struct sea_err *err)
                              err);
 }
 
+/* Numbers that came are there, and the device knows that they are new. */
+static enum sea_status
+arrive(struct sea_nccl *nccl, struct lane *lane, float *data, int64_t n, struct sea_err *err)
+{
+    const struct sea_device *device = nccl->device;
+    enum sea_status status = finish(nccl, lane, err);
+
+    return status ? status
+                  : sea_device_status(device, device->ops->copy(device->dev, data, data,
+                                      (size_t)n * sizeof(*data)), "copy", err);
+}
+
 enum sea_status
 sea_nccl_send(struct sea_nccl *nccl, const float *data, int64_t n, struct sea_err *err)
 {
@@ -247,7 +259,7 @@ sea_nccl_recv(struct sea_nccl *nccl, float *data, int64_t n, struct sea_err *err
     if (!status)
         status = check(nccl, nccl->calls->recv(data, (size_t)n, FLOAT32, 0, nccl->in.comm,
                                                nccl->in.stream), "receive", err);
-    return status ? status : finish(nccl, &nccl->in, err);
+    return status ? status : arrive(nccl, &nccl->in, data, n, err);
 }
 
 enum sea_status
@@ -274,7 +286,8 @@ sea_nccl_share(struct sea_nccl *nccl, int root, float *data, const int64_t *star
     rc = calls->group_end();            /* also of a group that failed: it must not stay open */
     if (!status)
         status = check(nccl, rc, "share gradients", err);
-    return status ? status : finish(nccl, &nccl->all, err);
+    return status ? status
+                  : arrive(nccl, &nccl->all, data + start[nccl->rank], mine, err);
 }
 
 enum sea_status
@@ -288,5 +301,5 @@ sea_nccl_gather(struct sea_nccl *nccl, float *data, const int64_t *start, struct
                                                         (size_t)(start[r + 1] - start[r]),
                                                         FLOAT32, r, nccl->all.comm,
                                                         nccl->all.stream), "gather", err);
-    return status ? status : finish(nccl, &nccl->all, err);
+    return status ? status : arrive(nccl, &nccl->all, data, start[nccl->size], err);
 }

@@ -127,13 +127,30 @@ sea_regex_find(const struct sea_regex *regex, const char *text, size_t len,
 
 /* ---- tokenizer_trie.c ---- */
 
+struct sea_trie_cell {
+    int32_t base;               /* the step by byte b leads to cell base + b, */
+    int32_t check;              /* if that cell's parent is this one; -1: free */
+    int32_t id;                 /* -1: no word ends here */
+};
 struct sea_trie {               /* all zero is empty; node 0 is the root */
     uint64_t *keys;             /* node << 8 | byte, plus 1; 0 is free */
     int32_t *next;              /* the node they lead to */
     size_t mask, room;
     int32_t *ids;               // (count), -1: no word ends here
     int32_t count;
+    struct sea_trie_cell *cells;        /* after freeze, instead of all above */
 };
+/* Lays the trie out anew, for walks of one look a byte: nodes have other numbers then, and
+ * only sea_trie_walk reads it. Nothing can be added. */
+void sea_trie_freeze(struct sea_trie *trie);
+/* The node that a byte leads to in a frozen trie, -1: none; its word is cells[node].id. */
+static inline int32_t
+sea_trie_walk(const struct sea_trie *trie, int32_t node, unsigned char byte)
+{
+    int32_t to = trie->cells[node].base + byte;
+
+    return trie->cells[to].check == node ? to : -1;
+}
 void sea_trie_add(struct sea_trie *trie, const char *word, size_t len, int32_t id);
 int32_t sea_trie_step(const struct sea_trie *trie, int32_t node, unsigned char byte);
 /* Bytes of the longest word that text begins with, 0: none; *id is its id, or -1. */

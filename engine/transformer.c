@@ -403,7 +403,9 @@ sea_stack_work_create(struct sea_stack_work **out, const struct sea_stack *stack
     layout.base = work->plan.base;
     work->kept = sea_xcalloc((size_t)stack->desc.layers, sizeof(*work->kept));
     lay_out(work, &layout, keep);
-    work->k_start = sea_xcalloc(2 * rows, sizeof(int32_t));
+    work->k_start = sea_xcalloc(rows, sizeof(int32_t));
+    work->k_len = sea_xcalloc(rows, sizeof(int32_t));
+    work->k_host = sea_xcalloc(2 * rows, sizeof(int32_t));
     work->index_host = sea_xcalloc(rows, sizeof(int32_t));
     work->pos_host = sea_xcalloc(rows, sizeof(int32_t));
     *out = work;
@@ -418,6 +420,8 @@ sea_stack_work_destroy(struct sea_stack_work *work)
     sea_plan_release(&work->plan);
     free(work->kept);
     free(work->k_start);
+    free(work->k_len);
+    free(work->k_host);
     free(work->index_host);
     free(work->pos_host);
     free(work);

@@ -43,7 +43,8 @@ struct sea_stack_work {
     int32_t *index;             // (N) device: cache rows of an extend
     int32_t *pos;               // (N) device: positions of an extend
     int32_t *k_device;          // (2N) device: k_start and k_len of an extend
-    int32_t *k_start, *k_len;   // (2N) host; k_len follows the k_start of a call's segments
+    int32_t *k_start, *k_len;   // (N) host
+    int32_t *k_host;            // (2N) host: both, as they go to k_device
     int32_t *index_host, *pos_host;     // (N) host
 };
 

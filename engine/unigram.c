@@ -38,6 +38,7 @@ sea_unigram_ready(struct sea_unigram *unigram)
         if (!unigram->is_float || unigram->kinds[id] == SEA_WORD_NORMAL ||
             unigram->kinds[id] == SEA_WORD_USER)
             sea_trie_add(&unigram->trie, vocab->words[id], vocab->lens[id], id);
+    sea_trie_freeze(&unigram->trie);
 }
 
 void
@@ -83,18 +84,18 @@ find_best(const struct sea_unigram *unigram, const char *text, size_t len, struc
     best[0] = (struct best){ 0, 0, -1 };
     for (size_t at = 0, n; at < len; at += n) {
         bool has_single = false;
-        int32_t node = 0;
+        int32_t node = 0, id;
 
         n = sea_utf8_next(text + at, len - at, &code);
         for (size_t end = at; end < len;) {
-            node = sea_trie_step(&unigram->trie, node, (unsigned char)text[end]);
+            node = sea_trie_walk(&unigram->trie, node, (unsigned char)text[end]);
             if (node < 0)
                 break;
             end++;
-            if (unigram->trie.ids[node] < 0)
+            id = unigram->trie.cells[node].id;
+            if (id < 0)
                 continue;
-            offer(unigram, best, at, end, unigram->trie.ids[node],
-                  score_of(unigram, unigram->trie.ids[node], end - at));
+            offer(unigram, best, at, end, id, score_of(unigram, id, end - at));
             has_single |= end - at == n;
         }
         if (!has_single)

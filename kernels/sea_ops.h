@@ -346,7 +346,8 @@ struct sea_ops {                /* every int is 0 or a code for rc_text */
     /* from_host may be reused when the call returns. */
     int (*copy_in)(void *dev, void *to, const void *from_host, size_t bytes);
     int (*copy_out)(void *dev, void *to_host, const void *from, size_t bytes); /* waits */
-    int (*copy)(void *dev, void *to, const void *from, size_t bytes);   /* may overlap */
+    /* May overlap. Onto itself: somebody beside the table (NCCL) wrote these bytes. */
+    int (*copy)(void *dev, void *to, const void *from, size_t bytes);
     int (*wait)(void *dev);                     /* faults of earlier operators appear here */
     const char *(*rc_text)(int rc);             /* static text, never NULL */
 

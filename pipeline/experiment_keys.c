@@ -150,6 +150,8 @@ static const struct sea_config_key keys[] = {
     { "resources.queue", SEA_KEY_TEXT, "default", 0, 0, NULL, 0, 0, "which workers may run it: those of `sea worker --queue NAME`" },
     { "resources.priority", SEA_KEY_INT, "0", -1000, 1000, NULL, 0, 0, "higher ones start first; waiting adds one per ten minutes" },
     { "resources.hours", SEA_KEY_REAL, "0", 0, 100000, NULL, 0, 0, "longest life of one attempt of a stage; then it writes a checkpoint, ends, and is tried again; 0: no limit" },
+    { "resources.wait_hours", SEA_KEY_REAL, "0", 0, 100000, NULL, 0, 0, "longest wait of a stage for its start once its inputs are there; then it fails as timed out; 0: for ever" },
+    { "resources.total_hours", SEA_KEY_REAL, "0", 0, 100000, NULL, 0, 0, "all stages have to end so long after the submission; then those that wait fail as timed out, and what runs is asked to end; 0: no limit" },
 
     { "halving.metric", SEA_KEY_TEXT, NULL, 0, 0, NULL, 0, 0, "early stopping: what the experiments of a sweep are compared by while they run, as tune.loss; the word before the dot is the stage (docs/service.md)" },
     { "halving.mode", SEA_KEY_TEXT, NULL, 0, 0, "min|max", 0, 0, "which is better; without it min" },

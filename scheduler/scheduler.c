@@ -13,6 +13,8 @@
 
 #define MAINTAIN_MS 60000
 #define COLLECT_MS 600000
+#define LOOK_SHARE 20           /* looking for ended leases takes one part of so many, */
+#define LOOK_MS 1000            /* but is put off no longer than this */
 #define TELL_MS 10000          /* between two log lines about the same trouble */
 
 /* ---- keys ---- */
@@ -130,8 +132,36 @@ resolve_all(struct sea_db *db, sea_key_fn *fn, struct sea_scheduler_counts *out,
 
 /* ---- ticks ---- */
 
+/* One look finds them, then each has a transaction of its own. */
 static enum sea_status
 rescue_all(struct sea_db *db, struct sea_scheduler_counts *out, struct sea_err *err)
+{
+    struct sea_rows *rows = NULL;
+    enum sea_status status = sea_db_query(db, "expired", SEA_NO_PARAMS, &rows, err);
+    size_t i;
+
+    for (i = 0; i < sea_rows_count(rows) && !status; i++) {
+        struct sea_rows *one = NULL;
+        int64_t id = sea_rows_int(rows, i, "stage_id", err);
+
+        status = err->status;
+        if (!status)
+            status = sea_db_query_one(db, "rescue", SEA_PARAMS(SEA_P_INT(id)), &one, err);
+        if (!status && sea_rows_int_or(one, 0, "stage_id", 0, err)) {
+            out->rescued++;
+            sea_log(SEA_LOG_WARN, "stage run taken back id=%lld", (long long)id);
+        }
+        sea_rows_close(one);
+        if (!status)
+            status = err->status;
+    }
+    sea_rows_close(rows);
+    return status;
+}
+
+/* Stage runs that wait beyond their deadline, one per transaction. */
+static enum sea_status
+expire_all(struct sea_db *db, struct sea_scheduler_counts *out, struct sea_err *err)
 {
     enum sea_status status;
     int64_t id = 1;
@@ -139,15 +169,15 @@ rescue_all(struct sea_db *db, struct sea_scheduler_counts *out, struct sea_err *
     do {
         struct sea_rows *rows = NULL;
 
-        status = sea_db_query_one(db, "rescue", SEA_NO_PARAMS, &rows, err);
+        status = sea_db_query_one(db, "expire", SEA_NO_PARAMS, &rows, err);
         if (status)
             return status;
         id = sea_rows_int_or(rows, 0, "stage_id", 0, err);
-        sea_rows_close(rows);
-        if (id) {
-            out->rescued++;
-            sea_log(SEA_LOG_WARN, "stage run taken back id=%lld", (long long)id);
+        if (id && strcmp(sea_rows_text(rows, 0, "result", err), "timed out") == 0) {
+            out->timed_out++;
+            sea_log(SEA_LOG_WARN, "stage run timed out id=%lld", (long long)id);
         }
+        sea_rows_close(rows);
     } while (id && !err->status);
     return err->status;
 }
@@ -175,14 +205,24 @@ halve_all(struct sea_db *db, struct sea_scheduler_counts *out, struct sea_err *e
     return err->status;
 }
 
-/* What must not wait: leases that ended, pauses that are over. */
+/* What must not wait: leases that ended, pauses and deadlines that are over. *look_ms: when leases
+ * are looked at next. Looking reads all of them, so it takes a share of the time at most, and is
+ * never put off for longer than LOOK_MS: a worker's death is known within its TTL and that. */
 static enum sea_status
-tick_leases(struct sea_db *db, struct sea_scheduler_counts *out, struct sea_err *err)
+tick_leases(struct sea_db *db, int64_t *look_ms, struct sea_scheduler_counts *out,
+            struct sea_err *err)
 {
     struct sea_rows *rows = NULL;
-    enum sea_status status;
+    int64_t start = sea_clock_ms(), pause;
+    enum sea_status status = SEA_OK;
 
-    status = rescue_all(db, out, err);
+    if (start >= *look_ms) {
+        status = rescue_all(db, out, err);
+        pause = LOOK_SHARE * (sea_clock_ms() - start);
+        *look_ms = sea_clock_ms() + (pause < LOOK_MS ? pause : LOOK_MS);
+    }
+    if (!status)
+        status = expire_all(db, out, err);
     if (!status)
         status = sea_db_query_one(db, "wake", SEA_NO_PARAMS, &rows, err);
     if (!status) {
@@ -224,9 +264,10 @@ sea_scheduler_tick(struct sea_db *db, const struct sea_scheduler_options *option
 {
     struct sea_err later = { 0 };
     enum sea_status status;
+    int64_t look_ms = 0;
 
     *out = (struct sea_scheduler_counts){ 0 };
-    status = tick_leases(db, out, err);
+    status = tick_leases(db, &look_ms, out, err);
     if (!status)
         status = tick_keys(db, options->key, out, &later, err);
     if (later.status)
@@ -262,6 +303,7 @@ struct loop {
     const struct sea_scheduler_options *options;
     struct sea_db *db;
     enum duty duty;
+    int64_t look_ms;            /* LEASES: when leases are looked at next */
     const atomic_bool *done;    /* tells the threads besides the caller's to end; else NULL */
     pthread_t thread;
     bool started;
@@ -308,7 +350,7 @@ loop_once(struct loop *loop, int64_t *at_ms, struct sea_err *err)
             status = sea_db_query(loop->db, "maintain", SEA_NO_PARAMS, NULL, err);
             *at_ms = now;
         }
-        return status ? status : tick_leases(loop->db, &counts, err);
+        return status ? status : tick_leases(loop->db, &loop->look_ms, &counts, err);
     }
 }
 

@@ -3,7 +3,7 @@
  * sea_scheduler.h - the loop that moves stage runs which nobody holds
  *
  * Each tick: stage runs with expired leases are taken back (rescue), those whose pause is
- * over become ready, those whose parents are done get their key and become cached, ready,
+ * over become ready, those that wait beyond a deadline fail, those whose parents are done get their key and become cached, ready,
  * or stay waiting for another stage run with the same key. Every step is one transaction
  * that any number of schedulers may attempt at once; there is no leader.
  */
@@ -37,6 +37,7 @@ struct sea_scheduler_options {
 struct sea_scheduler_counts {   /* of one tick */
     size_t rescued, woken, cached, readied, failed;
     size_t stopped;             /* experiments that were thinned out of a sweep */
+    size_t timed_out;           /* stage runs that waited too long */
 };
 
 /* Runs until told to stop. May run in a thread. A database that goes away is waited for. */

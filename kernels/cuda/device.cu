@@ -252,14 +252,10 @@ copy(void *dev, void *to, const void *from, size_t bytes, cudaMemcpyKind kind)
                  : SEA_RC_OK;
 }
 
-/* Behind a wait others may write device memory (NCCL): no rounded copy outlives it. */
 static int
 cuda_wait(void *dev)
 {
-    if (!dev)
-        return SEA_RC_ARGUMENT;
-    sea_cuda_wrote((struct sea_cuda *)dev, NULL, SEA_CUDA_REST);
-    return code(cudaStreamSynchronize(((struct sea_cuda *)dev)->stream));
+    return dev ? code(cudaStreamSynchronize(((struct sea_cuda *)dev)->stream)) : SEA_RC_ARGUMENT;
 }
 
 static int
@@ -306,6 +302,8 @@ cuda_copy(void *dev, void *to, const void *from, size_t bytes)
     size_t gap = t > f ? (size_t)(t - f) : (size_t)(f - t), done = 0;
     int rc = SEA_RC_OK;
 
+    if (!gap && dev)
+        sea_cuda_wrote((struct sea_cuda *)dev, to, bytes);
     if (!gap || gap >= bytes)
         return gap ? copy(dev, to, from, bytes, cudaMemcpyDeviceToDevice) : SEA_RC_OK;
     for (; done < bytes && !rc; done += gap) {

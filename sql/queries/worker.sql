@@ -99,8 +99,20 @@ SELECT sea.release_attempt($1, $2, $3::uuid, $4, $5) AS state;
 -- name: attempt_cancelled
 SELECT sea.ack_cancel($1, $2, $3::uuid);
 
+-- name: expired
+-- Leases that have ended, in the order of locks: one look for all of them.
+SELECT l.stage_id FROM sea.lease AS l
+ WHERE l.expires_at < (SELECT clock_timestamp())
+ ORDER BY l.stage_id
+ LIMIT 1000;
+
 -- name: rescue
-SELECT sea.rescue() AS stage_id;
+-- $1 one of these. No stage_id: it was renewed or taken back meanwhile.
+SELECT sea.rescue($1) AS stage_id;
+
+-- name: expire
+-- result: timed out or later. No stage_id: no deadline is due.
+SELECT stage_id, result FROM sea.expire();
 
 -- name: wake
 SELECT sea.wake() AS woken;

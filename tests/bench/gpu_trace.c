@@ -238,6 +238,7 @@ gpu_trace_start(struct sea_device *device)
     trace.table.copy_in = traced_copy_in;
     trace.table.copy_out = traced_copy_out;
     trace.table.mem_zero = traced_zero;
+    trace.table.graph_begin = NULL;     /* operators one by one */
     device->ops = &trace.table;
 }
 

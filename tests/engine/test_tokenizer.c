@@ -8,7 +8,9 @@
 #include "engine/base/sea_file.h"
 #include "engine/base/sea_hash.h"
 #include "engine/base/sea_node.h"
+#include "engine/base/sea_rng.h"
 #include "engine/sea_tokenizer.h"
+#include "engine/tokenizer_int.h"
 #include "tests/sea_test.h"
 
 #define FIXTURES "tests/oracle/fixtures/tokenizers"
@@ -290,6 +292,55 @@ switches_need_no_names(void)
         sea_ids_release(&ids);
         sea_tokenizer_destroy(tokenizer);
     }
+}
+
+/* The id that a frozen trie has for a word, -1: none. */
+static int32_t
+walk_to(const struct sea_trie *trie, const char *word, size_t len)
+{
+    int32_t node = 0;
+
+    for (size_t i = 0; i < len && node >= 0; i++)
+        node = sea_trie_walk(trie, node, (unsigned char)word[i]);
+    return node < 0 ? -1 : trie->cells[node].id;
+}
+
+/* Random words of few and of all bytes, with many that begin alike; and texts that are none. */
+static void
+frozen_tries_hold_the_same_words(void)
+{
+    enum { WORDS = 4000, LONGEST = 7 };
+    static char words[2 * WORDS][LONGEST];
+    static size_t lens[2 * WORDS];
+    int held = 0;
+
+    for (int round = 0; round < 4; round++) {
+        struct sea_trie plain = { .keys = NULL }, frozen = { .keys = NULL };
+        int many = round == 3 ? 0 : WORDS, wrong = 0;
+
+        for (int w = 0; w < 2 * WORDS; w++) {
+            lens[w] = 1 + (size_t)(sea_rng_uniform_at(3, (uint64_t)round, (uint64_t)w) * LONGEST);
+            for (size_t i = 0; i < lens[w]; i++)
+                words[w][i] = (char)(sea_rng_uniform_at(4, (uint64_t)(8 * w + round), i) *
+                                     (round == 0 ? 3 : 256));
+        }
+        for (int w = 0; w < many; w++) {
+            sea_trie_add(&plain, words[w], lens[w], w);
+            sea_trie_add(&frozen, words[w], lens[w], w);
+        }
+        sea_trie_freeze(&frozen);
+        for (int w = 0; w < 2 * WORDS; w++) {
+            int32_t id, want = sea_trie_longest(&plain, words[w], lens[w], &id) == lens[w] ? id : -1;
+
+            wrong += walk_to(&frozen, words[w], lens[w]) != want;
+            held += want >= 0;
+        }
+        CHECK_INT(wrong, 0);
+        sea_trie_release(&plain);
+        sea_trie_release(&frozen);
+    }
+    printf("  %d words found again in frozen tries\n", held);
+    CHECK(held > 3 * WORDS);
 }
 
 static void
@@ -682,6 +733,7 @@ copies_are_equal(void)
 SEA_TEST_MAIN("tokenizers agree with Hugging Face's", TEST(families_agree_with_tokenizers),
               TEST(special_words_are_found), TEST(length_is_cut_inside_the_template),
               TEST(words_are_added_by_the_files_beside), TEST(switches_need_no_names),
+              TEST(frozen_tries_hold_the_same_words),
               TEST(pieces_join_to_the_whole), TEST(text_must_be_utf8),
               TEST(long_words_take_no_square),
               TEST(small_models_by_hand),

@@ -20,7 +20,7 @@ limit=${LIMIT_MB:-60}
 rm -rf "$to"
 mkdir -p "$to/bin/tests/gpu" "$to/bin/tests/engine" "$to/bin/tests/bench" "$to/lib/c++" "$to/root"
 programs="sea tests/bench/bench_gpu tests/gpu/test_cuda"
-for test in lm_families towers clip clip_hf optim labels checkpoint; do
+for test in graphs lm_families towers clip clip_hf optim labels checkpoint; do
     programs="$programs tests/engine/test_$test"
 done
 for extra in "$BUILD"/tests/gpu/test_*; do

@@ -65,7 +65,7 @@ check() {                       # name, command...
 }
 
 check operators "$BUILD/tests/gpu/test_cuda"
-for model in lm_families towers clip clip_hf optim labels checkpoint; do
+for model in graphs lm_families towers clip clip_hf optim labels checkpoint; do
     check "models: $model" "$BUILD/tests/engine/test_$model"
 done
 check stages tests/gpu/test_stages.sh

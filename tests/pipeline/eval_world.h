@@ -22,10 +22,13 @@ take_file(const char *name)
 {
     struct sea_err err = { 0 };
     struct sea_buf text;
+    char *out;
 
     sea_buf_init(&text, TEXT_MAX);
     CHECK_OK(sea_file_read(path_of(name), &text, &err), err);
-    return text.len ? sea_arena_strndup(arena, text.data, text.len) : sea_arena_strdup(arena, "");
+    out = sea_arena_strndup(arena, text.data, text.len);
+    sea_buf_release(&text);
+    return out;
 }
 
 /* ---- pictures and questions ---- */
