@@ -165,6 +165,7 @@ sea_extend_run(struct sea_stack_work *work, const struct sea_cache *cache,
     enum sea_status status = SEA_OK;
     bool pack;
 
+    work->few = segments->few;
     for (int64_t l = 0; l < layers && !status; l++) {
         pack = segments->live && l == layers - 1;
         status = sea_block_start(stack, work, l, x, work->pos, R, err);
@@ -178,6 +179,7 @@ sea_extend_run(struct sea_stack_work *work, const struct sea_cache *cache,
             status = sea_block_finish(stack, work, l,
                                       pack ? work->att_live : work->kept[l].att, x, R, err);
     }
+    work->few = false;
     return status;
 }
 

@@ -11,6 +11,7 @@ enum { IDS, GIVEN, SOURCE, LIVE, LIVE_OF, LISTS };
 /* One packed run under construction. */
 struct packed {
     int64_t rows, segments, given, live;
+    bool step;                  /* of decoding: one row of each answer */
 };
 
 static int32_t *
@@ -194,7 +195,7 @@ segments_of(const struct sea_generator *generator, const struct packed *packed)
     return (struct sea_segments){
         .count = packed->segments, .rows = packed->rows, .start = generator->starts,
         .live_count = packed->live, .live = device_list(generator, LIVE),
-        .live_of = device_list(generator, LIVE_OF),
+        .live_of = device_list(generator, LIVE_OF), .few = packed->step,
     };
 }
 
@@ -343,7 +344,7 @@ sea_decode_run(struct sea_generator *generator, const int32_t *slots, int64_t n,
                struct sea_err *err)
 {
     const struct sea_device *device = generator->mllm->lm->device;
-    struct packed packed = { .rows = n, .segments = n, .live = n };
+    struct packed packed = { .rows = n, .segments = n, .live = n, .step = true };
     struct sea_decode_graph *kept = &generator->graphs[n];
     bool graphs = !generator->plain && device->ops->graph_begin;
     enum sea_status status;

@@ -82,15 +82,15 @@ sea_head_release(struct sea_head *head)
     memset(head, 0, sizeof(*head));
 }
 
-/* head->logits (R, V) = hidden matrix^T. */
+/* head->logits (R, V) = hidden matrix^T. few: rows of answers, one each, not of a batch. */
 static enum sea_status
 project(struct sea_head *head, const float *hidden, const struct sea_head_words *words,
-        int64_t R, bool rounded, struct sea_err *err)
+        int64_t R, bool rounded, bool few, struct sea_err *err)
 {
     const struct sea_op_gemm gemm = {
         .a = hidden, .lda = head->D, .b = words->matrix.data, .b_type = words->matrix.type,
         .ldb = head->D, .trans_b = 1, .c = head->logits, .ldc = head->V, .bias = words->bias,
-        .M = R, .N = head->V, .K = head->D, .alpha = 1.0f, .rounded = rounded,
+        .M = R, .N = head->V, .K = head->D, .alpha = 1.0f, .rounded = rounded, .few = few,
     };
 
     return sea_run(head->device, err, gemm, &gemm);
@@ -136,7 +136,7 @@ chunk_loss(struct sea_head *head, const struct sea_head_rows *rows, int64_t from
         .accumulate = 1,
     };
 
-    status = project(head, hidden, &rows->words, R, rows->rounded, err);
+    status = project(head, hidden, &rows->words, R, rows->rounded, false, err);
     if (!status)
         status = sea_run(head->device, err, xent, &xent);
     if (!status && rows->dhidden)
@@ -186,7 +186,7 @@ sea_head_logits(struct sea_head *head, const float *hidden, const struct sea_hea
 
     for (int64_t r = 0; r < R && !status; r += head->chunk) {
         rows = chunk_at(head, r, R);
-        status = project(head, hidden + r * head->D, words, rows, false, err);
+        status = project(head, hidden + r * head->D, words, rows, false, true, err);
         if (!status)
             status = cap_logits(head, words, rows, err);
         if (!status)
@@ -211,7 +211,7 @@ sea_head_best(struct sea_head *head, const float *hidden, const struct sea_head_
     for (int64_t r = 0; r < R && !status; r += head->chunk) {
         topk.R = chunk_at(head, r, R);
         cells = (size_t)(topk.R * k);
-        status = project(head, hidden + r * head->D, words, topk.R, false, err);
+        status = project(head, hidden + r * head->D, words, topk.R, false, true, err);
         if (!status)
             status = cap_logits(head, words, topk.R, err);
         if (!status)

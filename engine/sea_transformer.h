@@ -163,6 +163,10 @@ struct sea_segments {           /* host arrays, borrowed during a call */
     int64_t live_count;
     const int32_t *live;        // (live_count) device: distinct rows, ascending
     const int32_t *live_of;     // (rows) device: place in live, or -1; for the backward
+    /* Of an extend: a row per sequence, however many there are (a decoding step), so that the
+     * device may choose products for few rows. A row's bits then are those of every such step,
+     * not those of a whole forward. */
+    bool few;
 };
 
 struct sea_stack_work;          /* activations and scratch */
@@ -209,7 +213,7 @@ sea_cache_copy(struct sea_cache *cache, int64_t from, int64_t to, int64_t rows,
                struct sea_err *err);
 /* Like sea_stack_forward for causal stacks, with segment s continuing slot[s]: its rows
  * follow the cached ones, are appended to the cache, and see both. Bit-equal to one forward
- * over the whole sequence. segments->pos is not read: positions follow from the cache.
+ * over the whole sequence, unless `few`. segments->pos is not read: positions follow from the cache.
  * SEA_E_INTERNAL when a slot has too little room; slots are distinct within a call. */
 SEA_MUST_CHECK enum sea_status
 sea_stack_extend(const struct sea_stack *stack, struct sea_stack_work *work,

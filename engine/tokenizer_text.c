@@ -188,6 +188,36 @@ map_front(const struct sea_norm *norm, struct sea_work *work, struct sea_err *er
     return status;
 }
 
+/* Bytes of the first n characters. */
+static size_t
+chars_len(const struct sea_buf *text, size_t n)
+{
+    size_t at = 0;
+    uint32_t code;
+
+    for (; n && at < text->len; n--)
+        at += sea_utf8_next(text->data + at, text->len - at, &code);
+    return at;
+}
+
+static enum sea_status
+map_whole(const struct sea_norm *norm, struct sea_work *work, struct sea_err *err)
+{
+    size_t chars = 0;
+    enum sea_status status;
+
+    while (chars_len(&work->text, chars) < work->front)
+        chars++;
+    status = map_front(norm, work, err);
+    if (!status)
+        status = map_text(norm, work->text.data, work->text.len, &work->other, err);
+    /* `tokenizers` forgets characters that a table drops at the very start: those that follow
+     * stand for them. */
+    if (!status && chars && !work->front && norm->kind == SEA_NORM_CHARSMAP)
+        work->front = chars_len(&work->other, chars);
+    return status;
+}
+
 static enum sea_status
 apply(const struct sea_tokenizer *tokenizer, const struct sea_norm *norm, enum sea_piece piece,
       struct sea_work *work, struct sea_err *err)
@@ -204,8 +234,7 @@ apply(const struct sea_tokenizer *tokenizer, const struct sea_norm *norm, enum s
     case SEA_NORM_CHARSMAP:
     case SEA_NORM_FORM:
     case SEA_NORM_LOWER:
-        status = map_front(norm, work, err);
-        return status ? status : map_text(norm, text->data, text->len, &work->other, err);
+        return map_whole(norm, work, err);
     case SEA_NORM_REPLACE:
         return replace(norm, work, err);
     case SEA_NORM_STRIP:

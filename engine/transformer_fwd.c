@@ -16,7 +16,7 @@ linear(const struct sea_stack_work *work, int64_t weight, int64_t bias, const fl
         .a = x, .lda = in, .b = matrix.data, .b_type = matrix.type, .ldb = in, .trans_b = 1,
         .c = y, .ldc = out, .bias = sea_params_vector(stack->params, bias),
         .M = R, .N = out, .K = in, .accumulate = add, .alpha = 1.0f,
-        .rounded = work->rounded,
+        .rounded = work->rounded, .few = work->few,
     };
     enum sea_status status = sea_run(stack->params->device, err, gemm, &gemm);
 

@@ -29,6 +29,7 @@ struct sea_stack_work {
     int64_t max_rows;
     bool trained;
     bool rounded;               /* products, when trained: sea_params_rounds */
+    bool few;                   /* while a decoding step runs */
     struct sea_kept *kept;      // (layers) host
     float *redo;                // (N, D) rows of a block that is computed again; or NULL
     float *norm;                // (N, D) result of a norm

@@ -54,6 +54,8 @@ struct sea_op_gemm {
     float alpha;                /* scales op(A) op(B), not the bias */
     int rounded;                /* 1: both matrices may be rounded to bfloat16 before they are
                                    multiplied, where the device gains by it */
+    int few;                    /* 1: M is small as a rule, the device may choose for that. Bits of
+                                   a row are the same for every M, not those without `few` */
 };
 
 /* out[r,:] = inp[idx[r],:], zero where idx[r] < 0; add = 1 adds instead. */

@@ -8,6 +8,8 @@
  *  - weights as B, exact rows wanted (inference): one per (N, K, layout, storage), chosen for a
  *    fixed number of rows and without splitting K; it serves every M, so that a row's bits do
  *    not depend on the batch;
+ *  - the same where the caller says that rows are few (a decoding step): chosen for FEW rows, and
+ *    K may be split, into as many parts for every M;
  *  - rounded products and sums over rows (training): one per shape, rows in steps, so that the
  *    next batch, a few rows longer, needs no new one.
  *
@@ -60,6 +62,8 @@ sea_cuda_blas_close(struct sea_cuda *cuda)
 #define WORKSPACE ((size_t)32 << 20)
 #define PLANS 256
 #define ROWS_PLANNED 4096       /* the M that an algorithm for weights is chosen for */
+#define FEW 64                  /* .. where rows are few */
+#define FEW_MOST 256            /* rows that a split's workspace is enough for */
 #define CHOICES 8
 
 /* The functions, as the library has them. */
@@ -82,7 +86,7 @@ struct api {
 
 struct plan_key {               /* M is 0 where the plan serves every M */
     int64_t M, N, K, lda, ldb, ldc;
-    int trans_a, trans_b, half, bias, accumulate, align, own;
+    int trans_a, trans_b, half, bias, accumulate, align, own, few;
 };
 struct plan {
     struct plan_key key;
@@ -240,10 +244,34 @@ call_prepare(const struct api *api, struct call *call, const struct sea_op_gemm 
     return status;
 }
 
-/* Proposals in the library's order, those left out that split K where rows must not depend on
- * the batch. A split is summed in order, in a place of its own, never in C. */
+static bool
+is_free_shape(const struct sea_op_gemm *a)
+{
+    return a->trans_a || a->rounded;
+}
+
+static bool
+is_few(const struct sea_op_gemm *a)
+{
+    return a->few && !is_free_shape(a);
+}
+
+/* Parts that K may be split into: any number where a plan is for one shape; where it serves every
+ * M one, or as many as the workspace holds for FEW_MOST rows. */
+static int64_t
+most_parts(const struct sea_op_gemm *a)
+{
+    int64_t parts = (int64_t)(WORKSPACE / sizeof(float)) / FEW_MOST / a->N;
+
+    if (is_free_shape(a))
+        return INT32_MAX;
+    return is_few(a) && parts > 1 ? parts : 1;
+}
+
+/* Proposals in the library's order, without those that split K into more than `most` parts. A
+ * split is summed in order, in a place of its own, never in C. */
 static cublasStatus_t
-propose(const struct sea_cuda_blas *blas, const struct call *call, bool any_split, uint32_t align,
+propose(const struct sea_cuda_blas *blas, const struct call *call, int64_t most, uint32_t align,
         cublasLtMatmulAlgo_t *algos, int *algos_count)
 {
     static const cublasLtMatmulPreferenceAttributes_t aligned[] = {
@@ -275,10 +303,10 @@ propose(const struct sea_cuda_blas *blas, const struct call *call, bool any_spli
         int32_t split = 1;
         size_t written;
 
-        if (!any_split)
+        if (most < INT32_MAX)
             status = api->algo_get(&found[i].algo, CUBLASLT_ALGO_CONFIG_SPLITK_NUM, &split,
                                    sizeof(split), &written);
-        if (!status && split <= 1)
+        if (!status && split <= most)
             algos[(*algos_count)++] = found[i].algo;
     }
     return status || *algos_count ? status : CUBLAS_STATUS_NOT_SUPPORTED;
@@ -432,6 +460,7 @@ make_key(struct plan_key *key, const struct sea_op_gemm *a, const struct operand
     key->bias = a->bias != NULL;
     key->accumulate = a->accumulate != 0;
     key->align = (int)align_of(a, in);
+    key->few = is_few(a);
 }
 
 static struct plan *
@@ -468,7 +497,7 @@ find_plan(struct sea_cuda *cuda, const struct sea_op_gemm *a, const struct opera
           const struct call *call)
 {
     struct sea_cuda_blas *blas = cuda->blas;
-    bool free_shape = a->trans_a || a->rounded;
+    bool free_shape = is_free_shape(a);
     cublasLtMatmulAlgo_t algos[CHOICES];
     const struct plan *plan;
     struct plan_key key;
@@ -481,13 +510,14 @@ find_plan(struct sea_cuda *cuda, const struct sea_op_gemm *a, const struct opera
     if (plan)
         return plan;
     if (free_shape) {
-        status = propose(blas, call, true, (uint32_t)key.align, algos, &count);
+        status = propose(blas, call, most_parts(a), (uint32_t)key.align, algos, &count);
         if (!status && blas->file)
             chosen = fastest(cuda, a, in, call, algos, count);
     } else {
-        status = call_prepare(&blas->api, &usual, a, ROWS_PLANNED, in->lda, in->ldb);
+        status = call_prepare(&blas->api, &usual, a, is_few(a) ? FEW : ROWS_PLANNED, in->lda,
+                              in->ldb);
         if (!status)
-            status = propose(blas, &usual, false, (uint32_t)key.align, algos, &count);
+            status = propose(blas, &usual, most_parts(a), (uint32_t)key.align, algos, &count);
         call_release(&blas->api, &usual);
     }
     plan = keep_plan(blas, &key, status ? NULL : &algos[chosen]);
@@ -514,13 +544,12 @@ own_plan(struct sea_cuda *cuda, const struct sea_op_gemm *a, const struct operan
     if (plan)
         return plan;
     return keep_plan(blas, &key,
-                     propose(blas, call, a->trans_a || a->rounded, (uint32_t)key.align, algos,
-                             &count) ? NULL : &algos[0]);
+                     propose(blas, call, most_parts(a), (uint32_t)key.align, algos, &count)
+                         ? NULL : &algos[0]);
 }
 
-/* Shapes that the library has no algorithm for (odd strides of bfloat16) are not done. */
-int
-sea_cuda_blas_gemm(struct sea_cuda *cuda, const struct sea_op_gemm *a, int *done)
+static int
+gemm_rows(struct sea_cuda *cuda, const struct sea_op_gemm *a, int *done)
 {
     struct operands in = { a->a, a->b, a->lda, a->ldb };
     struct sea_cuda_blas *blas = cuda->blas;
@@ -555,6 +584,26 @@ sea_cuda_blas_gemm(struct sea_cuda *cuda, const struct sea_op_gemm *a, int *done
     call_release(&blas->api, &call);
     *done = plan && !plan->none;
     return *done ? blas_code(status) : SEA_RC_OK;
+}
+
+/* Shapes that the library has no algorithm for (odd strides of bfloat16) are not done. */
+int
+sea_cuda_blas_gemm(struct sea_cuda *cuda, const struct sea_op_gemm *a, int *done)
+{
+    int64_t step = is_few(a) ? FEW_MOST : a->M;
+    struct sea_op_gemm part = *a;
+    int rc = SEA_RC_OK;
+
+    *done = 1;
+    for (int64_t m = 0; m < a->M && !rc && *done; m += step) {
+        part.a = a->a + m * (is_few(a) ? a->lda : 0);
+        part.c = a->c + m * a->ldc;
+        part.M = a->M - m < step ? a->M - m : step;
+        rc = gemm_rows(cuda, &part, done);
+        if (m && !rc && !*done)         /* what was added must not be added again */
+            rc = blas_code(CUBLAS_STATUS_NOT_SUPPORTED);
+    }
+    return rc;
 }
 
 #endif

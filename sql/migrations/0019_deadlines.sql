@@ -1,5 +1,6 @@
 -- Purpose: deadlines of stage runs that wait; what experiments and schedules wish for is checked
---          before it is cast; silent workers are found by one look at the leases.
+--          before it is cast; silent workers are found by one look at the leases; upkeep reads no
+--          history.
 -- Breaking: no.
 -- Locks and scans: triggers on experiment and stage_run, whose locks wait for submissions under
 --          way.
@@ -182,14 +183,13 @@ BEGIN
     -- What runs already counts, too: a limit may come later than the work.
     WITH late AS (
         SELECT r.id, r.last_epoch, row_number() OVER (ORDER BY r.id) AS turn
-          FROM sea.stage_run r
+          FROM sea.lease h JOIN sea.stage_run r ON r.id = h.stage_id
          WHERE r.state = 'running' AND $2 = CASE $1 WHEN 'queue' THEN r.queue ELSE r.owner END
            AND NOT EXISTS (SELECT FROM sea.slot t WHERE t.kind = $1 AND t.name = $2
                               AND t.stage_id = r.id)),
     place AS (
         SELECT n, row_number() OVER (ORDER BY n) AS turn
-          FROM generate_series(1, $3 + (SELECT count(*) FROM sea.stage_run r
-                                         WHERE r.state = 'running')) AS n
+          FROM generate_series(1, $3 + (SELECT count(*) FROM sea.lease)) AS n
          WHERE NOT EXISTS (SELECT FROM sea.slot t WHERE t.kind = $1 AND t.name = $2
                               AND t.number = n AND t.stage_id IS NOT NULL))
     INSERT INTO sea.slot AS s (kind, name, number, stage_id, epoch)
@@ -481,6 +481,89 @@ BEGIN
     RETURN old.stage_id;
 END $$;
 COMMENT ON FUNCTION sea.rescue(bigint) IS 'Takes a stage run back whose lease has expired, and returns its id; NULL when there is none. Without an id the first one. Any number of schedulers may call it.';
+
+-- ---- upkeep ----
+
+CREATE OR REPLACE FUNCTION sea.set_retention(what text, days integer) RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+    -- Longer ones have no date that they began at.
+    IF $2 > 36500 THEN
+        RAISE EXCEPTION 'to keep "%" for % days is more than a hundred years', $1, $2
+            USING ERRCODE = 'LF010', HINT = 'NULL keeps it for ever.';
+    END IF;
+    UPDATE sea.retention AS r SET days = $2 WHERE r.what = $1;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION '"%" is not kept for a time', $1 USING ERRCODE = 'LF010',
+            HINT = 'Known: metric, event, notice.';
+    END IF;
+EXCEPTION WHEN check_violation THEN
+    RAISE EXCEPTION '% days are no time to keep "%"', $2, $1 USING ERRCODE = 'LF010',
+        HINT = 'A number above 0, or NULL for ever.';
+END $$;
+UPDATE sea.retention SET days = 36500 WHERE days > 36500;
+
+-- Who found an output in the cache stands in sea.reuse: no index of stage runs tells it any more.
+CREATE OR REPLACE FUNCTION sea.maintain() RETURNS void
+LANGUAGE plpgsql AS $$
+DECLARE
+    size CONSTANT bigint := 100000;
+    top bigint;
+    upper bigint;
+    part record;
+    keep interval;
+BEGIN
+    IF NOT pg_try_advisory_xact_lock(hashtext('sea.maintain')) THEN
+        RETURN;
+    END IF;
+    SET LOCAL lock_timeout = '2s';
+    SELECT coalesce(max(id), 0) INTO top FROM sea.stage_run;
+    SELECT coalesce(max(high), 0) INTO upper FROM sea.metric_partitions();
+    -- As many stage runs as a partition is for may be submitted between two calls.
+    WHILE top + size >= upper LOOP
+        EXECUTE format('CREATE TABLE sea.%I (LIKE sea.metric INCLUDING DEFAULTS) WITH (
+                            autovacuum_vacuum_insert_scale_factor = 0,
+                            autovacuum_vacuum_insert_threshold = 1000000)',
+                       'metric_' || upper / size);
+        EXECUTE format('COMMENT ON TABLE sea.%I IS %L', 'metric_' || upper / size,
+                       format('Points of stage runs %s to %s', upper, upper + size - 1));
+        EXECUTE format('ALTER TABLE sea.metric ATTACH PARTITION sea.%I FOR VALUES FROM (%s) TO (%s)',
+                       'metric_' || upper / size, upper, upper + size);
+        upper := upper + size;
+    END LOOP;
+    -- A curve is dropped with its whole partition. Who holds the lock keeps it for another minute.
+    SELECT days * interval '1 day' INTO keep FROM sea.retention WHERE what = 'metric';
+    IF keep IS NOT NULL THEN
+        FOR part IN SELECT * FROM sea.metric_partitions() WHERE high <= top ORDER BY low LOOP
+            CONTINUE WHEN EXISTS (
+                SELECT FROM sea.stage_run s
+                 WHERE s.id >= part.low AND s.id < part.high
+                   AND (s.ended_at IS NULL OR s.ended_at > clock_timestamp() - keep))
+                OR EXISTS (
+                SELECT FROM sea.reuse u JOIN sea.stage_run s ON s.id = u.stage_id
+                 WHERE u.output_stage_id >= part.low AND u.output_stage_id < part.high
+                   AND s.ended_at > clock_timestamp() - keep);
+            BEGIN
+                EXECUTE format('DROP TABLE sea.%I', part.name);
+                INSERT INTO sea.event (kind, text)
+                VALUES ('state', format('dropped the curves of stage runs %s to %s, which ended '
+                        'more than %s ago', part.low, part.high - 1, keep));
+            EXCEPTION WHEN lock_not_available THEN
+                NULL;
+            END;
+        END LOOP;
+    END IF;
+    -- The oldest ones have the smallest ids. Ten thousand a minute.
+    DELETE FROM sea.event v
+     WHERE v.id = ANY (ARRAY(
+           SELECT f.id FROM (SELECT w.id, w.at FROM sea.event w ORDER BY w.id LIMIT 10000) AS f
+            WHERE f.at < clock_timestamp() - (SELECT days * interval '1 day' FROM sea.retention
+                                               WHERE what = 'event')));
+    DELETE FROM sea.notice n
+     WHERE (n.delivered_at IS NOT NULL OR n.given_up_at IS NOT NULL)
+       AND n.created_at < clock_timestamp() - (SELECT days * interval '1 day' FROM sea.retention
+                                                WHERE what = 'notice');
+END $$;
 
 INSERT INTO sea.access (object, kind, roles)
 VALUES ('expire', 'function', ARRAY['scheduler']),

@@ -314,7 +314,7 @@ many_silent_workers_are_one_look(void)
     start = sea_clock_ms();
     CHECK_INT(tick().rescued, 20);
     printf("  20 of 50,040 leases taken back in %lld ms\n", (long long)(sea_clock_ms() - start));
-    CHECK_INT(number("SELECT count(*) FROM sea.stage_run WHERE state = 'backoff'"), 20);
+    CHECK_INT(number("SELECT count(*) FROM sea.stage_run WHERE state = 'ready'"), 20);
     CHECK_INT(number("SELECT count(*) FROM sea.stage_run WHERE state = 'running'"), 20);
     CHECK_INT(number("SELECT sea.rescue()"), -1);
 }

@@ -126,6 +126,82 @@ EXCEPTION WHEN check_violation OR invalid_text_representation OR numeric_value_o
             || 'confirm: true or false.';
 END $$;
 
+CREATE OR REPLACE FUNCTION sea.set_retention(what text, days integer) RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE sea.retention AS r SET days = $2 WHERE r.what = $1;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION '"%" is not kept for a time', $1 USING ERRCODE = 'LF010',
+            HINT = 'Known: metric, event, notice.';
+    END IF;
+EXCEPTION WHEN check_violation THEN
+    RAISE EXCEPTION '% days are no time to keep "%"', $2, $1 USING ERRCODE = 'LF010',
+        HINT = 'A number above 0, or NULL for ever.';
+END $$;
+
+-- As 0013_curves made it.
+
+CREATE OR REPLACE FUNCTION sea.maintain() RETURNS void
+LANGUAGE plpgsql AS $$
+DECLARE
+    size CONSTANT bigint := 100000;
+    top bigint;
+    upper bigint;
+    part record;
+    keep interval;
+BEGIN
+    IF NOT pg_try_advisory_xact_lock(hashtext('sea.maintain')) THEN
+        RETURN;
+    END IF;
+    SET LOCAL lock_timeout = '2s';
+    SELECT coalesce(max(id), 0) INTO top FROM sea.stage_run;
+    SELECT coalesce(max(high), 0) INTO upper FROM sea.metric_partitions();
+    -- As many stage runs as a partition is for may be submitted between two calls.
+    WHILE top + size >= upper LOOP
+        EXECUTE format('CREATE TABLE sea.%I (LIKE sea.metric INCLUDING DEFAULTS) WITH (
+                            autovacuum_vacuum_insert_scale_factor = 0,
+                            autovacuum_vacuum_insert_threshold = 1000000)',
+                       'metric_' || upper / size);
+        EXECUTE format('COMMENT ON TABLE sea.%I IS %L', 'metric_' || upper / size,
+                       format('Points of stage runs %s to %s', upper, upper + size - 1));
+        EXECUTE format('ALTER TABLE sea.metric ATTACH PARTITION sea.%I FOR VALUES FROM (%s) TO (%s)',
+                       'metric_' || upper / size, upper, upper + size);
+        upper := upper + size;
+    END LOOP;
+    -- A curve is dropped with its whole partition. Who holds the lock keeps it for another minute.
+    SELECT days * interval '1 day' INTO keep FROM sea.retention WHERE what = 'metric';
+    IF keep IS NOT NULL THEN
+        FOR part IN SELECT * FROM sea.metric_partitions() WHERE high <= top ORDER BY low LOOP
+            CONTINUE WHEN EXISTS (
+                SELECT FROM sea.stage_run s
+                 WHERE s.id >= part.low AND s.id < part.high
+                   AND (s.ended_at IS NULL OR s.ended_at > clock_timestamp() - keep))
+                OR EXISTS (
+                SELECT FROM sea.stage_run s
+                 WHERE s.output_stage_id >= part.low AND s.output_stage_id < part.high
+                   AND s.ended_at > clock_timestamp() - keep);
+            BEGIN
+                EXECUTE format('DROP TABLE sea.%I', part.name);
+                INSERT INTO sea.event (kind, text)
+                VALUES ('state', format('dropped the curves of stage runs %s to %s, which ended '
+                        'more than %s ago', part.low, part.high - 1, keep));
+            EXCEPTION WHEN lock_not_available THEN
+                NULL;
+            END;
+        END LOOP;
+    END IF;
+    -- The oldest ones have the smallest ids. Ten thousand a minute.
+    DELETE FROM sea.event v
+     USING (SELECT w.id FROM sea.event w ORDER BY w.id LIMIT 10000) AS first
+     WHERE v.id = first.id
+       AND v.at < clock_timestamp() - (SELECT days * interval '1 day' FROM sea.retention
+                                        WHERE what = 'event');
+    DELETE FROM sea.notice n
+     WHERE (n.delivered_at IS NOT NULL OR n.given_up_at IS NOT NULL)
+       AND n.created_at < clock_timestamp() - (SELECT days * interval '1 day' FROM sea.retention
+                                                WHERE what = 'notice');
+END $$;
+
 DROP FUNCTION sea.check_config, sea.check_kind, sea.check_number;
 
 -- As 0018_guards made it.
