@@ -31,6 +31,7 @@ sea_tool_logits(const char *dir, const char *tower, const char *image, const cha
                 const char *out_path, const char *device, const char *precision,
                 struct sea_err *err);
 
+#define SEA_TOOL_MAX_NEW 128    /* words of an answer when nobody says */
 struct sea_tool_generate {
     const char *dir, *image;    /* image NULL: none */
     const char *tower;          /* as in sea_tool_logits */
@@ -42,7 +43,6 @@ struct sea_tool_generate {
     const char *template_name;  /* NULL: none; "v1": the prompt is a question */
     const char *aspect;         /* NULL: "pad" with a template, else "square" */
     int64_t max_new;            /* words at most, 0 or more */
-#define SEA_TOOL_MAX_NEW 128
     double temperature;         /* 0: greedy; these four as in sea_generate.h */
     int64_t top_k;
     double top_p;

@@ -67,7 +67,7 @@ FILENAME ~ /^sql\// && /class IN \(/ {
         rest = substr(rest, RSTART + RLENGTH)
     }
 }
-FILENAME == "scheduler/attempt.c" && match($0, /return "[a-z]+";/) {
+FILENAME == "scheduler/attempt_end.c" && match($0, /return "[a-z]+";/) {
     word = substr($0, RSTART + 8, RLENGTH - 10)
     named++
     if (!(word in class))
@@ -92,4 +92,4 @@ END {
         bad = 1
     }
     exit bad
-}' engine/base/sea_err.h docs/errors.md docs/events.md sql/migrations/*.sql scheduler/attempt.c
+}' engine/base/sea_err.h docs/errors.md docs/events.md sql/migrations/*.sql scheduler/attempt_end.c

@@ -38,7 +38,7 @@ fresh() {
     put docs/events.md '| 0 | done | committed |' '| 64 | bad | is never tried again |' \
         '| 74 | full | tried again |'
     put sql/migrations/0001_tables.sql "(class IN ('invalid', 'error'))"
-    put scheduler/attempt.c 'const char *end(void) { return "error"; }'
+    put scheduler/attempt_end.c 'const char *end(void) { return "error"; }'
     put engine/lm.c '#include "engine/lm_int.h"' '#include <stdio.h>' '#include "kernels/sea_ops.h"'
     put engine/base/json.c '#include "engine/base/sea_err.h"' '#include <jansson.h>'
     put pipeline/stages/tune.c '#include "pipeline/sea_stage.h"' \
@@ -197,8 +197,8 @@ add docs/events.md '| 73 | what | tried again |'
 expect_fault statuses docs/events.md:4 'exit status 73 is LATER here, and unknown'
 put docs/events.md '| 74 | full | tried again |'
 expect_fault statuses docs/events.md:1 'exit status 64 is missing'
-put scheduler/attempt.c '' 'const char *end(void) { return "fire"; }'
-expect_fault statuses scheduler/attempt.c:2 'cannot end as "fire"'
+put scheduler/attempt_end.c '' 'const char *end(void) { return "fire"; }'
+expect_fault statuses scheduler/attempt_end.c:2 'cannot end as "fire"'
 
 # SQL comes through C unchanged, whatever awk is installed.
 mkdir -p "$small/sql/queries"
