@@ -263,8 +263,9 @@ oracle: all tests
 ## fault-smoke     a slice of it, part of `make test`
 ## fault-points    a worker killed at every call in turn
 ## fault-demo      the demo under kills of workers, stages, schedulers, PostgreSQL: the same bits
+## fault-slurm     1,000 submissions against a cluster that lies (3 min)
 ## fault-mutation  each fence of the service's SQL removed once: each must be missed
-.PHONY: fault fault-smoke fault-points fault-demo fault-mutation
+.PHONY: fault fault-smoke fault-points fault-demo fault-slurm fault-mutation
 FAULT_RUNS ?= 10000
 FAULT_SEED ?= 1
 fault: $(FAULT)
@@ -276,6 +277,9 @@ fault-points: $(FAULT)
 	$(Q)SEA_ROOT=. $(BUILD)/tests/fault/fault --points 1000 --seconds 600 --report docs/reports/fault-points.json
 fault-demo: $(SEA)
 	$(Q)REPORT=docs/reports/fault-demo.json SEA_BUILD=$(CURDIR)/$(BUILD) tests/fault/demo.sh
+fault-slurm: $(BUILD)/tests/scheduler/test_slurm
+	$(Q)SEA_ROOT='$(CURDIR)' SEA_SLURM_RUNS=1000 SEA_SLURM_REPORT=docs/reports/slurm-shim.json \
+	    $(BUILD)/tests/scheduler/test_slurm many_jobs_with_faults
 fault-mutation: $(BUILD)/tests/scheduler/test_fence
 	$(Q)SEA_ROOT=. $(BUILD)/tests/scheduler/test_fence
 

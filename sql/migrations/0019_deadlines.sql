@@ -456,8 +456,7 @@ COMMENT ON FUNCTION sea.expire() IS 'Looks at one stage run whose deadline is du
 
 -- ---- silent workers ----
 
-DROP FUNCTION sea.rescue();
-CREATE FUNCTION sea.rescue(p_stage_id bigint DEFAULT NULL) RETURNS bigint
+CREATE FUNCTION sea.rescue(p_stage_id bigint) RETURNS bigint
 LANGUAGE plpgsql AS $$
 DECLARE
     old sea.lease;
@@ -466,10 +465,9 @@ BEGIN
     -- One per transaction, by the lock order. A lease that is just being renewed or committed
     -- is locked and skipped; one that was renewed meanwhile does not match any more.
     SELECT * INTO old FROM sea.lease
-     WHERE stage_id BETWEEN coalesce(p_stage_id, 0) AND coalesce(p_stage_id, 9223372036854775807)
+     WHERE stage_id = p_stage_id
        AND expires_at < clock_timestamp()                       -- fence: rescue_expired
-     ORDER BY stage_id
-     LIMIT 1 FOR UPDATE SKIP LOCKED;
+     FOR UPDATE SKIP LOCKED;
     IF NOT FOUND THEN
         RETURN NULL;
     END IF;
@@ -480,7 +478,7 @@ BEGIN
     PERFORM sea.end_attempt(old.stage_id, old.epoch, 'lost', 'lost');
     RETURN old.stage_id;
 END $$;
-COMMENT ON FUNCTION sea.rescue(bigint) IS 'Takes a stage run back whose lease has expired, and returns its id; NULL when there is none. Without an id the first one. Any number of schedulers may call it.';
+COMMENT ON FUNCTION sea.rescue(bigint) IS 'Takes this stage run back if its lease has expired, and returns its id; else NULL. Any number of schedulers may call it. sea.rescue() looks for one by itself.';
 
 -- ---- upkeep ----
 

@@ -65,13 +65,16 @@ old_curves_go_with_their_partition(void)
     CHECK_STR(text(PARTITIONS), "0 1 2 3");
     /* For ever, unless somebody says otherwise. */
     CHECK_STR(sqlstate("SELECT sea.set_retention('metric', 0)"), "LF010");
+    CHECK_STR(sqlstate("SELECT sea.set_retention('metric', 2147483647)"), "LF010");
     CHECK_STR(sqlstate("SELECT sea.set_retention('answers', 5)"), "LF010");
     run_sql("SELECT sea.set_retention('metric', 50)");
     /* 99999 ended 40 days ago and keeps its partition; what uses an output counts, too. */
     run_sql("UPDATE sea.stage_run SET output_stage_id = 100000 WHERE id = 200000");
+    run_sql("INSERT INTO sea.reuse VALUES (100000, 200000, 1)");
     run_sql("SELECT sea.maintain()");
     CHECK_STR(text(PARTITIONS), "0 1 2 3");
     run_sql("UPDATE sea.stage_run SET output_stage_id = 200000 WHERE id = 200000");
+    run_sql("DELETE FROM sea.reuse");
     run_sql("SELECT sea.maintain()");
     CHECK_STR(text(PARTITIONS), "0 2 3");
     CHECK(strstr(text("SELECT text FROM sea.event ORDER BY id DESC LIMIT 1"),

@@ -274,6 +274,7 @@ runs_a_stage_and_keeps_its_secret(void)
     CHECK(!strstr(read_state("sbatch.env"), "SEA_"));
     ctl("start", "100", NULL);
     CHECK(work_until("SELECT count(*) FROM sea.stage_run WHERE state = 'done'", 1, 10000));
+    CHECK(wait_for("SELECT count(*) FROM sea.worker WHERE state = 'gone'", 1, 5000));
     CHECK_STR(text("SELECT a.state || ' ' || w.state || ' ' || w.queue FROM sea.attempt a"
                    " JOIN sea.worker w ON w.id = a.worker_id"), "committed gone slurm/default");
     CHECK(is_quiet(3000));

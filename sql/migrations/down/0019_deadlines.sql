@@ -13,31 +13,6 @@ DROP FUNCTION sea.rescue(bigint);
 
 -- As 0002_functions made it.
 
-CREATE FUNCTION sea.rescue() RETURNS bigint
-LANGUAGE plpgsql AS $$
-DECLARE
-    old sea.lease;
-    cancelled boolean;
-BEGIN
-    -- One per transaction, by the lock order. A lease that is just being renewed or committed
-    -- is locked and skipped; one that was renewed meanwhile does not match any more.
-    SELECT * INTO old FROM sea.lease
-     WHERE true
-       AND expires_at < clock_timestamp()                       -- fence: rescue_expired
-     ORDER BY stage_id
-     LIMIT 1 FOR UPDATE SKIP LOCKED;
-    IF NOT FOUND THEN
-        RETURN NULL;
-    END IF;
-    cancelled := sea.give_back(old.stage_id, old.epoch, 'lost',
-                               'worker ' || old.worker_id || ' went silent', 0) = 'cancelled';
-    UPDATE sea.attempt SET message = 'worker ' || old.worker_id || ' went silent'
-     WHERE stage_id = old.stage_id AND epoch = old.epoch;
-    PERFORM sea.end_attempt(old.stage_id, old.epoch, 'lost', 'lost');
-    RETURN old.stage_id;
-END $$;
-COMMENT ON FUNCTION sea.rescue() IS 'Takes one stage run back whose lease has expired, and returns its id; NULL when there is none. Any number of schedulers may call it.';
-
 CREATE OR REPLACE FUNCTION sea.set_limit(kind text, name text, slots integer) RETURNS void
 LANGUAGE plpgsql AS $$
 BEGIN
