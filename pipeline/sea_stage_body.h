@@ -84,6 +84,7 @@ sea_stage_set_phase(struct sea_stage *stage, int64_t phase, struct sea_err *err)
 struct sea_train {
     struct sea_adamw *adamw;
     int64_t steps, every;       /* steps between checkpoints */
+    int64_t before;             /* steps of the stage that came before: events count on */
     enum sea_status (*step)(void *arg, int64_t t, struct sea_err *err);
     void *arg;
     const char *what;           /* in log lines: "the adapter" */

@@ -39,7 +39,7 @@ save(struct sea_stage *stage, const struct sea_train *train, struct sea_err *err
     if (status || !sea_stage_is_first(stage))
         return status;
     sea_checkpoint_name(step, name);
-    sea_events_checkpoint(stage->events, name, step);
+    sea_events_checkpoint(stage->events, name, train->before + step);
     return SEA_OK;
 }
 

@@ -26,6 +26,7 @@ struct text_run {
     struct sea_order order;
     struct sea_packed packed;
     int64_t batch, steps;
+    int64_t before;             /* CLIP's steps: this stage's count on */
     bool in_file_order;
 };
 
@@ -259,9 +260,10 @@ step(void *arg, int64_t t, struct sea_err *err)
         status = sea_adamw_step(run->adamw, &norm, err);
     if (!status && (t % LOG_EVERY == 0 || t + 1 == run->steps)) {
         status = sea_lm_loss(run->work, &loss, err);
-        sea_events_metric(run->stage->events, "foundation.text_loss", t + 1,
+        sea_events_metric(run->stage->events, "foundation.text_loss", run->before + t + 1,
                           loss / (double)(run->packed.supervised ? run->packed.supervised : 1));
-        sea_events_metric(run->stage->events, "foundation.text_grad_norm", t + 1, norm);
+        sea_events_metric(run->stage->events, "foundation.text_grad_norm", run->before + t + 1,
+                          norm);
     }
     return status;
 }
@@ -378,9 +380,11 @@ sea_foundation_text(struct sea_stage *stage, const struct sea_text_set *texts,
                     const struct sea_dataset *captions, struct sea_node *figures,
                     struct sea_err *err)
 {
-    struct text_run run = { .stage = stage, .texts = texts, .captions = captions };
+    struct text_run run = { .stage = stage, .texts = texts, .captions = captions,
+                            .before = sea_stage_int(stage, "clip.steps") };
     struct sea_train train = { .every = sea_stage_int(stage, "checkpoint_every"), .step = step,
-                               .arg = &run, .what = "the foundation's language model" };
+                               .before = run.before, .arg = &run,
+                               .what = "the foundation's language model" };
     char dir[SEA_PATH_MAX];
     enum sea_status status = sea_stage_path(stage, "language", dir, err);
 

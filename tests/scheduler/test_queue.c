@@ -860,6 +860,45 @@ the_curve_follows_the_resumed_attempts(void)
     CHECK_INT(number("SELECT count(*) FROM sea.checkpoint"), 0);
 }
 
+/* Each attempt tells a figure of its own and one that the next tells again. */
+static void
+figures_without_a_step_outlive_their_attempts(void)
+{
+    struct sea_artifacts files;
+    struct sea_claim claim;
+    struct sea_err err = { 0 };
+    const char *gone;
+    char told[128], name[16];
+    int i;
+
+    fresh();
+    submit("{\"name\":\"x\",\"seed\":1,\"stages\":{\"label\":{}}}", NULL);
+    tick();
+    for (i = 1; i <= 3; i++) {
+        CHECK(claim_ttl(&claim, i < 3 ? 1 : 30000));
+        files = one_file("state");
+        CHECK_OK(sea_queue_start(db, &claim.fence, 5, i > 1, &claim, &err), err);
+        snprintf(told, sizeof(told), "{\"metrics\":[[\"f%d\",0,%d],[\"g\",0,%d],[\"l\",%d,%d]]}",
+                 i, i, i, 10 * i, i);
+        CHECK_OK(sea_queue_relay(db, &claim.fence, 1, told, &err), err);
+        if (i == 3)
+            break;
+        snprintf(name, sizeof(name), "1.%d.%d", i, 10 * i);
+        CHECK_OK(sea_queue_checkpoint(db, &claim.fence, 10 * i, name, &files, arena, &gone, &err),
+                 err);
+        sea_clock_sleep_ms(10);
+        CHECK_INT(tick().rescued, 1);
+        tick();
+    }
+    CHECK_STR(text("SELECT string_agg(name || ':' || step || ':' || value, ' ' ORDER BY name, step)"
+                   " FROM sea.metric_series WHERE experiment_id = 1"),
+              "f1:0:1 f2:0:2 f3:0:3 g:0:3 l:10:1 l:20:2 l:30:3");
+    commit(&claim);
+    CHECK_STR(text("SELECT string_agg(name || ':' || step || ':' || value, ' ' ORDER BY name, step)"
+                   " FROM sea.metric_series WHERE experiment_id = 1"),
+              "f1:0:1 f2:0:2 f3:0:3 g:0:3 l:10:1 l:20:2 l:30:3");
+}
+
 /* ---- budgets, cancel, retry ---- */
 
 static void
@@ -1064,6 +1103,7 @@ SEA_TEST_MAIN("queue: schema, fence, graph, cache, budgets",
               TEST(the_urgent_come_first_and_waiting_counts),
               TEST(a_draining_worker_gets_nothing_more),
               TEST(the_curve_follows_the_resumed_attempts),
+              TEST(figures_without_a_step_outlive_their_attempts),
               TEST(failures_and_losses_have_budgets), TEST(cancel_reaches_every_state),
               TEST(retry_finds_finished_stages_in_the_cache),
               TEST(a_key_that_cannot_be_computed_fails_the_stage),
