@@ -4,12 +4,14 @@
 #include <assert.h>
 #include <string.h>
 
-/* Logits that still lie in a cache when the loss reads them; a whole number of GEMM tiles. A card
- * reads the whole matrix, and adds to all of its gradient, once per chunk: there chunks are as
- * long as 1 GiB of logits lets them be. */
+/* Logits that still lie in a cache when the loss reads them; a whole number of GEMM tiles. But a
+ * chunk reads the whole matrix and adds to all of its gradient, which with a large vocabulary
+ * costs as much as 100 rows: chunks are not shorter than some of that. On a card they are as long
+ * as 1 GiB of logits lets them be. */
 #define CHUNK_FLOATS (1 << 20)
 #define CHUNK_FLOATS_CARD (1 << 28)
-#define CHUNK_LEAST 64
+#define CHUNK_STEP 64
+#define CHUNK_LEAST 256
 
 struct places {
     size_t logits, loss, sum, index, value;
@@ -19,7 +21,7 @@ static int64_t
 chunk_rows(int64_t rows, int64_t V, bool is_card)
 {
     int64_t most = is_card ? CHUNK_FLOATS_CARD : CHUNK_FLOATS;
-    int64_t chunk = most / V / CHUNK_LEAST * CHUNK_LEAST;
+    int64_t chunk = most / V / CHUNK_STEP * CHUNK_STEP;
 
     if (chunk < CHUNK_LEAST)
         chunk = CHUNK_LEAST;

@@ -6,6 +6,46 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* No piece of the user begins with it, no entry of the table is it, or it and more ASCII. */
+static bool
+is_plain(const struct sea_spm_text *spm, char c)
+{
+    char both[2] = { c, 1 };
+    struct sea_text to;
+
+    if (sea_trie_step(&spm->users, 0, (unsigned char)c) >= 0)
+        return false;
+    if (!spm->map)
+        return true;
+    if (sea_charsmap_find(spm->map, both, 1, true, &to))
+        return false;
+    for (int next = 1; next < 128; next++) {
+        both[1] = (char)next;
+        if (sea_charsmap_begins(spm->map, both, 2))
+            return false;
+    }
+    return true;
+}
+
+void
+sea_spm_ready(struct sea_spm_text *spm)
+{
+    for (int c = 1; c < 128; c++)
+        spm->plain[c] = is_plain(spm, (char)c);
+}
+
+/* Bytes from text on that stay as they are, none of them a blank. */
+static size_t
+plain_run(const struct sea_spm_text *spm, const char *text, size_t len)
+{
+    const unsigned char *b = (const unsigned char *)text;
+    size_t n = 0;
+
+    while (n < len && b[n] < 128 && b[n] != ' ' && spm->plain[b[n]])
+        n++;
+    return n && n < len && b[n] >= 128 ? n - 1 : n;
+}
+
 /* What the next characters become; the bytes they take. Pieces of the user stay. */
 static size_t
 next_piece(const struct sea_spm_text *spm, const char *text, size_t len, struct sea_text *to)
@@ -87,6 +127,12 @@ sea_spm_normalize(const struct sea_spm_text *spm, const char *text, size_t len,
     if (prefix && !spm->suffix_mode)
         status = put_blank(spm, out, err);
     for (; at < len && !status; at += n) {
+        n = plain_run(spm, text + at, len - at);
+        if (n) {
+            was_blank = false;
+            status = sea_buf_append(out, text + at, n, err);
+            continue;
+        }
         n = next_piece(spm, text + at, len - at, &to);
         while (was_blank && to.len && *to.text == ' ') {
             to.text++;

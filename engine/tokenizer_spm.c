@@ -468,9 +468,11 @@ make_text(struct model *model, struct sea_err *err)
     tokenizer->is_spm = true;
     tokenizer->norms[0] = (struct sea_norm){ .kind = SEA_NORM_SPM };
     tokenizer->norm_count = 1;
-    return table ? sea_charsmap_read(&spm->map, model->table.at, table, tokenizer->arena,
-                                     model->path, err)
-                 : SEA_OK;
+    if (table && sea_charsmap_read(&spm->map, model->table.at, table, tokenizer->arena,
+                                   model->path, err))
+        return err->status;
+    sea_spm_ready(spm);
+    return SEA_OK;
 }
 
 static enum sea_status

@@ -33,10 +33,14 @@ struct sea_cpu_isa {
     const char *name;
     int lanes;                  /* floats in a vector */
     int mr, nr;                 /* rows and columns of the GEMM's register tile */
+    int rows_stay;              /* rows of A that stay packed for more than one block of B */
     sea_cpu_fn *gemm;           /* struct sea_cpu_gemm, tiles of the grid */
     sea_cpu_fn *gemm_skinny;    /* the same, groups of `lanes` rows of B: B is transposed */
     sea_cpu_fn *attention;      /* struct sea_cpu_attention, (segment, head, query block) */
     sea_cpu_fn *attention_ones; /* the same with one query each, (segment, key head, heads) */
+    sea_cpu_fn *attention_far_scores;   /* struct sea_cpu_attention_far, tiles */
+    sea_cpu_fn *attention_far_values;   /* the same */
+    sea_cpu_fn *attention_far_join;     /* the same, pairs */
     sea_cpu_fn *attention_bwd;  /* struct sea_op_attention_bwd, (segment, key head) */
     sea_cpu_fn *layernorm, *rmsnorm;            /* rows */
     sea_cpu_fn *layernorm_bwd, *rmsnorm_bwd;    /* struct sea_cpu_norm_bwd, blocks */
@@ -68,7 +72,8 @@ struct sea_cpu_isa {
 #define SEA_CPU_HEAD_MAX 256    /* largest head size attention takes */
 #define SEA_CPU_QUERIES 224     /* query rows of a forward attention task, 16 * 14 */
 #define SEA_CPU_QUERIES_BWD 56  /* query rows of a step of the backward, 4 * 14 */
-#define SEA_CPU_SCRATCH ((size_t)416 * 1024)    /* floats of a thread, see attention.inc */
+/* Floats of a thread: a packed block of B and 56 panels of A (block.inc); see attention.inc. */
+#define SEA_CPU_SCRATCH (SEA_CPU_DEPTH * SEA_CPU_COLUMNS + 56 * 16 * SEA_CPU_DEPTH_LD)
 #define SEA_CPU_PEAK_ROUND 400000       /* steps of a round of peak, a few ms */
 #define SEA_CPU_READ_PIECE 65536        /* bytes of a piece of read */
 #define SEA_CPU_REDUCE ((size_t)1024 * 1024)    /* floats for partial sums of one operator */
@@ -119,6 +124,16 @@ struct sea_cpu_attention {
     const struct sea_op_attention *op;
     int64_t blocks;             /* of the longest segment's queries, or of a key head's heads */
     int64_t heads;              /* with one query each: heads of a task */
+};
+/* One query each, and the tiles of its keys apart; pairs of (segment, key head), all heads of a
+ * key head together. */
+struct sea_cpu_attention_far {
+    const struct sea_op_attention *op;
+    int64_t first;              /* pair that this job begins with */
+    int64_t tiles;              /* room of a pair: tiles of the longest segment */
+    float *scores;              // (pairs, tiles, H / K, SEA_CPU_DEPTH_LD), then their weights
+    float *values;              // (pairs, tiles, H / K, E)
+    float *max, *sum;           // (pairs, tiles, H / K): of a tile alone
 };
 struct sea_cpu_norm_bwd {
     const void *op;             /* sea_op_layernorm_bwd, sea_op_rmsnorm_bwd, .._colscale_bwd */

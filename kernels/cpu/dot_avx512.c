@@ -135,10 +135,7 @@ pack_columns(const float *src, int64_t ld, int64_t rows, int64_t depth, pair *ds
     for (int64_t k = 0; k < depth; k += 2, src += 2 * ld, dst += LANES) {
         pair *to = dst;
 
-        for (int64_t i = 0; i < rows; i += LANES) {
-            __builtin_prefetch(src + 8 * ld + i);
-            __builtin_prefetch(src + 9 * ld + i);
-        }
+        fetch_pieces((const char *)(src + ROWS_AHEAD * ld), ld * 4, 2, rows * 4);
         for (int64_t i = 0; i < rows; i += MR, to += LANES * SEA_CPU_DEPTH_LD) {
             int64_t left = rows - i < MR ? rows - i : MR;
             vf second = k + 1 < depth ? vf_get(src + ld + i, left) : vf_zero();
@@ -161,6 +158,11 @@ panels(const enum sea_store type, const char *src, int64_t ld, int64_t columns, 
 
         for (int64_t k = 0; k < depth; k += 2, first += 2 * ld * size, dst += NR) {
             const char *second = first + ld * size;
+
+            /* Of the first panel rows further on, else what the next panel takes of these. */
+            if (!n)
+                fetch_pieces(first + ROWS_AHEAD * ld * size, ld * size, 2, NR * size);
+            fetch_pieces(first + NR * size, ld * size, 2, NR * size);
             __m512i x = pairs_of_row(type, first, left), y = _mm512_setzero_si512();
 
             if (k + 1 < depth)
@@ -186,6 +188,8 @@ panels_transposed(const enum sea_store type, const char *src, int64_t ld, int64_
         for (int64_t k = 0; k < depth; k += STEP) {
             const char *from = src + (n * ld + k) * size;
             vf r[LANES];
+
+            fetch_pieces(from + LANES * ld * size, ld * size, LANES, STEP * size);
 
             if (type == SEA_STORE_BF16 && columns - n >= LANES && depth - k >= STEP) {
                 load_flipped(from, ld * size, r);
@@ -226,88 +230,29 @@ pack_b(const struct sea_op_gemm *op, int64_t n0, int64_t columns, int64_t k0, in
         panels(SEA_STORE_F32, b + at * 4, op->ldb, columns, depth, dst);
 }
 
+/* c (rows, tile.columns) (+)= alpha * a packed panel of A * packed panels of B + bias; what
+ * comes next is asked for meanwhile. */
 static void
-panel_times_panels(dot_fn *kernel, const pair *a, const pair *b, int64_t pairs,
-                   struct tile tile, struct rows_ahead next)
+multiply_panel(int trans_a, int64_t rows, const pair *a, const pair *b, int64_t depth,
+               const struct tile *to, struct rows_ahead next)
 {
-    int64_t columns = tile.columns;
-    const float *bias = tile.bias;
-    float *c = tile.c;
+    int64_t pairs = (depth + 1) / 2, columns = to->columns;
+    dot_fn *kernel = trans_a ? dot_columns[rows] : dot_rows[rows];
+    struct tile tile = *to;
 
     fetch_begin(&next, (columns + NR - 1) / NR);
     for (int64_t n = 0; n < columns; n += NR, b += pairs * NR) {
         fetch_share(&next);
-        tile.c = c + n;
-        tile.bias = bias ? bias + n : NULL;
+        tile.c = to->c + n;
+        tile.bias = to->bias ? to->bias + n : NULL;
         tile.columns = columns - n;
         kernel(a, b, pairs, &tile);
     }
 }
 
-/* One block: op(B)[k0 .. + depth, n0 .. + columns] is packed, then all rows of the task. */
-static void
-dot_block(const struct sea_op_gemm *op, int64_t m0, int64_t m1, int64_t n0, int64_t columns,
-          int64_t k0, int64_t depth, float *scratch)
-{
-    pair *a_panels = (pair *)(void *)scratch;
-    pair *b_panels = a_panels + A_PANELS * LANES * SEA_CPU_DEPTH_LD;
-    struct tile tile = { .ld = op->ldc, .columns = columns, .alpha = op->alpha };
-    int64_t pairs = (depth + 1) / 2;
-
-    pack_b(op, n0, columns, k0, depth, b_panels);
-    tile.add = op->accumulate || k0;
-    tile.bias = op->bias && !k0 ? op->bias + n0 : NULL;
-    for (int64_t m = m0; m < m1; m += MR) {
-        int64_t rows = m1 - m < MR ? m1 - m : MR;
-        struct rows_ahead next = { .ld = op->lda };
-
-        tile.c = op->c + m * op->ldc + n0;
-        if (!op->trans_a && m + MR < m1)
-            next = (struct rows_ahead){ .src = op->a + (m + MR) * op->lda + k0, .ld = op->lda,
-                                        .rows = m1 - m - MR < MR ? m1 - m - MR : MR,
-                                        .depth = depth };
-        if (op->trans_a) {
-            int64_t at = (m - m0) / MR % A_PANELS;
-
-            if (!at)
-                pack_columns(op->a + k0 * op->lda + m, op->lda, m1 - m, depth, a_panels);
-            panel_times_panels(dot_columns[rows], a_panels + at * LANES * SEA_CPU_DEPTH_LD,
-                               b_panels, pairs, tile, next);
-        } else {
-            pack_rows(op->a + m * op->lda + k0, op->lda, rows, depth, a_panels);
-            panel_times_panels(dot_rows[rows], a_panels, b_panels, pairs, tile, next);
-        }
-    }
-}
-
-_Static_assert(A_PANELS * LANES * SEA_CPU_DEPTH_LD + SEA_CPU_DEPTH * SEA_CPU_COLUMNS <=
-               SEA_CPU_SCRATCH, "scratch of a product");
-_Static_assert(SEA_CPU_COLUMNS % NR == 0 && SEA_CPU_DEPTH % LANES == 0, "whole panels");
-
-static void
-gemm_dot(const void *args, int64_t begin, int64_t end, float *scratch)
-{
-    const struct sea_cpu_gemm *job = args;
-    const struct sea_op_gemm *op = job->op;
-
-    for (int64_t t = begin; t < end; t++) {
-        int64_t m0 = t / job->n_tiles * job->m_step, n0 = t % job->n_tiles * job->n_step;
-        int64_t m1 = m0 + job->m_step < op->M ? m0 + job->m_step : op->M;
-        int64_t n1 = n0 + job->n_step < op->N ? n0 + job->n_step : op->N;
-
-        for (int64_t n = n0; n < n1; n += SEA_CPU_COLUMNS) {
-            int64_t columns = n1 - n < SEA_CPU_COLUMNS ? n1 - n : SEA_CPU_COLUMNS;
-            int64_t k = 0;
-
-            do {                        /* once when K is 0: bias alone */
-                int64_t depth = op->K - k < job->k_step ? op->K - k : job->k_step;
-
-                dot_block(op, m0, m1, n, columns, k, depth, scratch);
-                k += job->k_step;
-            } while (k < op->K);
-        }
-    }
-}
+typedef pair packed;
+#define PACKED 2                /* numbers of k in one */
+#include "kernels/cpu/block.inc"
 
 /* The processor's own list of instructions does not say how fast they are. AMD's processors
  * (Zen 4 and later) work through a vector of pairs as fast as through one of floats: twice
@@ -318,7 +263,7 @@ sea_cpu_dot(void)
 {
     __builtin_cpu_init();
     if (__builtin_cpu_supports("avx512bf16") && __builtin_cpu_is("amd"))
-        return gemm_dot;
+        return multiply;
     return NULL;
 }
 

@@ -9,10 +9,9 @@
  */
 #include "kernels/cpu/cpu_int.h"
 
-/* Predicted cost in multiply-adds of one vector lane: packing an element of transposed B
- * (or of A and plain B) costs as much as this many, starting a task as this many. */
-#define COST_PACK_TRANSPOSED 8
-#define COST_PACK 4
+/* Predicted cost in multiply-adds of one vector lane: packing an element costs as much as this
+ * many (most of it waiting for memory), starting a task as this many. */
+#define COST_PACK 8
 #define COST_TASK 20000
 #define SKINNY_ROUNDS 8         /* tasks of a thread at most, where few rows are multiplied */
 #define SKINNY_TASK 0.15        /* what a task costs, in groups: its first rows are waited for */
@@ -34,15 +33,15 @@ depth_of(int64_t K, int64_t most)
     return K ? ceil_div(ceil_div(K, steps), 16) * 16 : 1;
 }
 
+/* A task packs its rows of A once, its columns of B for each part of its rows: block.inc. */
 static int64_t
-grid_cost(const struct sea_cpu_gemm *job, int64_t m, int64_t n, int64_t tasks, int threads)
+grid_cost(const struct sea_cpu_gemm *job, const struct sea_cpu *cpu, int64_t m, int64_t n,
+          int64_t tasks)
 {
-    const struct sea_op_gemm *op = job->op;
-    int64_t pack_a = COST_PACK * job->pack;
-    int64_t pack_b = op->trans_b ? COST_PACK_TRANSPOSED * job->pack : pack_a;
-    int64_t per_k = m * n + pack_b * n + pack_a * m * ceil_div(n, SEA_CPU_COLUMNS);
+    int64_t parts = n > SEA_CPU_COLUMNS ? ceil_div(m, cpu->isa->rows_stay) : 1;
+    int64_t per_k = m * n + COST_PACK * job->pack * (n * parts + m);
 
-    return ceil_div(tasks, threads) * (per_k * op->K + COST_TASK);
+    return ceil_div(tasks, cpu->threads) * (per_k * job->op->K + COST_TASK);
 }
 
 static void
@@ -61,7 +60,7 @@ plan(struct sea_cpu_gemm *job, const struct sea_cpu *cpu)
             for (int64_t nt = 1; mt * nt <= most && nt <= panels_n; nt++) {
                 int64_t m = ceil_div(panels_m, mt) * mr, n = ceil_div(panels_n, nt) * nr;
                 int64_t tasks = ceil_div(op->M, m) * ceil_div(op->N, n);
-                int64_t cost = grid_cost(job, m, n, tasks, cpu->threads);
+                int64_t cost = grid_cost(job, cpu, m, n, tasks);
 
                 if (cost < best) {
                     best = cost;

@@ -17,6 +17,10 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+
+/* Scratch lies on one: what a product packs would otherwise meet itself in the second cache. */
+#define HUGE_PAGE ((size_t)2 << 20)
 
 /* Rounds of looking for work before sleeping, some 20 us: longer than the gap between two
  * operators of a step, shorter than anyone sharing the machine would notice. */
@@ -161,6 +165,7 @@ struct sea_cpu_pool *
 sea_cpu_pool_create(int threads, size_t scratch_floats)
 {
     size_t bytes = sizeof(struct sea_cpu_pool) + (size_t)threads * sizeof(struct worker);
+    size_t scratch_bytes = (scratch_floats * sizeof(float) + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;
     struct sea_cpu_pool *pool;
     void *mem;
 
@@ -174,8 +179,9 @@ sea_cpu_pool_create(int threads, size_t scratch_floats)
         struct worker *worker = &pool->worker[i];
 
         worker->pool = pool;
-        if (posix_memalign(&mem, 4096, scratch_floats * sizeof(float)))
+        if (posix_memalign(&mem, HUGE_PAGE, scratch_bytes))
             goto out;
+        (void)madvise(mem, scratch_bytes, MADV_HUGEPAGE);
         worker->scratch = mem;
         if (i && pthread_create(&worker->thread, NULL, worker_main, worker)) {
             free(mem);

@@ -244,7 +244,7 @@ bits_without_the_batch(const struct sizes *sizes)
                 one.q_start = start;
                 one.k_start = b.start + i;
                 one.k_len = &len;
-                CHECK_INT(sea_cpu_ops.attention(kt_sets[d].dev[0], &one), 0);
+                CHECK_INT(sea_cpu_ops.attention(kt_sets[d].dev[j & 1], &one), 0);
             }
         kt_same("queries over a cache", kt_sets[d].isa->name, all, alone, b.rows * width);
         kt_done();
@@ -263,6 +263,50 @@ bits_do_not_depend_on_the_batch(void)
 
     for (int i = 0; i < 4; i++)
         bits_without_the_batch(&some[i]);
+}
+
+/* One query each over caches of all lengths: with 3 threads and few key heads the tiles of a
+ * cache are worked apart, with 1 thread one after the other; the last of these does not fit into
+ * the device's room at once. */
+static void
+long_caches_are_cut_without_a_trace(void)
+{
+    static const struct sizes some[] = {
+        { 5, 6, 1, 40, 1, { 1300, 3, 385, 768, 769 }, 0, 0 },
+        { 3, 20, 1, 24, 1, { 1500, 400, 1 }, 0, 0 },
+        { 2, 4, 2, 33, 1, { 1600, 900 }, 700, 0 },
+        { 1, 2, 1, 256, 0, { 1000 }, 0, 4.0f },
+        { 2, 3, 1, 16, 1, { 1201, 800 }, 790, 2.5f },
+        { 5, 21, 1, 8, 1, { 15700, 5, 400, 15360, 2 }, 0, 0 },
+    };
+
+    for (int i = 0; i < 6 * kt_open(); i++) {
+        const struct kt_set *set = &kt_sets[i / 6];
+        int32_t *start;
+        float *out[2], *lse[2];
+        struct batch b;
+        int64_t width;
+
+        make_batch(&b, &some[i % 6]);
+        width = b.op.H * b.op.E;
+        start = kt_ints(b.op.S + 1);
+        start[0] = 0;
+        for (int64_t s = 0; s < b.op.S; s++)
+            start[s + 1] = start[s] + (s != 1);         /* the second one asks nothing */
+        b.k_len[b.op.S - 1] = b.op.S > 3 ? 0 : b.k_len[b.op.S - 1];
+        b.op.q_start = start;
+        for (int t = 0; t < 2; t++) {
+            b.op.out = out[t] = kt_floats(b.op.S * width);
+            b.op.lse = lse[t] = kt_floats(b.op.S * b.op.H);
+            memset(out[t], 0xff, (size_t)(b.op.S * width) * sizeof(float));
+            memset(lse[t], 0xff, (size_t)(b.op.S * b.op.H) * sizeof(float));
+            CHECK_INT(sea_cpu_ops.attention(set->dev[t], &b.op), 0);
+        }
+        kt_same("out of long caches", set->isa->name, out[0], out[1], b.op.S * width);
+        kt_same("lse of long caches", set->isa->name, lse[0], lse[1], b.op.S * b.op.H);
+        CHECK(isfinite(out[0][0]) && out[0][0] != 0.0f);
+        kt_done();
+    }
 }
 
 /* A window as long as the segment is none, to the bit; and keys outside a window are not even
@@ -388,6 +432,6 @@ wrong_arguments_are_refused(void)
 
 SEA_TEST_MAIN("attention", TEST(forward_matches_the_twin),
               TEST(the_twins_gradient_matches_differences), TEST(backward_matches_the_twin),
-              TEST(bits_do_not_depend_on_the_batch),
+              TEST(bits_do_not_depend_on_the_batch), TEST(long_caches_are_cut_without_a_trace),
               TEST(keys_outside_the_window_are_not_read), TEST(queries_without_keys_give_zero),
               TEST(huge_scores_stay_finite), TEST(wrong_arguments_are_refused))

@@ -197,24 +197,40 @@ few_rows_take_the_same_sums(void)
         }
 }
 
+/* More rows than stay packed and several blocks of columns, so that panels of A are used again:
+ * the same bits with 1 and 3 threads, and as a piece of C computed alone, which packs its own. */
 static void
 large_products_use_all_threads_without_a_trace(void)
 {
-    enum { M = 900, N = 704, K = 400 };
+    enum { M = 1517, N = 410, K = 777, AT_M = 700, AT_N = 150, PIECE_M = 100, PIECE_N = 160 };
 
-    for (int i = 0; i < 2 * kt_open(); i++) {
-        int d = i / 2;
-        struct sea_op_gemm op = { .M = M, .N = N, .K = K, .trans_b = 1, .lda = K, .ldb = K,
-                                  .ldc = N, .alpha = 1.0f, .rounded = i % 2 };
-        float *c[2];
+    for (int i = 0; i < 8 * kt_open(); i++) {
+        const struct kt_set *set = &kt_sets[i / 8];
+        struct sea_op_gemm op = { .M = M, .N = N, .K = K, .trans_a = i & 1, .trans_b = i >> 1 & 1,
+                                  .lda = i & 1 ? M : K, .ldb = i & 2 ? K : N, .ldc = N,
+                                  .alpha = 1.0f, .accumulate = i & 1, .rounded = i >> 2 & 1 };
+        const float *a = kt_random(M * K, 1.0f), *b = kt_random(N * K, 1.0f);
+        const float *bias = kt_random(N, 1.0f), *start = kt_random(M * N, 1.0f);
+        float *c[2], *piece = kt_copy(start, M * N);
 
-        op.a = kt_random(M * K, 1.0f);
-        op.b = kt_random(N * K, 1.0f);
+        op.a = a;
+        op.b = b;
+        op.bias = bias;
         for (int t = 0; t < 2; t++) {
-            op.c = c[t] = kt_floats(M * N);
-            CHECK_INT(sea_cpu_ops.gemm(kt_sets[d].dev[t], &op), 0);
+            op.c = c[t] = kt_copy(start, M * N);
+            CHECK_INT(sea_cpu_ops.gemm(set->dev[t], &op), 0);
         }
-        kt_same("1 and 3 threads", kt_sets[d].isa->name, c[0], c[1], M * N);
+        kt_same("1 and 3 threads", set->isa->name, c[0], c[1], M * N);
+        op.a = a + (op.trans_a ? AT_M : AT_M * K);
+        op.b = b + (op.trans_b ? AT_N * K : AT_N);
+        op.bias = bias + AT_N;
+        op.c = piece + AT_M * N + AT_N;
+        op.M = PIECE_M;
+        op.N = PIECE_N;
+        CHECK_INT(sea_cpu_ops.gemm(set->dev[0], &op), 0);
+        for (int64_t m = AT_M; m < AT_M + PIECE_M; m++)
+            kt_same("a piece alone", set->isa->name, c[0] + m * N + AT_N, piece + m * N + AT_N,
+                    PIECE_N);
         kt_done();
     }
 }
