@@ -177,6 +177,7 @@ BENCH_BINS := $(patsubst %.c,$(BUILD)/%,$(foreach f,$(BENCH_C),$(if $(findstring
 $(BUILD)/tests/kernels/test_%: $(BUILD)/tests/kernels/test_%.o $(LIB_TEST) $(LIB_KERNELS)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(SANITIZE) $(LDFLAGS) -o $@ $^ -lcunit $(LIBS)
+$(BUILD)/tests/gpu/test_cuda: $(patsubst %,$(BUILD)/tests/gpu/%.o,cuda_memory cuda_products cuda_rows)
 $(BUILD)/tests/gpu/test_%: $(BUILD)/tests/gpu/test_%.o $(LIB_TEST) $(LIB_KERNELS) | $(CUDA_EMU) $(CUDA_CHECK)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(SANITIZE) $(LDFLAGS) -o $@ $^ -lcunit $(LIBS)
@@ -263,9 +264,10 @@ oracle: all tests
 ## fault-smoke     a slice of it, part of `make test`
 ## fault-points    a worker killed at every call in turn
 ## fault-demo      the demo under kills of workers, stages, schedulers, PostgreSQL: the same bits
+## fault-outage    PostgreSQL and disks away for longer than a lease, with real stages (2 min)
 ## fault-slurm     1,000 submissions against a cluster that lies (3 min)
 ## fault-mutation  each fence of the service's SQL removed once: each must be missed
-.PHONY: fault fault-smoke fault-points fault-demo fault-slurm fault-mutation
+.PHONY: fault fault-smoke fault-points fault-demo fault-outage fault-slurm fault-mutation
 FAULT_RUNS ?= 10000
 FAULT_SEED ?= 1
 fault: $(FAULT)
@@ -277,6 +279,8 @@ fault-points: $(FAULT)
 	$(Q)SEA_ROOT=. $(BUILD)/tests/fault/fault --points 1000 --seconds 600 --report docs/reports/fault-points.json
 fault-demo: $(SEA)
 	$(Q)REPORT=docs/reports/fault-demo.json SEA_BUILD=$(CURDIR)/$(BUILD) tests/fault/demo.sh
+fault-outage: $(SEA)
+	$(Q)SEA_BUILD=$(CURDIR)/$(BUILD) tests/fault/outage.sh
 fault-slurm: $(BUILD)/tests/scheduler/test_slurm
 	$(Q)SEA_ROOT='$(CURDIR)' SEA_SLURM_RUNS=1000 SEA_SLURM_REPORT=docs/reports/slurm-shim.json \
 	    $(BUILD)/tests/scheduler/test_slurm many_jobs_with_faults

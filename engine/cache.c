@@ -146,6 +146,7 @@ append_and_attend(struct sea_stack_work *work, const struct sea_cache *cache, in
     attention.k_device = work->k_device;
     attention.S = segments->count;
     attention.ld_kv = keys;
+    attention.few = work->few;
     status = sea_run(device, err, scatter, &put);
     put.inp = kept->qkv + heads + keys;
     put.out = v;

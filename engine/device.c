@@ -115,6 +115,14 @@ open_cuda(struct sea_device *device, long index, struct sea_err *err)
     return open_on(device, ops, (int)index, 0, err);
 }
 
+bool
+sea_device_is_name(const char *name)
+{
+    return !strcmp(name, "auto") || !strcmp(name, "cpu") || !strcmp(name, "cuda") ||
+           (!strncmp(name, "cpu:", 4) && number_of(name + 4, THREADS_MAX) >= 1) ||
+           (!strncmp(name, "cuda:", 5) && number_of(name + 5, INT_MAX) >= 0);
+}
+
 enum sea_status
 sea_device_open(struct sea_device *device, const char *name, struct sea_err *err)
 {

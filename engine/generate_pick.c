@@ -127,8 +127,9 @@ sea_generate_pick(struct sea_generator *generator, const struct sea_sampling *sa
 
     if (sampled && (k <= 0 || k > SEA_HEAD_BEST))
         return pick_of_all(generator, sampling, n, u, words, err);
+    /* Values only where they are drawn from: each copy from a card is a wait. */
     status = sea_head_best(&generator->head, generator->hidden, &head, n, k, generator->best,
-                           generator->value, err);
+                           sampled ? generator->value : NULL, err);
     for (int64_t i = 0; i < n && !status; i++)
         words[i] = sampled ? draw_of_best(sampling, generator->best + i * k,
                                           generator->value + i * k, k, u[i])

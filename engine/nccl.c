@@ -2,6 +2,7 @@
 #include "engine/nccl_int.h"
 
 #include <dlfcn.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -35,44 +36,80 @@ sea_nccl_use(const struct sea_nccl_calls *calls)
 
 /* ---- loading ---- */
 
-/* ISO C has no cast from an object's to a function's pointer; POSIX says they are alike. */
-static bool
-find(void *lib, const char *name, void *to)
-{
-    void *at = dlsym(lib, name);
+struct wanted {                 /* a function, and the pointer that gets it */
+    void *to;
+    const char *name;
+};
 
-    memcpy(to, &at, sizeof(at));
-    return at != NULL;
+/* False, and why, when a library or one of its functions is not there. It stays open until the
+ * process ends. */
+static bool
+open_library(const char *file, const struct wanted *wanted, size_t count, char *why, size_t room)
+{
+    void *lib = dlopen(file, RTLD_NOW | RTLD_LOCAL);
+
+    if (!lib) {
+        const char *said = dlerror();
+
+        snprintf(why, room, "%s", said ? said : "no reason given");
+        return false;
+    }
+    for (size_t i = 0; i < count; i++) {
+        void *at = dlsym(lib, wanted[i].name);
+
+        if (!at) {
+            snprintf(why, room, "there is no function %s in \"%s\"", wanted[i].name, file);
+            return false;
+        }
+        /* ISO C has no cast from an object's to a function's pointer; POSIX says they are
+         * alike. */
+        memcpy(wanted[i].to, &at, sizeof(at));
+    }
+    return true;
 }
 
-/* NULL when something is missing. The libraries stay open until the process ends. */
-static const struct sea_nccl_calls *
-load(void)
+static bool
+open_libraries(const char *file, struct sea_nccl_calls *calls, char *why, size_t room)
+{
+    const struct wanted nccl[] = {
+        { &calls->get_id, "ncclGetUniqueId" }, { &calls->init_rank, "ncclCommInitRank" },
+        { &calls->abort, "ncclCommAbort" },
+        { &calls->get_async_error, "ncclCommGetAsyncError" },
+        { &calls->error_text, "ncclGetErrorString" }, { &calls->group_start, "ncclGroupStart" },
+        { &calls->group_end, "ncclGroupEnd" }, { &calls->send, "ncclSend" },
+        { &calls->recv, "ncclRecv" }, { &calls->broadcast, "ncclBroadcast" } };
+    const struct wanted driver[] = {
+        { &calls->stream_create, "cuStreamCreate" }, { &calls->stream_query, "cuStreamQuery" },
+        { &calls->stream_destroy, "cuStreamDestroy_v2" } };
+
+    return open_library(file, nccl, sizeof(nccl) / sizeof(nccl[0]), why, room) &&
+           open_library("libcuda.so.1", driver, sizeof(driver) / sizeof(driver[0]), why, room);
+}
+
+/* *out is NULL, without an error, when memory shall go through the host. A file that SEA_NCCL
+ * names must load: who names it does not want the slower way. */
+static enum sea_status
+load(const struct sea_nccl_calls **out, struct sea_err *err)
 {
     static struct sea_nccl_calls calls;
-    const char *wanted = getenv("SEA_NCCL");
-    void *nccl, *cuda;
+    const char *named = getenv("SEA_NCCL");
+    char why[384];
 
-    if (given || (wanted && !strcmp(wanted, "0")))
-        return wanted && !strcmp(wanted, "0") ? NULL : given;
-    nccl = dlopen("libnccl.so.2", RTLD_NOW | RTLD_LOCAL);
-    cuda = nccl ? dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL) : NULL;
-    if (!nccl || !cuda)
-        return NULL;
-    if (find(nccl, "ncclGetUniqueId", &calls.get_id) &&
-        find(nccl, "ncclCommInitRank", &calls.init_rank) &&
-        find(nccl, "ncclCommAbort", &calls.abort) &&
-        find(nccl, "ncclCommGetAsyncError", &calls.get_async_error) &&
-        find(nccl, "ncclGetErrorString", &calls.error_text) &&
-        find(nccl, "ncclGroupStart", &calls.group_start) &&
-        find(nccl, "ncclGroupEnd", &calls.group_end) &&
-        find(nccl, "ncclSend", &calls.send) && find(nccl, "ncclRecv", &calls.recv) &&
-        find(nccl, "ncclBroadcast", &calls.broadcast) &&
-        find(cuda, "cuStreamCreate", &calls.stream_create) &&
-        find(cuda, "cuStreamQuery", &calls.stream_query) &&
-        find(cuda, "cuStreamDestroy_v2", &calls.stream_destroy))
-        return &calls;
-    return NULL;
+    *out = NULL;
+    if (named && !strcmp(named, "0"))
+        return SEA_OK;
+    if (named && !*named)
+        named = NULL;
+    if (given || open_libraries(named ? named : "libnccl.so.2", &calls, why, sizeof(why))) {
+        *out = given ? given : &calls;
+        return SEA_OK;
+    }
+    if (!named)
+        return SEA_OK;
+    sea_fail(err, SEA_E_DEVICE, "could not load NCCL from \"%s\" (SEA_NCCL): %s", named, why);
+    sea_hint(err, "SEA_NCCL=FILE names a libnccl.so.2; unset, the loader looks for it; with "
+             "SEA_NCCL=0 numbers go through the host.");
+    return err->status;
 }
 
 static enum sea_status
@@ -137,15 +174,19 @@ enum sea_status
 sea_nccl_open(struct sea_nccl **out, struct sea_comm *comm, const struct sea_device *device,
               struct sea_err *err)
 {
-    const struct sea_nccl_calls *calls = strcmp(device->ops->name, "cuda") ? NULL : load();
-    int64_t missing = calls == NULL;
+    const struct sea_nccl_calls *calls = NULL;
+    enum sea_status status = SEA_OK;
     struct sea_nccl_id id;
     struct sea_nccl *nccl;
-    enum sea_status status;
+    int64_t missing;
 
     *out = NULL;
-    status = sea_comm_max(comm, &missing, 1, err);
-    if (status || missing)
+    if (!strcmp(device->ops->name, "cuda"))
+        status = load(&calls, err);
+    missing = calls == NULL;
+    if (!status)
+        status = sea_comm_max(comm, &missing, 1, err);
+    if (status || missing || !calls)    /* here, or on another rank */
         return status;
     nccl = sea_xcalloc(1, sizeof(*nccl));
     nccl->calls = calls;

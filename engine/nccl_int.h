@@ -2,9 +2,9 @@
 /*
  * nccl_int.h - device memory from rank to rank without the host, where NCCL is installed
  *
- * libnccl.so.2 and the driver's libcuda.so.1 are loaded at run time; nothing of them is
- * needed to build. The ranks' sockets carry the identifiers by which communicators find each
- * other, and everything that is not device memory.
+ * libnccl.so.2 (or the file that SEA_NCCL names) and the driver's libcuda.so.1 are loaded at
+ * run time; nothing of them is needed to build. The ranks' sockets carry the identifiers by
+ * which communicators find each other, and everything that is not device memory.
  *
  * A rank has one communicator with the rank before it, one with the rank behind it, and one
  * with all. Each has a stream of its own: what waits for one neighbour never holds up the
@@ -45,7 +45,8 @@ struct sea_nccl;
 
 /* All ranks together. *out is NULL, without an error, when the device is no CUDA device, when
  * a rank does not find the libraries, or when SEA_NCCL=0 is set for one: then memory goes
- * through the host. The device must be the calling thread's current one. */
+ * through the host. SEA_E_DEVICE, when SEA_NCCL names a file that cannot be used. The device
+ * must be the calling thread's current one. */
 SEA_MUST_CHECK enum sea_status
 sea_nccl_open(struct sea_nccl **out, struct sea_comm *comm, const struct sea_device *device,
               struct sea_err *err);

@@ -30,6 +30,8 @@ struct sea_device {
 SEA_MUST_CHECK enum sea_status
 sea_device_open(struct sea_device *device, const char *name, struct sea_err *err);
 void sea_device_close(struct sea_device *device);       /* accepts all-zero */
+/* Whether open would know what is meant; not whether the device is there. */
+bool sea_device_is_name(const char *name);
 /* CUDA devices of this machine; 0 without the plugin or a driver. Wakes the driver: a process
  * that forks afterwards cannot use it in its children. */
 int sea_device_cuda_count(void);

@@ -32,7 +32,7 @@
 extern "C" {
 #endif
 
-#define SEA_OPS_ABI 5u          /* raised by every change to a struct in this header */
+#define SEA_OPS_ABI 6u          /* raised by every change to a struct in this header */
 
 /* Codes every back end shares; others are the back end's own. */
 enum sea_rc { SEA_RC_OK = 0, SEA_RC_ARGUMENT = 1, SEA_RC_MEMORY = 2, SEA_RC_UNSUPPORTED = 3 };
@@ -177,6 +177,9 @@ struct sea_op_attention {
     int rounded;                /* 1: what is multiplied (q, k, v, the weights; backward: their
                                    gradients, too) may be rounded to bfloat16, where the device
                                    gains by it */
+    int few;                    /* 1: one query a segment as a rule, the device may choose for
+                                   that. Bits of a row are the same whatever the other segments
+                                   are, not those without `few` */
 };
 struct sea_op_attention_bwd {   /* keys and queries of a segment are the same rows here */
     struct sea_op_attention fwd;        /* as given to the forward, lse kept */

@@ -127,6 +127,13 @@ sea_cuda_attention(void *dev, const struct sea_op_attention *a)
     if (!cuda || !a)
         return SEA_RC_ARGUMENT;
     rc = attention_check(a);
+    if (!rc && a->S && sea_cuda_attention_few_fits(a)) {
+        sea_cuda_wrote(cuda, a->out + a->q_start[0] * a->ld_out,
+                       sea_cuda_extent(a->S, a->H * a->E, a->ld_out));
+        if (a->lse)
+            sea_cuda_wrote(cuda, a->lse, (size_t)(a->q_start[a->S] * a->H) * sizeof(float));
+        return sea_cuda_attention_few(cuda, a);
+    }
     bytes = (size_t)(QUERIES * a->E + KEYS * (a->E + 1)) * sizeof(float);
     if (!rc)
         rc = attention_allow(attention_tile, bytes);

@@ -114,5 +114,8 @@ int sea_cuda_attention_mma(struct sea_cuda *cuda, const struct sea_op_attention 
 /* The same for dq, dk and dv; delta is there. */
 int sea_cuda_attention_bwd_mma(struct sea_cuda *cuda, const struct sea_op_attention_bwd *a,
                                const struct segments *at, int64_t count, int64_t queries);
+/* attention_few.cu: one query in every segment, and what sea_cuda_attention would launch. */
+bool sea_cuda_attention_few_fits(const struct sea_op_attention *a);
+int sea_cuda_attention_few(struct sea_cuda *cuda, const struct sea_op_attention *a);
 
 #endif

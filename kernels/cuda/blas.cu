@@ -22,6 +22,7 @@
  */
 #include "kernels/cuda/cuda_int.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -53,11 +54,17 @@ sea_cuda_blas_close(struct sea_cuda *cuda)
     (void)cuda;
 }
 
+void
+sea_cuda_blas_name(const struct sea_cuda *cuda, char *out, size_t room)
+{
+    (void)cuda;
+    snprintf(out, room, "our own kernels");
+}
+
 #else
 
 #include <cublasLt.h>
 #include <dlfcn.h>
-#include <stdio.h>
 
 #define WORKSPACE ((size_t)32 << 20)
 #define PLANS 256
@@ -82,6 +89,7 @@ struct api {
     decltype(&cublasLtMatmulPreferenceCreate) preference_create;
     decltype(&cublasLtMatmulPreferenceDestroy) preference_destroy;
     decltype(&cublasLtMatmulPreferenceSetAttribute) preference_set;
+    decltype(&cublasLtGetStatusName) status_name;       /* NULL: an old library */
 };
 
 struct plan_key {               /* M is 0 where the plan serves every M */
@@ -101,19 +109,31 @@ struct sea_cuda_blas {
     void *workspace;            /* of the one stream */
     struct plan plans[PLANS];   /* a ring: the oldest goes first */
     int count, next;
+    int refused;                /* kinds of product that it had nothing for */
     const char *file;           /* SEA_CUDA_PLANS, NULL: proposals are not timed */
+    bool file_begun;            /* its first line is ours: plans are added */
     char card[384];             /* first line of that file */
 };
 
 static int
-blas_code(cublasStatus_t status)
+blas_code(const struct sea_cuda_blas *blas, cublasStatus_t status, const struct sea_op_gemm *a)
 {
-    return status == CUBLAS_STATUS_SUCCESS ? SEA_RC_OK : SEA_CUDA_RC_BLAS + (int)status;
+    const char *name = blas->api.status_name ? blas->api.status_name(status) : "no name";
+
+    if (status == CUBLAS_STATUS_SUCCESS)
+        return SEA_RC_OK;
+    return sea_cuda_say(SEA_CUDA_RC_BLAS + (int)status, "cuBLASLt %zu refused the product of "
+                        "%lld x %lld x %lld (%s%s, %s): %s, code %d", blas->api.version(),
+                        (long long)a->M, (long long)a->N, (long long)a->K,
+                        a->trans_a ? "T" : "N", a->trans_b ? "T" : "N",
+                        a->b_type == SEA_STORE_BF16 || a->rounded ? "bf16" : "f32",
+                        name ? name : "no name", (int)status);
 }
 
 static bool
 find_api(void *lib, struct api *api)
 {
+    api->status_name = (decltype(api->status_name))dlsym(lib, "cublasLtGetStatusName");
 #define FIND(member, symbol) \
     ((api->member = (decltype(api->member))dlsym(lib, #symbol)) != NULL)
     return FIND(create, cublasLtCreate) && FIND(destroy, cublasLtDestroy) &&
@@ -175,6 +195,18 @@ sea_cuda_blas_close(struct sea_cuda *cuda)
     dlclose(blas->lib);
     free(blas);
     cuda->blas = NULL;
+}
+
+void
+sea_cuda_blas_name(const struct sea_cuda *cuda, char *out, size_t room)
+{
+    const struct sea_cuda_blas *blas = cuda->blas;
+
+    if (blas)
+        snprintf(out, room, "cuBLASLt %zu, of few rows by %s", blas->api.version(),
+                 cuda->few_by_library ? "it, too" : "our own kernel");
+    else
+        snprintf(out, room, "our own kernels: no cuBLASLt was found");
 }
 
 static bool
@@ -303,6 +335,8 @@ propose(const struct sea_cuda_blas *blas, const struct call *call, int64_t most,
         int32_t split = 1;
         size_t written;
 
+        if (found[i].state != CUBLAS_STATUS_SUCCESS)
+            continue;
         if (most < INT32_MAX)
             status = api->algo_get(&found[i].algo, CUBLASLT_ALGO_CONFIG_SPLITK_NUM, &split,
                                    sizeof(split), &written);
@@ -402,7 +436,8 @@ read_plans(struct sea_cuda *cuda)
     file = fopen(blas->file, "r");
     if (!file)
         return;
-    if (fgets(line, sizeof(line), file) && !strcmp(line, blas->card))
+    blas->file_begun = fgets(line, sizeof(line), file) && !strcmp(line, blas->card);
+    if (blas->file_begun)
         while (blas->count < PLANS && fgets(line, sizeof(line), file)) {
             unsigned char *to = (unsigned char *)&blas->plans[blas->count];
             size_t n = 0;
@@ -418,15 +453,16 @@ read_plans(struct sea_cuda *cuda)
 
 /* A file that cannot be written is no error: the next run times again. */
 static void
-write_plan(const struct sea_cuda_blas *blas, const struct plan *plan)
+write_plan(struct sea_cuda_blas *blas, const struct plan *plan)
 {
     const unsigned char *bytes = (const unsigned char *)plan;
-    FILE *file = fopen(blas->file, blas->count > 1 ? "a" : "w");
+    FILE *file = fopen(blas->file, blas->file_begun ? "a" : "w");
 
     if (!file)
         return;
-    if (blas->count <= 1)
+    if (!blas->file_begun)
         fputs(blas->card, file);
+    blas->file_begun = true;
     for (size_t n = 0; n < sizeof(*plan); n++)
         fprintf(file, "%02x", bytes[n]);
     fputc('\n', file);
@@ -491,7 +527,25 @@ keep_plan(struct sea_cuda_blas *blas, const struct plan_key *key, const cublasLt
     return plan;
 }
 
-/* The plan of a call, made when it is met first. */
+/* A kind of product that goes to our own kernels: the device's text says so, once and how many. */
+static void
+note_refusal(struct sea_cuda *cuda, const struct sea_op_gemm *a, cublasStatus_t status)
+{
+    struct sea_cuda_blas *blas = cuda->blas;
+    const char *sign = "; refused by it: ", *name = NULL;
+    char *at = strstr(cuda->text, sign);
+
+    if (blas->api.status_name)
+        name = blas->api.status_name(status);
+    at = at ? at : cuda->text + strlen(cuda->text);
+    snprintf(at, sizeof(cuda->text) - (size_t)(at - cuda->text), "%s%d kinds of product, the last "
+             "%lld x %lld x %lld (%s%s, %s): %s", sign, ++blas->refused, (long long)a->M,
+             (long long)a->N, (long long)a->K, a->trans_a ? "T" : "N", a->trans_b ? "T" : "N",
+             is_half(a) ? "bf16" : "f32", name ? name : "no name");
+}
+
+/* The plan of a call, made when it is met first; NULL: not while a graph is captured, where the
+ * library must not be asked (13.3 fails, and would be remembered as having nothing). */
 static const struct plan *
 find_plan(struct sea_cuda *cuda, const struct sea_op_gemm *a, const struct operands *in,
           const struct call *call)
@@ -507,11 +561,11 @@ find_plan(struct sea_cuda *cuda, const struct sea_op_gemm *a, const struct opera
 
     make_key(&key, a, in, !free_shape ? 0 : a->trans_a ? a->M : in_steps(a->M));
     plan = known_plan(blas, &key);
-    if (plan)
+    if (plan || cuda->capturing)
         return plan;
     if (free_shape) {
         status = propose(blas, call, most_parts(a), (uint32_t)key.align, algos, &count);
-        if (!status && blas->file)
+        if (!status && blas->file && count > 1)
             chosen = fastest(cuda, a, in, call, algos, count);
     } else {
         status = call_prepare(&blas->api, &usual, a, is_few(a) ? FEW : ROWS_PLANNED, in->lda,
@@ -521,6 +575,8 @@ find_plan(struct sea_cuda *cuda, const struct sea_op_gemm *a, const struct opera
         call_release(&blas->api, &usual);
     }
     plan = keep_plan(blas, &key, status ? NULL : &algos[chosen]);
+    if (status)
+        note_refusal(cuda, a, status);
     if (!status && free_shape && blas->file)
         write_plan(blas, plan);
     return plan;
@@ -535,17 +591,19 @@ own_plan(struct sea_cuda *cuda, const struct sea_op_gemm *a, const struct operan
     cublasLtMatmulAlgo_t algos[CHOICES];
     const struct plan *plan;
     struct plan_key key;
+    cublasStatus_t status;
     int count;
 
     make_key(&key, a, in, a->M);
     key.K = a->K;
     key.own = 1;
     plan = known_plan(blas, &key);
-    if (plan)
+    if (plan || cuda->capturing)
         return plan;
-    return keep_plan(blas, &key,
-                     propose(blas, call, most_parts(a), (uint32_t)key.align, algos, &count)
-                         ? NULL : &algos[0]);
+    status = propose(blas, call, most_parts(a), (uint32_t)key.align, algos, &count);
+    if (status)
+        note_refusal(cuda, a, status);
+    return keep_plan(blas, &key, status ? NULL : &algos[0]);
 }
 
 static int
@@ -560,8 +618,9 @@ gemm_rows(struct sea_cuda *cuda, const struct sea_op_gemm *a, int *done)
     int rc;
 
     *done = 0;
-    /* A bias with accumulation or a scale: the epilogue adds it as we mean it, after alpha. */
-    if (!blas || !a->K)
+    /* A bias with accumulation or a scale: the epilogue adds it as we mean it, after alpha. No
+     * preference speaks of its alignment, and some kernels read 16 bytes of it at a time. */
+    if (!blas || !a->K || (uintptr_t)a->bias % 16)
         return SEA_RC_OK;
     if (is_half(a)) {
         rc = sea_cuda_round_operands(cuda, a, &left, &in.lda, &right, &in.ldb);
@@ -578,12 +637,16 @@ gemm_rows(struct sea_cuda *cuda, const struct sea_op_gemm *a, int *done)
     if (plan && !plan->none &&
         (status == CUBLAS_STATUS_NOT_SUPPORTED || status == CUBLAS_STATUS_INVALID_VALUE)) {
         plan = own_plan(cuda, a, &in, &call);
-        if (!plan->none)
+        if (plan && !plan->none)
             status = multiply(cuda, a, &in, &call, a->c, &plan->algo);
     }
     call_release(&blas->api, &call);
     *done = plan && !plan->none;
-    return *done ? blas_code(status) : SEA_RC_OK;
+    if (!plan && cuda->capturing)       /* nor by our own kernels: a graph has a step's bits */
+        return sea_cuda_say(SEA_CUDA_RC_BLAS, "a product of %lld x %lld x %lld has no algorithm "
+                            "yet, and a graph is captured", (long long)a->M, (long long)a->N,
+                            (long long)a->K);
+    return *done ? blas_code(blas, status, a) : SEA_RC_OK;
 }
 
 /* Shapes that the library has no algorithm for (odd strides of bfloat16) are not done. */
@@ -601,15 +664,10 @@ sea_cuda_blas_gemm(struct sea_cuda *cuda, const struct sea_op_gemm *a, int *done
         part.M = a->M - m < step ? a->M - m : step;
         rc = gemm_rows(cuda, &part, done);
         if (m && !rc && !*done)         /* what was added must not be added again */
-            rc = blas_code(CUBLAS_STATUS_NOT_SUPPORTED);
+            rc = blas_code(cuda->blas, CUBLAS_STATUS_NOT_SUPPORTED, &part);
     }
     return rc;
 }
 
 #endif
 
-const char *
-sea_cuda_blas_name(const struct sea_cuda *cuda)
-{
-    return cuda->blas ? "cuBLASLt" : "our own kernels";
-}

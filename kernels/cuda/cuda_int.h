@@ -62,13 +62,20 @@ struct sea_cuda {
     struct sea_cuda_shadows *shadows;
     struct sea_cuda_staging *staging;
     int processors;
+    bool few_by_library;        /* SEA_CUDA_FEW=library: not by few.cu */
     bool capturing;             /* what is enqueued becomes a graph: no memory, no waiting */
     char card[256];             /* its name */
-    char text[512];
+    char text[768];
 };
 
-/* The code of the launches before: 0, or cudaError_t + SEA_CUDA_RC. */
-int sea_cuda_launched(void);
+/* The code of a call of the runtime: 0, SEA_RC_MEMORY, or cudaError_t + SEA_CUDA_RC. What rc_text
+ * says of it in this thread names the error and the line that noticed it. */
+int sea_cuda_code(cudaError_t error, const char *file, int line);
+#define SEA_CUDA_CODE(call) sea_cuda_code((call), __FILE__, __LINE__)
+/* The same of the launches before. Faults of kernels that ran since then appear here, too. */
+#define sea_cuda_launched() SEA_CUDA_CODE(cudaGetLastError())
+/* Another failure, told by rc_text(rc) from now on. Returns rc. */
+__attribute__((format(printf, 2, 3))) int sea_cuda_say(int rc, const char *fmt, ...);
 
 /* ---- device helpers ---- */
 
@@ -259,9 +266,12 @@ sea_shade(const struct sea_shadow &shadow, int64_t r, int64_t c, float x)
 /* The operators, by file. */
 int sea_cuda_blas_open(struct sea_cuda *cuda);
 void sea_cuda_blas_close(struct sea_cuda *cuda);
-const char *sea_cuda_blas_name(const struct sea_cuda *cuda);
+void sea_cuda_blas_name(const struct sea_cuda *cuda, char *out, size_t room);
 /* *done 0: not by the library. */
 int sea_cuda_blas_gemm(struct sea_cuda *cuda, const struct sea_op_gemm *a, int *done);
+/* few.cu: products that it can do, and one of them. */
+bool sea_cuda_few_fits(const struct sea_op_gemm *a);
+int sea_cuda_few(struct sea_cuda *cuda, const struct sea_op_gemm *a);
 int sea_cuda_limits(void *dev, struct sea_op_limits *a);
 int sea_cuda_gemm(void *dev, const struct sea_op_gemm *a);
 int sea_cuda_gather(void *dev, const struct sea_op_gather *a);

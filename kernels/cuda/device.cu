@@ -2,25 +2,42 @@
 /* device.cu - the plugin's table: devices, memory, copies, codes */
 #include "kernels/cuda/cuda_int.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define OLDEST_CARD 8           /* compute capability that the kernels are compiled for */
 
-static char old_driver[160];    /* text of SEA_CUDA_RC_OLD_DRIVER */
+/* What the last failure of this thread was: the text of its code. */
+static thread_local struct {
+    int rc;
+    char text[256];
+} said;
 
-static int
-code(cudaError_t error)
+#define code(call) SEA_CUDA_CODE(call)
+
+int
+sea_cuda_say(int rc, const char *fmt, ...)
 {
-    return error == cudaSuccess ? SEA_RC_OK :
-           error == cudaErrorMemoryAllocation ? SEA_RC_MEMORY : SEA_CUDA_RC + (int)error;
+    va_list args;
+
+    va_start(args, fmt);
+    vsnprintf(said.text, sizeof(said.text), fmt, args);
+    va_end(args);
+    said.rc = rc;
+    return rc;
 }
 
 int
-sea_cuda_launched(void)
+sea_cuda_code(cudaError_t error, const char *file, int line)
 {
-    return code(cudaGetLastError());
+    if (error == cudaSuccess)
+        return SEA_RC_OK;
+    if (error == cudaErrorMemoryAllocation)
+        return SEA_RC_MEMORY;
+    return sea_cuda_say(SEA_CUDA_RC + (int)error, "%s (%s), noticed at %s:%d",
+                        cudaGetErrorName(error), cudaGetErrorString(error), file, line);
 }
 
 /* Without a driver the call fails and leaves its argument alone: that is no device. A driver that
@@ -37,14 +54,15 @@ cuda_count(int *count)
     *count = error == cudaSuccess ? found : 0;
     if (error == cudaErrorInsufficientDriver && cudaDriverGetVersion(&driver) == cudaSuccess &&
         driver > 0) {
-        snprintf(old_driver, sizeof(old_driver), "the driver offers CUDA %d.%d, this build needs "
-                 "%d.0: install a newer driver, or build with an older toolkit", driver / 1000,
-                 driver % 1000 / 10, CUDART_VERSION / 1000);
         (void)cudaGetLastError();
-        return SEA_CUDA_RC_OLD_DRIVER;
+        return sea_cuda_say(SEA_CUDA_RC_OLD_DRIVER, "the driver offers CUDA %d.%d, this build "
+                            "needs %d.0: install a newer driver, or build with an older toolkit",
+                            driver / 1000, driver % 1000 / 10, CUDART_VERSION / 1000);
     }
     (void)cudaGetLastError();
-    return SEA_RC_OK;
+    /* Neither a card nor a driver: no error. A driver that is there and fails is one. */
+    return error == cudaErrorNoDevice || error == cudaErrorInsufficientDriver ? SEA_RC_OK
+                                                                              : code(error);
 }
 
 /* ---- uploads ---- */
@@ -54,9 +72,11 @@ cuda_count(int *count)
  * for. Many of them: a step's small uploads must not hold the host back to the device's pace. */
 #define PIECES 64
 #define PIECE_BYTES ((size_t)256 << 10)
+#define LANDING_BYTES ((size_t)64 << 10)        /* results up to here come in one move, too */
 
 struct sea_cuda_staging {
     char *at[PIECES];           /* in one allocation, at[0] */
+    char *landing;              /* behind them */
     cudaEvent_t sent[PIECES];
     int next;
 };
@@ -70,8 +90,10 @@ staging_open(struct sea_cuda *cuda)
 
     cuda->staging = staging;
     if (!rc)
-        rc = code(cudaHostAlloc((void **)&staging->at[0], PIECES * PIECE_BYTES,
+        rc = code(cudaHostAlloc((void **)&staging->at[0], PIECES * PIECE_BYTES + LANDING_BYTES,
                                 cudaHostAllocDefault));
+    if (!rc)
+        staging->landing = staging->at[0] + PIECES * PIECE_BYTES;
     for (int i = 0; i < PIECES && !rc; i++) {
         staging->at[i] = staging->at[0] + (size_t)i * PIECE_BYTES;
         rc = code(cudaEventCreateWithFlags(&staging->sent[i], cudaEventDisableTiming));
@@ -126,8 +148,9 @@ static int
 cuda_open(int index, int threads, void **dev)
 {
     struct sea_cuda *cuda = (struct sea_cuda *)calloc(1, sizeof(*cuda));
+    const char *few = getenv("SEA_CUDA_FEW");
     cudaDeviceProp properties;
-    int rc;
+    int rc, n, driver = 0;
 
     (void)threads;
     if (!dev || !cuda) {
@@ -155,15 +178,19 @@ cuda_open(int index, int threads, void **dev)
         snprintf(cuda->card, sizeof(cuda->card), "%s", properties.name);
         cuda->processors = properties.multiProcessorCount;
         rc = sea_cuda_blas_open(cuda);
+        cuda->few_by_library = cuda->blas && few && !strcmp(few, "library");
     }
     if (rc) {
         cuda_close(cuda);
         return rc;
     }
-    snprintf(cuda->text, sizeof(cuda->text), "%s, compute capability %d.%d, %d SMs, %.1f GiB, "
-             "products by %s", properties.name, properties.major, properties.minor,
-             properties.multiProcessorCount,
-             (double)properties.totalGlobalMem / (double)(1 << 30), sea_cuda_blas_name(cuda));
+    (void)cudaDriverGetVersion(&driver);
+    n = snprintf(cuda->text, sizeof(cuda->text), "%s, compute capability %d.%d, %d SMs, %.1f GiB, "
+                 "driver for CUDA %d.%d, built with %d.%d, products by ", properties.name,
+                 properties.major, properties.minor, properties.multiProcessorCount,
+                 (double)properties.totalGlobalMem / (double)(1 << 30), driver / 1000,
+                 driver % 1000 / 10, CUDART_VERSION / 1000, CUDART_VERSION % 1000 / 10);
+    sea_cuda_blas_name(cuda, cuda->text + n, sizeof(cuda->text) - (size_t)n);
     *dev = cuda;
     return SEA_RC_OK;
 }
@@ -287,9 +314,16 @@ cuda_copy_in(void *dev, void *to, const void *from_host, size_t bytes)
 static int
 cuda_copy_out(void *dev, void *to_host, const void *from, size_t bytes)
 {
-    int rc = copy(dev, to_host, from, bytes, cudaMemcpyDeviceToHost);
+    struct sea_cuda *cuda = (struct sea_cuda *)dev;
+    bool lands = cuda && to_host && bytes && bytes <= LANDING_BYTES;
+    int rc = copy(dev, lands ? cuda->staging->landing : to_host, from, bytes,
+                  cudaMemcpyDeviceToHost);
 
-    return rc ? rc : code(cudaStreamSynchronize(((struct sea_cuda *)dev)->stream));
+    if (!rc)
+        rc = code(cudaStreamSynchronize(cuda->stream));
+    if (!rc && lands)
+        memcpy(to_host, cuda->staging->landing, bytes);
+    return rc;
 }
 
 /* to and from may overlap as in memmove, as on the CPU: cudaMemcpy does not promise that, so
@@ -385,6 +419,8 @@ cuda_graph_free(void *dev, void *graph)
 static const char *
 cuda_rc_text(int rc)
 {
+    if (rc >= SEA_CUDA_RC && rc == said.rc)
+        return said.text;
     switch (rc) {
     case SEA_RC_OK:
         return "done";
@@ -395,7 +431,7 @@ cuda_rc_text(int rc)
     case SEA_RC_UNSUPPORTED:
         return "the CUDA back end cannot do this size";
     case SEA_CUDA_RC_OLD_DRIVER:
-        return old_driver;
+        return "the driver is too old for this build";
     case SEA_CUDA_RC_OLD_CARD:
         return "the card's compute capability is below 8.0";
     default:

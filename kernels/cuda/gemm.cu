@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * gemm.cu - matrix products: by cuBLASLt (blas.cu) where it can be loaded, else by kernels of
- * our own, one in float32 and one on tensor cores
+ * gemm.cu - matrix products: of few rows with stored weights by few.cu; others by cuBLASLt
+ * (blas.cu) where it can be loaded, else by kernels of our own, one in float32 and one on tensor
+ * cores
  *
  * B in bfloat16: A is rounded to bfloat16 on its way, sums and results are float32. Products
  * of float32 run in float32 (no TF32), unless the caller lets them be rounded.
@@ -216,6 +217,8 @@ sea_cuda_gemm(void *dev, const struct sea_op_gemm *a)
     if (a->lda < (a->trans_a ? a->M : a->K) || a->ldb < (a->trans_b ? a->K : a->N))
         return SEA_RC_ARGUMENT;
     sea_cuda_wrote(cuda, a->c, sea_cuda_extent(a->M, a->N, a->ldc));
+    if (!cuda->few_by_library && sea_cuda_few_fits(a))
+        return sea_cuda_few(cuda, a);
     rc = sea_cuda_blas_gemm(cuda, a, &done);
     if (rc || done)
         return rc;

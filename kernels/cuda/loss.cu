@@ -10,31 +10,53 @@ capped(float x, float cap)
     return cap > 0.0f ? cap * tanhf(x / cap) : x;
 }
 
-static __global__ void
-xent_rows(const struct sea_op_xent op)
-{
-    int64_t r = blockIdx.x, t = (int64_t)op.target[r];
-    float *x = op.logits + r * op.ld;
-    float weight = op.weight[r], top = -INFINITY, sum = 0, target = capped(x[t], op.softcap);
+#define XENT_AHEAD 4            /* loads of a thread that are on their way together */
 
-    for (int64_t c = threadIdx.x; c < op.V; c += blockDim.x)
-        top = fmaxf(top, capped(x[c], op.softcap));
-    top = sea_block_max(top);
-    for (int64_t c = threadIdx.x; c < op.V; c += blockDim.x)
-        sum += expf(capped(x[c], op.softcap) - top);
-    sum = sea_block_sum(sum);
+/* Each thread's own softmax first, so that logits are read once for the loss. shadow: the
+ * gradient, rounded for the products that follow. */
+static __global__ void
+xent_rows(const struct sea_op_xent op, const struct sea_shadow shadow)
+{
+    int64_t r = blockIdx.x, t = (int64_t)op.target[r], step = blockDim.x;
+    float *x = op.logits + r * op.ld;
+    float weight = op.weight[r], top = -INFINITY, sum = 0, target = capped(x[t], op.softcap), all;
+
+    for (int64_t c = threadIdx.x; c < op.V; c += XENT_AHEAD * step) {
+        float y[XENT_AHEAD];
+
+        SEA_UNROLL
+        for (int i = 0; i < XENT_AHEAD; i++)
+            y[i] = c + i * step < op.V ? x[c + i * step] : -INFINITY;
+        SEA_UNROLL
+        for (int i = 0; i < XENT_AHEAD; i++) {
+            float v = capped(y[i], op.softcap);
+
+            if (c + i * step >= op.V)
+                continue;
+            if (v > top) {
+                sum = sum * expf(top - v) + 1.0f;
+                top = v;
+            } else if (v != -INFINITY) {        /* NaN stays NaN */
+                sum += expf(v - top);
+            }
+        }
+    }
+    all = sea_block_max(top);
+    sum = sea_block_sum(top == -INFINITY ? sum : sum * expf(top - all));
+    top = all;
     /* top - target first: it is exact for near numbers, the sum with log is not. */
     if (threadIdx.x == 0)
         op.loss[r] = weight * (logf(sum) + (top - target));
     if (!op.grad)
         return;
-    for (int64_t c = threadIdx.x; c < op.V; c += blockDim.x) {
+    for (int64_t c = threadIdx.x; c < op.V; c += step) {
         float y = capped(x[c], op.softcap), d = expf(y - top) * (weight / sum);
 
         d -= c == t ? weight : 0.0f;
         if (op.softcap > 0.0f)
             d *= 1.0f - y / op.softcap * (y / op.softcap);
         x[c] = d;
+        sea_shade(shadow, r, c, d);
     }
 }
 
@@ -42,6 +64,7 @@ int
 sea_cuda_xent(void *dev, const struct sea_op_xent *a)
 {
     struct sea_cuda *cuda = (struct sea_cuda *)dev;
+    struct sea_shadow shadow = { NULL, 0 };
 
     if (!cuda || !a || a->R < 0 || a->V < 0)
         return SEA_RC_ARGUMENT;
@@ -51,7 +74,9 @@ sea_cuda_xent(void *dev, const struct sea_op_xent *a)
         return SEA_RC_ARGUMENT;
     sea_cuda_wrote(cuda, a->logits, sea_cuda_extent(a->R, a->V, a->ld));
     sea_cuda_wrote(cuda, a->loss, (size_t)a->R * sizeof(float));
-    SEA_LAUNCH(cuda, xent_rows, (unsigned)a->R, sea_row_threads(a->V), 0, *a);
+    if (a->grad && a->ld == a->V)
+        shadow = sea_cuda_shadow(cuda, a->logits, a->R, a->V);
+    SEA_LAUNCH(cuda, xent_rows, (unsigned)a->R, sea_row_threads(a->V), 0, *a, shadow);
     return sea_cuda_launched();
 }
 

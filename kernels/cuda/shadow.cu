@@ -160,6 +160,37 @@ want(struct sea_cuda_shadows *shadows, const void *mem)
     shadows->wanted_count++;
 }
 
+/* Memory for `need` numbers. Without any, and if it must be, what other slots have goes back first;
+ * that waits, in a run whose memory is full, and is better than a step that ends. */
+static uint16_t *
+give_room(struct sea_cuda *cuda, size_t need, bool must)
+{
+    struct sea_cuda_shadows *shadows = cuda->shadows;
+    cudaMemPool_t pool;
+    void *mem = NULL;
+
+    for (int attempt = 0; attempt < 2; attempt++) {
+        if (cudaMallocAsync(&mem, need * sizeof(uint16_t), cuda->stream) == cudaSuccess)
+            return (uint16_t *)mem;
+        (void)cudaGetLastError();
+        if (attempt || !must)
+            break;
+        for (int i = 0; i < SLOTS; i++) {
+            struct slot *slot = &shadows->slots[i];
+
+            if ((slot->from && slot->used == shadows->clock) || slot->captured)
+                continue;
+            slot->from = NULL;
+            (void)leave_memory(cuda, slot);
+        }
+        if (cudaStreamSynchronize(cuda->stream) == cudaSuccess &&
+            cudaDeviceGetDefaultMemPool(&pool, cuda->index) == cudaSuccess)
+            (void)cudaMemPoolTrimTo(pool, 0);
+        (void)cudaGetLastError();
+    }
+    return NULL;
+}
+
 /* How good a slot is for `need` numbers, more is better: free ones that are large enough, then
  * those that were never used, then the oldest; one that must grow only if there is no other. */
 static int
@@ -170,10 +201,10 @@ merit(const struct slot *slot, size_t need)
     return slot->room ? 1 : 3;
 }
 
-/* A slot with room, nothing valid in it; NULL when the device has no memory for it. The one
+/* A slot with room, nothing valid in it; NULL when there is no memory for it. The one
  * used last stays: it may be the product's other operand. */
 static struct slot *
-take(struct sea_cuda *cuda, size_t need)
+take(struct sea_cuda *cuda, size_t need, bool must)
 {
     struct sea_cuda_shadows *shadows = cuda->shadows;
     struct slot *best = NULL;
@@ -184,21 +215,21 @@ take(struct sea_cuda *cuda, size_t need)
 
         if (slot->from && slot->used == shadows->clock)
             continue;
+        if (cuda->capturing && slot->room < need)
+            continue;                   /* it cannot grow now, others may be large enough */
         if (more > 0 || (!more && slot->used < best->used))
             best = slot;
     }
+    if (!best)
+        return NULL;
     best->from = NULL;
     if (best->room >= need)
         return best;
-    if (cuda->capturing || !leave_memory(cuda, best))
+    if (!leave_memory(cuda, best))
         return NULL;
-    if (cudaMallocAsync((void **)&best->data, need * sizeof(uint16_t), cuda->stream) !=
-        cudaSuccess) {
-        (void)cudaGetLastError();
-        return NULL;
-    }
-    best->room = need;
-    return best;
+    best->data = give_room(cuda, need, must);
+    best->room = best->data ? need : 0;
+    return best->data ? best : NULL;
 }
 
 static void
@@ -222,7 +253,7 @@ sea_cuda_shadow(struct sea_cuda *cuda, const float *x, int64_t rows, int64_t col
 
     if (*wanted_at(cuda->shadows, x) != x)
         return none;
-    slot = take(cuda, (size_t)(rows * shadow_ld(columns)));
+    slot = take(cuda, (size_t)(rows * shadow_ld(columns)), false);
     if (!slot)
         return none;
     fill(cuda, slot, x, rows, columns, columns);
@@ -293,7 +324,7 @@ sea_cuda_round(struct sea_cuda *cuda, const float *x, int64_t rows, int64_t colu
         return SEA_RC_OK;
     }
     want(shadows, x);
-    slot = take(cuda, (size_t)(rows * shadow_ld(columns)));
+    slot = take(cuda, (size_t)(rows * shadow_ld(columns)), true);
     if (!slot)
         return SEA_RC_MEMORY;
     fill(cuda, slot, x, rows, columns, ld);

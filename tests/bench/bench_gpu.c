@@ -132,9 +132,12 @@ run(struct gpu_job *job, struct sea_err *err)
         }
     status = sea_fail(err, SEA_E_CONFIG, "there is no job \"%s\"", job->name);
 out:
+    if (!status && strstr(sea_device_text(&job->dev), "refused by it"))
+        sea_node_put_text(job->arena, job->out, "refused", sea_device_text(&job->dev));
     if (!status)
         status = print(job, err);
-    sea_device_close(&job->dev);
+    if (job->dev.ops)
+        sea_device_close(&job->dev);
     sea_arena_destroy(job->arena);
     return status;
 }
@@ -203,6 +206,23 @@ table_parts(const struct sea_node *row)
                real_at(part, "calls"), 1e3 * real_at(part, "seconds"), real_at(part, "tflops"));
 }
 
+/* Our own kernel for few rows beside the library's. */
+static void
+table_few(const struct sea_node *limits, double bandwidth)
+{
+    const struct sea_node *list = sea_node_get(limits, "few_rows"), *row;
+    char a[2][32];
+
+    if (!list)
+        return;
+    printf("\n## Few rows times weights: share of the bandwidth\n\n| weights | rows | own | "
+           "library |\n|---|---|---|---|\n");
+    for (row = list->first; row; row = row->next)
+        printf("| %s | %.0f | %s | %s |\n", sea_node_text(sea_node_get(row, "shape"), ""),
+               real_at(row, "rows"), share(a[0], 32, real_at(row, "own") / bandwidth),
+               share(a[1], 32, real_at(row, "library") / bandwidth));
+}
+
 static double
 rate_of(const struct sea_node *row)
 {
@@ -256,6 +276,7 @@ table(const char *path, struct sea_err *err)
     for (row = rows ? rows->first : NULL; row; row = row->next)
         table_row(row);
     table_peers(rows);
+    table_few(sea_node_get(root, "limits"), real_at(root, "bandwidth"));
     printf("\n## Parts\n");
     for (row = rows ? rows->first : NULL; row; row = row->next)
         table_parts(row);

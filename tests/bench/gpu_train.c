@@ -176,17 +176,21 @@ is_too_large(const struct train *t, size_t room)
     return room && (work > room || bytes > room - work);
 }
 
-/* Room is left that the back end takes later: rounded operands, libraries. */
+/* Room is left that the back end takes later: libraries, and rounded operands, the widest of which
+ * is the feed-forward part's. */
 static enum sea_status
 try_open(struct train *t, struct sea_err *err)
 {
+    size_t operands = (size_t)(4 * t->rows * 2 * t->model->F) * sizeof(uint16_t);
     size_t room = 0, spare;
     enum sea_status status;
     void *kept = NULL;
 
     if (t->job->dev.ops->mem_room)
         (void)t->job->dev.ops->mem_room(t->job->dev.dev, &room);
-    spare = room / 24;
+    spare = room ? room / 24 + operands : 0;
+    if (spare > room / 2)
+        spare = room / 2;
     memset(err, 0, sizeof(*err));
     if (is_too_large(t, room - spare))
         return sea_fail(err, SEA_E_DEVMEM, "%lld rows do not fit", (long long)t->rows);
@@ -259,6 +263,10 @@ close_data(struct train *t)
     free(t->drawn);
     free(t->index);
     free(t->score);
+    t->start = t->ids = t->labels = t->index = NULL;
+    t->pixels = t->score = NULL;
+    t->pairs = NULL;
+    t->drawn = NULL;
 }
 
 /* The next samples, as many as fit and are left of the step; their model FLOPs. */
@@ -397,6 +405,28 @@ put_facts(const struct train *t, double seconds)
         sea_node_put_real(arena, out, "pairs", (double)t->pairs_count / t->micro);
 }
 
+/* A step that runs out of memory after all is tried with three quarters of the rows. */
+static enum sea_status
+open_and_measure(struct train *t, struct step_arg *arg, struct gpu_timing *timing,
+                 struct sea_err *err)
+{
+    enum sea_status status = SEA_E_DEVMEM;
+
+    for (int attempt = 0; attempt < 4 && status == SEA_E_DEVMEM; attempt++) {
+        if (attempt) {
+            t->job->rows = t->rows * 3 / 4;
+            close_data(t);
+            close_all(t);
+        }
+        status = open_what_fits(t, err);
+        if (status)
+            return status;
+        open_data(t);
+        status = gpu_measure(t->job, step, arg, timing, err);
+    }
+    return status;
+}
+
 enum sea_status
 gpu_job_train(struct gpu_job *job, struct sea_err *err)
 {
@@ -414,11 +444,7 @@ gpu_job_train(struct gpu_job *job, struct sea_err *err)
     t.draw = (struct sea_draw){ .grid_h = t.m, .grid_w = t.m, .top = TOP, .window = 2,
                                 .seed = 1 };
     t.m *= t.m;
-    status = open_what_fits(&t, err);
-    if (status)
-        return status;
-    open_data(&t);
-    status = gpu_measure(job, step, &arg, &timing, err);
+    status = open_and_measure(&t, &arg, &timing, err);
     if (!status) {
         gpu_trace_start(&job->dev);
         status = step(&arg, &waited, err);

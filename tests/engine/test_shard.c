@@ -496,6 +496,59 @@ a_silent_card_is_given_up(void)
     CHECK_OK(sea_dir_remove(pipes_dir, &err), err);
 }
 
+struct named {                  /* SEA_NCCL on a machine with CUDA, and what comes of it */
+    const char *value;
+    const char *words;          /* of the error; NULL: none, numbers go through the host */
+};
+
+static void
+open_named(struct ranks *ranks, struct sea_comm *comm, struct rank_result *result)
+{
+    const struct named *named = ranks->shared;
+    struct sea_ops table = sea_cpu_ops;
+    struct sea_device device;
+    struct sea_nccl *nccl;
+
+    sea_nccl_use(NULL);
+    if (sea_device_open(&device, "cpu:1", &result->err))
+        return;
+    table.name = "cuda";
+    device.ops = &table;
+    setenv("SEA_NCCL", named->value, 1);
+    if (!sea_nccl_open(&nccl, comm, &device, &result->err))
+        result->wrong = nccl != NULL;
+    sea_device_close(&device);
+}
+
+static void
+a_named_library_must_load(void)
+{
+    static const struct named tries[] = {
+        { "/no/such/libnccl.so.2", "\"/no/such/libnccl.so.2\"" },
+        { "libm.so.6", "no function ncclGetUniqueId in \"libm.so.6\"" },
+        { "0", NULL },
+    };
+
+    for (size_t i = 0; i < sizeof(tries) / sizeof(tries[0]); i++) {
+        struct named named = tries[i];
+        struct ranks ranks = { .size = 2, .timeout_ms = 20000, .shared = &named };
+
+        run_ranks(&ranks, open_named, 0);
+        for (int r = 0; r < 2; r++) {
+            const struct sea_err *err = &ranks.result[r].err;
+
+            CHECK_INT(ranks.result[r].wrong, 0);
+            if (!named.words) {
+                CHECK_OK(err->status, *err);
+                continue;
+            }
+            CHECK_FAILS(*err, SEA_E_DEVICE, named.words);
+            CHECK(strstr(err->hint, "SEA_NCCL=FILE") != NULL);
+        }
+        munmap(ranks.result, RANKS_MOST * sizeof(*ranks.result));
+    }
+}
+
 /* The comparison can fail: turns in another order give other bits. */
 static void
 the_order_of_turns_shows(void)
@@ -553,5 +606,6 @@ a_checkpoint_fits_any_number_of_ranks(void)
 SEA_TEST_MAIN("steps of several ranks", TEST(any_number_of_ranks_has_the_bits_of_one),
               TEST(so_has_a_device_behind_the_host),
               TEST(so_has_one_that_nccl_joins), TEST(a_silent_card_is_given_up),
+              TEST(a_named_library_must_load),
               TEST(the_order_of_turns_shows),
               TEST(a_checkpoint_fits_any_number_of_ranks))

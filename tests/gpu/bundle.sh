@@ -59,17 +59,21 @@ set -u
 here=$(cd "$(dirname "$0")" && pwd) || exit 1
 what=${1:-both}
 out=$(mkdir -p "${2:-.}" && cd "${2:-.}" && pwd) || exit 1
-# cuBLASLt: where CUDA's toolkit or PyTorch's packages put it, when the loader does not know.
-if [ -z "${SEA_CUBLASLT:-}" ] && ! ldconfig -p 2>/dev/null | grep -q libcublasLt; then
-    for lib in /usr/local/cuda*/lib64/libcublasLt.so.1[23] \
-        /usr/local/cuda*/targets/*/lib/libcublasLt.so.1[23] \
-        $(timeout 20 "${PYTHON:-python3}" -c 'import glob, site, sysconfig
+# Where CUDA's toolkit or PyTorch's packages put a library, when the loader does not know it.
+look_for() {                    # variable, the file's name with wildcards
+    local lib
+    [ -z "${!1:-}" ] || return 0
+    ! ldconfig -p 2>/dev/null | grep -q "${2%%.*}[.]so" || return 0
+    for lib in /usr/local/cuda*/lib64/$2 /usr/local/cuda*/targets/*/lib/$2 \
+        $(timeout 20 "${PYTHON:-python3}" -c 'import glob, site, sys, sysconfig
 for base in {*site.getsitepackages(), sysconfig.get_path("purelib")}:
-    for found in glob.glob(base + "/nvidia/*/lib/libcublasLt.so.1[23]"):
-        print(found)' 2>/dev/null); do
-        [ ! -f "$lib" ] || export SEA_CUBLASLT=$lib
+    for found in glob.glob(base + "/nvidia/*/lib/" + sys.argv[1]):
+        print(found)' "$2" 2>/dev/null); do
+        [ ! -f "$lib" ] || export "$1=$lib"
     done
-fi
+}
+look_for SEA_CUBLASLT 'libcublasLt.so.1[23]'
+look_for SEA_NCCL libnccl.so.2
 # Our libraries for our programs only: python3 keeps its own.
 libs=$here/lib
 ldconfig -p 2>/dev/null | grep -q 'libstdc++.so.6' || libs=$libs:$here/lib/c++

@@ -68,7 +68,11 @@ tiny_config "$data" "$short" --set foundation.clip.steps=2 --set foundation.clip
     --set foundation.language.steps=2 --set foundation.language.batch=2 --set label.sample=4 \
     --set align.steps=2 --set align.batch=2 --set align.group_images=2 --set tune.steps=1 \
     --set tune.batch=2 --set label.variant=surgery --set label.overlays=0 "${words[@]}" \
-    --set model.precision=bf16
+    --set model.precision=bf16 --set label.precision=bf16
+run "$sea" stage label --config "$short" --in "foundation=$work/cpu:1/foundation" \
+    --out "$work/short-label" --device cuda:0
+check_rc "stage label ends in bfloat16" 0
+check_finished "stage label leaves a whole folder in bfloat16" "$work/short-label"
 for stage in align tune; do
     for device in cpu:1 cuda:0; do
         # shellcheck disable=SC2046

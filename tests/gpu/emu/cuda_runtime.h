@@ -43,6 +43,14 @@ struct alignas(16) float4 {
 struct alignas(8) uint2 {
     unsigned x, y;
 };
+struct alignas(16) uint4 {
+    unsigned x, y, z, w;
+};
+static inline uint4
+make_uint4(unsigned x, unsigned y, unsigned z, unsigned w)
+{
+    return uint4{ x, y, z, w };
+}
 static inline float4
 make_float4(float x, float y, float z, float w)
 {
@@ -192,7 +200,7 @@ __float_as_uint(float x)
 
 typedef enum {
     cudaSuccess = 0, cudaErrorInvalidValue = 1, cudaErrorMemoryAllocation = 2,
-    cudaErrorInsufficientDriver = 35, cudaErrorInvalidDevice = 101
+    cudaErrorInsufficientDriver = 35, cudaErrorNoDevice = 100, cudaErrorInvalidDevice = 101
 } cudaError_t;
 typedef enum {
     cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost, cudaMemcpyDeviceToDevice
@@ -221,6 +229,12 @@ cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpy
 cudaError_t cudaMemsetAsync(void *mem, int value, size_t bytes, cudaStream_t stream);
 cudaError_t cudaGetLastError(void);
 const char *cudaGetErrorString(cudaError_t error);
+static inline const char *
+cudaGetErrorName(cudaError_t error)
+{
+    return error == cudaErrorInvalidDevice ? "cudaErrorInvalidDevice" : "cudaErrorInvalidValue";
+}
+
 
 /* Time is the host's. */
 typedef struct emu_event *cudaEvent_t;
