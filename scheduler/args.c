@@ -5,12 +5,30 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* A line for each of the forms "data scenes ... | data overlap ..." or "nightly add F | list". */
+static void
+print_usage(const char *usage)
+{
+    size_t word = strcspn(usage, " ");
+    const char *at, *bar;
+
+    for (at = usage; at; at = bar ? bar + 3 : NULL) {
+        bool named = strncmp(at, usage, word) == 0 && (at[word] == ' ' || !at[word]);
+        size_t len;
+
+        bar = strstr(at, " | ");
+        len = bar ? (size_t)(bar - at) : strlen(at);
+        printf("%s sea %.*s%s%.*s\n", at == usage ? "usage:" : "      ", named ? 0 : (int)word,
+               usage, named ? "" : " ", (int)len, at);
+    }
+}
+
 static void
 print_help(const char *usage, const struct sea_arg *table, size_t count)
 {
     size_t i;
 
-    printf("usage: sea %s\n", usage);
+    print_usage(usage);
     for (i = 0; i < count; i++) {
         char left[64];
 
@@ -122,11 +140,22 @@ sea_args_count(const struct sea_texts *rest, size_t min, size_t max, const char 
     enum sea_status status = SEA_OK;
 
     if (rest->count < min)
-        status = sea_fail(err, SEA_E_CONFIG, "%zu of %zu arguments given", rest->count, min);
+        status = sea_fail(err, SEA_E_CONFIG, "an argument is missing: %zu of %zu given",
+                          rest->count, min);
     else if (rest->count > max)
         status = sea_fail(err, SEA_E_CONFIG, "unexpected argument \"%s\"", rest->at[max]);
     sea_hint(err, "Usage: sea %s", usage);
     return status;
+}
+
+enum sea_status
+sea_args_need(const char *value, const char *option, const char *usage, struct sea_err *err)
+{
+    if (value)
+        return SEA_OK;
+    sea_fail(err, SEA_E_CONFIG, "%s is missing", option);
+    sea_hint(err, "Usage: sea %s", usage);
+    return err->status;
 }
 
 enum sea_status

@@ -238,7 +238,7 @@ void
 sea_attempt_run(const struct sea_attempt_options *options)
 {
     struct sea_attempt a = { .options = options, .claim = options->claim,
-                         .fence = &options->claim->fence, .child = { .events = -1 } };
+                             .fence = &options->claim->fence, .child = { .events = -1 } };
     struct sea_err err = { 0 }, ignored = { 0 };
     enum sea_status status;
     int exit_status;
@@ -246,17 +246,17 @@ sea_attempt_run(const struct sea_attempt_options *options)
     sea_log(SEA_LOG_INFO, "stage claimed stage=%s id=%lld epoch=%lld experiment=%lld",
             a.claim->stage, (long long)a.fence->stage_id, (long long)a.fence->epoch,
             (long long)a.claim->experiment_id);
-    status = make_paths(&a, &err);
     a.relay = sea_relay_create(&(struct sea_relay_options){
         .db = options->db, .fence = a.fence, .store = options->store, .out = a.out });
-    if (!status)
-        status = sea_lease_open(options->worker->url, a.fence, options->worker->ttl_ms,
-                                options->claimed_ms, &a.lease, &err);
-    if (status && !a.lease) {
+    status = sea_lease_open(options->worker->url, a.fence, options->worker->ttl_ms,
+                            options->claimed_ms, &a.lease, &err);
+    if (status) {
         sea_log_err(SEA_LOG_ERROR, &err);       /* the lease runs out */
         goto out;
     }
-    status = prepare(&a, &err);
+    status = make_paths(&a, &err);
+    if (!status)
+        status = prepare(&a, &err);
     if (status && !a.child.pid && status != SEA_E_LEASE) {
         sea_attempt_settle(&a, sea_status_exit(status), &err);
         goto out;
@@ -267,12 +267,15 @@ sea_attempt_run(const struct sea_attempt_options *options)
         sea_child_signal(&a.child, SIGKILL);
     sea_lease_guard(a.lease, 0);
     exit_status = sea_child_reap(&a.child);
-    if (status == SEA_E_LEASE)
+    if (status == SEA_E_LEASE) {
         sea_log_err(SEA_LOG_WARN, &err);
-    else if (status)
+        if (sea_lease_is_lost(a.lease) && !sea_lease_was_refused(a.lease))
+            sea_attempt_give_back(&a);
+    } else if (status) {
         sea_attempt_settle(&a, sea_status_exit(status), &err);
-    else
+    } else {
         sea_attempt_finish(&a, exit_status);
+    }
 out:
     sea_lease_close(a.lease);
     sea_relay_destroy(a.relay);

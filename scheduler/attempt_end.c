@@ -15,11 +15,14 @@
 #define PAUSE_MS_MAX 2000       /* ... up to this */
 
 /* How long a worker goes on trying to write the end of an attempt: while the lease lives, and
- * for a while after that, because a lease that nobody took back still counts. */
+ * for a while after that, because a lease that nobody took back still counts. The time in which
+ * the database cannot be reached is not counted: nobody takes anything back then, and the worker
+ * has nothing else to do. */
 static int64_t
 patience(struct sea_attempt *a)
 {
     a->tries = 0;
+    a->away_ms = 0;
     return sea_clock_ms() + 2 * a->options->worker->ttl_ms + 10000;
 }
 
@@ -42,115 +45,98 @@ next_pause(struct sea_attempt *a)
 static bool
 may_repeat(struct sea_attempt *a, enum sea_status status, int64_t until_ms)
 {
-    struct sea_err ignored = { 0 };
+    struct sea_err why = { 0 };
+    int64_t start = sea_clock_ms();
 
-    if (status != SEA_E_SERVICE || sea_clock_ms() > until_ms)
+    if (status != SEA_E_SERVICE || start > until_ms + a->away_ms)
+        return false;
+    if (sea_attempt_is_stopped(a) && !a->stop_ms)
+        a->stop_ms = start + a->options->worker->grace_ms;
+    if (a->stop_ms && start > a->stop_ms)
         return false;
     sea_clock_sleep_ms(next_pause(a));
-    if (sea_db_is_lost(a->options->db) && sea_db_reconnect(a->options->db, &ignored))
-        sea_log_err(SEA_LOG_DEBUG, &ignored);
+    if (sea_db_is_lost(a->options->db) && sea_db_reconnect(a->options->db, &why)) {
+        if (!a->away_ms)
+            sea_log(SEA_LOG_WARN, "an attempt waits for the database id=%lld epoch=%lld: %s",
+                    (long long)a->fence->stage_id, (long long)a->fence->epoch, why.message);
+        a->away_ms += sea_clock_ms() - start;
+    }
     return true;
 }
 
-static void
-remove_checkpoints(struct sea_attempt *a, const char *names)
-{
-    struct sea_err err = { 0 };
-    struct sea_node *list = NULL, *one;
+typedef enum sea_status try_fn(struct sea_attempt *a, void *arg, struct sea_err *err);
 
-    if (!names || sea_json_parse(names, strlen(names), "names", a->options->arena, &list, &err))
-        return;
-    for (one = list->first; one; one = one->next)
-        if (sea_store_checkpoint_remove(a->options->store, sea_node_text(one, ""), &err))
-            sea_log_err(SEA_LOG_WARN, &err);
+/* Calls fn until it succeeds, fails for a reason that waiting does not mend, or until_ms. err gets
+ * the failure of the last try. */
+static enum sea_status
+repeat(struct sea_attempt *a, int64_t until_ms, try_fn *fn, void *arg, struct sea_err *err)
+{
+    for (;;) {
+        struct sea_err mine = { 0 };
+        enum sea_status status = fn(a, arg, &mine);
+
+        if (!status)
+            return SEA_OK;
+        if (!may_repeat(a, status, until_ms)) {
+            *err = mine;
+            return status;
+        }
+    }
+}
+
+static enum sea_status
+try_flush(struct sea_attempt *a, void *arg, struct sea_err *err)
+{
+    enum sea_status status = sea_relay_flush(a->relay, true, err);
+
+    (void)arg;
+    return status ? status : sea_attempt_tell_start(a, err);
 }
 
 static enum sea_status
 flush_all(struct sea_attempt *a, struct sea_err *err)
 {
-    int64_t until = patience(a);
-    enum sea_status status;
-
-    for (;;) {
-        struct sea_err mine = { 0 };
-
-        status = sea_relay_flush(a->relay, true, &mine);
-        if (!status)
-            status = sea_attempt_tell_start(a, &mine);
-        if (!status)
-            return SEA_OK;
-        if (!may_repeat(a, status, until)) {
-            *err = mine;
-            return status;
-        }
-    }
+    return repeat(a, patience(a), try_flush, NULL, err);
 }
+
+struct output {                 /* of a stage that is done */
+    struct sea_artifacts files;
+    struct sea_scores scores;
+};
 
 /* Pins the blobs before they are published. One that the collector is just removing is waited
  * for: it comes back with our file. */
 static enum sea_status
-pin(struct sea_attempt *a, const struct sea_artifacts *files, const struct sea_scores *scores,
-    struct sea_err *err)
+try_pin(struct sea_attempt *a, void *arg, struct sea_err *err)
 {
-    const char *benchmarks = scores->benchmarks ? scores->benchmarks : "[]";
-    int64_t until = patience(a), condemned = 0;
-    enum sea_status status;
+    const struct output *output = arg;
+    const char *benchmarks = output->scores.benchmarks ? output->scores.benchmarks : "[]";
+    int64_t condemned = 0;
+    enum sea_status status = sea_queue_prepare(a->options->db, a->fence, &output->files,
+                                               benchmarks, &condemned, err);
 
-    for (;;) {
-        struct sea_err mine = { 0 };
-
-        status = sea_queue_prepare(a->options->db, a->fence, files, benchmarks, &condemned, &mine);
-        if (!status && condemned)
-            status = sea_fail(&mine, SEA_E_SERVICE, "%lld files of the output are just being "
-                              "removed from the store", (long long)condemned);
-        if (!status)
-            return SEA_OK;
-        if (!may_repeat(a, status, until)) {
-            *err = mine;
-            return status;
-        }
-    }
+    if (!status && condemned)
+        status = sea_fail(err, SEA_E_SERVICE, "%lld files of the output are just being removed "
+                          "from the store", (long long)condemned);
+    return status;
 }
 
 static enum sea_status
-send_answers(struct sea_attempt *a, const struct sea_scores *scores, struct sea_err *err)
+try_answers(struct sea_attempt *a, void *arg, struct sea_err *err)
 {
-    int64_t until = patience(a);
-    enum sea_status status;
+    const struct output *output = arg;
 
-    for (;;) {
-        struct sea_err mine = { 0 };
-
-        status = sea_scores_send(scores, a->out, a->options->db, a->fence, &mine);
-        if (!status)
-            return SEA_OK;
-        if (!may_repeat(a, status, until)) {
-            *err = mine;
-            return status;
-        }
-    }
+    return sea_scores_send(&output->scores, a->out, a->options->db, a->fence, err);
 }
 
 /* What the commit carries of what the stage said; and its start, if nobody has heard of it. */
 static enum sea_status
-take_last(struct sea_attempt *a, struct sea_commit *what, struct sea_err *err)
+try_last(struct sea_attempt *a, void *arg, struct sea_err *err)
 {
-    int64_t until = patience(a);
-    enum sea_status status;
+    struct sea_commit *what = arg;
+    enum sea_status status = sea_relay_last(a->relay, &what->last_number, &what->last, err);
 
-    for (;;) {
-        struct sea_err mine = { 0 };
-
-        status = sea_relay_last(a->relay, &what->last_number, &what->last, &mine);
-        if (!status)
-            status = sea_attempt_tell_start(a, &mine);
-        if (!status)
-            return SEA_OK;
-        if (!may_repeat(a, status, until)) {
-            *err = mine;
-            return status;
-        }
-    }
+    return status ? status : sea_attempt_tell_start(a, err);
 }
 
 static bool
@@ -182,25 +168,25 @@ send_commit(struct sea_attempt *a, const struct sea_commit *what, bool with_next
         status = sea_queue_commit_last(db, a->fence, what, a->options->arena, &checkpoints, err);
     }
     if (!status)
-        remove_checkpoints(a, checkpoints);
+        sea_store_checkpoints_drop(a->options->store, checkpoints, a->options->arena);
     return status;
 }
 
 /* The commit has landed and its answer was lost: so may have been what it claimed. */
-static void
-find_next(struct sea_attempt *a, int64_t until)
+static enum sea_status
+try_find_next(struct sea_attempt *a, void *arg, struct sea_err *err)
 {
     struct sea_attempt_next *next = a->options->next;
-    enum sea_status status;
 
-    do {
-        struct sea_err mine = { 0 };
+    (void)arg;
+    return sea_queue_claimed(a->options->db, &next->who, next->arena, &next->claim,
+                             &next->claimed, err);
+}
 
-        status = sea_queue_claimed(a->options->db, &next->who, next->arena, &next->claim,
-                                   &next->claimed, &mine);
-        if (status)
-            sea_log_err(SEA_LOG_DEBUG, &mine);
-    } while (status && may_repeat(a, status, until));
+static enum sea_status
+try_outcome(struct sea_attempt *a, void *arg, struct sea_err *err)
+{
+    return sea_queue_outcome(a->options->db, a->fence, arg, err);
 }
 
 /* Sends the commit until its outcome is known. Only the first try claims the next stage run: if
@@ -223,15 +209,12 @@ commit(struct sea_attempt *a, struct sea_commit *what, struct sea_err *err)
         with_next = false;
         /* The answer was lost, or the lease is gone because an earlier one of our own
          * commits landed: the database knows. */
-        while ((status == SEA_E_SERVICE || status == SEA_E_LEASE) &&
-               sea_queue_outcome(a->options->db, a->fence, &outcome, &asking)) {
-            if (!may_repeat(a, asking.status, until))
-                break;
-            sea_err_clear(&asking);
-        }
+        if ((status == SEA_E_SERVICE || status == SEA_E_LEASE) &&
+            repeat(a, until, try_outcome, &outcome, &asking))
+            sea_log_err(SEA_LOG_DEBUG, &asking);
         if (outcome == SEA_OUTCOME_COMMITTED) {
-            if (asked)
-                find_next(a, until);
+            if (asked && repeat(a, until, try_find_next, NULL, &asking))
+                sea_log_err(SEA_LOG_DEBUG, &asking);
             return SEA_OK;
         }
         /* A last batch that the database refuses must not undo the work whose words it holds:
@@ -258,25 +241,24 @@ finish_done(struct sea_attempt *a, struct sea_err *err)
 {
     struct sea_arena *arena = a->options->arena;
     char digest[SEA_SHA256_TEXT];
-    struct sea_artifacts files;
-    struct sea_commit what = { .files = &files, .digest = digest };
-    struct sea_scores scores;
+    struct output output;
+    struct sea_commit what = { .files = &output.files, .digest = digest };
     enum sea_status status;
 
-    status = sea_store_manifest(a->out, a->claim->stage, arena, &files, digest, err);
+    status = sea_store_manifest(a->out, a->claim->stage, arena, &output.files, digest, err);
     if (!status)
-        status = sea_scores_load(a->out, arena, &scores, err);
+        status = sea_scores_load(a->out, arena, &output.scores, err);
     if (!status)
-        status = pin(a, &files, &scores, err);
+        status = repeat(a, patience(a), try_pin, &output, err);
     if (!status)
-        status = sea_store_publish(a->options->store, a->out, &files, err);
+        status = sea_store_publish(a->options->store, a->out, &output.files, err);
     if (!status)
-        status = send_answers(a, &scores, err);
+        status = repeat(a, patience(a), try_answers, &output, err);
     if (!status)
-        status = take_last(a, &what, err);
+        status = repeat(a, patience(a), try_last, &what, err);
     if (status)
         return status;
-    what.scores = scores.rows ? scores.rows : "[]";
+    what.scores = output.scores.rows ? output.scores.rows : "[]";
     return commit(a, &what, err);
 }
 
@@ -329,6 +311,22 @@ explain(struct sea_attempt *a, int exit_status, struct sea_err *why)
         sea_hint(why, "The system may have been out of memory: see the kernel's log.");
 }
 
+/* A disk that is full, over its quota, read only now or broken. */
+static bool
+is_disk_trouble(const struct sea_err *why)
+{
+    static const int codes[] = { ENOSPC, EDQUOT, EROFS, EIO };
+    char cause[32];
+    size_t i;
+
+    for (i = 0; i < sizeof(codes) / sizeof(codes[0]); i++) {
+        snprintf(cause, sizeof(cause), "errno %d", codes[i]);
+        if (why->status == SEA_E_IO && strcmp(why->cause, cause) == 0)
+            return true;
+    }
+    return false;
+}
+
 /* Classes of failure: sql/README.md. A device or a service that is not there is no fault of the
  * stage; a device with too little memory is a matter between the two. */
 static const char *
@@ -340,48 +338,80 @@ class_of(const struct sea_attempt *a, int exit_status, const struct sea_err *why
         return "preempted";
     if (why->status == SEA_E_DEVMEM || exit_status == 128 + SIGKILL)
         return "oom";
-    if (why->status == SEA_E_SERVICE || why->status == SEA_E_DEVICE)
+    if (why->status == SEA_E_SERVICE || why->status == SEA_E_DEVICE || is_disk_trouble(why))
         return "infra";
     if (!a->ours && exit_status < 128 && sea_status_retry(why->status) == SEA_RETRY_NEVER)
         return "invalid";
     return "error";
 }
 
-/* Writes the end of an attempt that did not commit. */
+struct ending {                 /* of an attempt that did not commit */
+    int exit_status;
+    const struct sea_err *why;
+    char state[16];             /* what the stage run is in afterwards */
+};
+
+static enum sea_status
+try_settle(struct sea_attempt *a, void *arg, struct sea_err *err)
+{
+    struct ending *ending = arg;
+    struct sea_db *db = a->options->db;
+
+    if (a->cancelling) {
+        snprintf(ending->state, sizeof(ending->state), "cancelled");
+        return sea_queue_cancelled(db, a->fence, err);
+    }
+    if (!a->late && ending->exit_status == sea_status_exit(SEA_E_STOPPED)) {
+        snprintf(ending->state, sizeof(ending->state), "backoff");
+        return sea_queue_release(db, a->fence, a->stopping ? "the worker was stopped"
+                                                           : "the stage asked for a pause",
+                                 a->stopping ? 0 : 1000, err);
+    }
+    return sea_queue_fail(db, a->fence, class_of(a, ending->exit_status, ending->why),
+                          ending->exit_status, ending->why, ending->state, err);
+}
+
 void
 sea_attempt_settle(struct sea_attempt *a, int exit_status, const struct sea_err *why)
 {
-    struct sea_db *db = a->options->db;
-    const char *class = class_of(a, exit_status, why);
+    struct ending ending = { .exit_status = exit_status, .why = why };
+    int64_t until = patience(a);        /* for both: the lease does not live twice */
     struct sea_err err = { 0 };
-    int64_t until = patience(a);
-    char state[16] = "cancelled";
-    enum sea_status status;
 
     if (flush_all(a, &err) == SEA_E_LEASE) {
         sea_log_err(SEA_LOG_WARN, &err);
         return;
     }
     sea_lease_stop(a->lease);
-    do {
-        sea_err_clear(&err);
-        if (a->cancelling) {
-            status = sea_queue_cancelled(db, a->fence, &err);
-        } else if (!a->late && exit_status == sea_status_exit(SEA_E_STOPPED)) {
-            snprintf(state, sizeof(state), "backoff");
-            status = sea_queue_release(db, a->fence, a->stopping ? "the worker was stopped"
-                                                                 : "the stage asked for a pause",
-                                       a->stopping ? 0 : 1000, &err);
-        } else {
-            status = sea_queue_fail(db, a->fence, class, exit_status, why, state, &err);
-        }
-    } while (status && may_repeat(a, status, until));
-    if (status)
+    sea_err_clear(&err);
+    if (repeat(a, until, try_settle, &ending, &err))
         sea_log_err(SEA_LOG_WARN, &err);
     else
         sea_log(SEA_LOG_INFO, "attempt ended stage=%s id=%lld epoch=%lld exit=%d state=%s",
                 a->claim->stage, (long long)a->fence->stage_id, (long long)a->fence->epoch,
-                exit_status, state);
+                exit_status, ending.state);
+}
+
+void
+sea_attempt_give_back(struct sea_attempt *a)
+{
+    struct sea_err err = { 0 };
+    int64_t until = patience(a);
+    enum sea_status status = flush_all(a, &err);
+
+    while (!status) {
+        sea_err_clear(&err);
+        status = sea_queue_release(a->options->db, a->fence,
+                                   "the database was away for longer than the lease", 0, &err);
+        if (!status) {
+            sea_log(SEA_LOG_INFO, "stage given back stage=%s id=%lld epoch=%lld", a->claim->stage,
+                    (long long)a->fence->stage_id, (long long)a->fence->epoch);
+            return;
+        }
+        if (may_repeat(a, status, until))
+            status = SEA_OK;
+    }
+    sea_log_err(SEA_LOG_WARN, &err);    /* the rescue takes it from here */
 }
 
 void

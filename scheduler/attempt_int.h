@@ -28,6 +28,8 @@ struct sea_attempt {
     bool is_start_told;         /* the database knows of it, and of what it went on from */
     int64_t tell_start_ms;      /* when to try again */
     int tries;                  /* since the last call of patience() */
+    int64_t away_ms;            /* of these, how long the database could not be reached */
+    int64_t stop_ms;            /* 0, or when that wait is over because the worker is to stop */
 };
 
 static inline bool
@@ -43,6 +45,9 @@ sea_attempt_tell_start(struct sea_attempt *a, struct sea_err *err);
 
 /* The child has ended by itself: the commit, or sea_attempt_settle. */
 void sea_attempt_finish(struct sea_attempt *a, int exit_status);
+/* The database was not heard for so long that the child was killed: what is still there is told, and
+ * the stage run goes back at no cost, unless somebody has taken it. */
+void sea_attempt_give_back(struct sea_attempt *a);
 /* Writes the end of an attempt that has no commit: released, cancelled or failed, and why. */
 void sea_attempt_settle(struct sea_attempt *a, int exit_status, const struct sea_err *why);
 

@@ -3,12 +3,11 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "engine/base/sea_file.h"
+#include "scheduler/sea_secret.h"
 
 #define SETTINGS_BYTES_MAX ((size_t)1 << 20)
-#define URL_BYTES_MAX ((size_t)4096)
 
 /* ---- the table ---- */
 
@@ -77,28 +76,13 @@ struct reader {
 static enum sea_status
 read_url(const struct reader *r, const char *path, struct sea_err *err)
 {
-    struct sea_buf text;
-    struct stat info;
-    enum sea_status status;
+    const char *url = NULL;
+    enum sea_status status = sea_secret_text(path, "the database's address", r->arena, &url, err);
 
-    if (stat(path, &info))
-        return sea_fail_errno(err, "could not look at \"%s\"", path);
-    if (info.st_mode & 077) {
-        status = sea_fail(err, SEA_E_CONFIG, "\"%s\", which holds the database's address, can be "
-                          "read by others", path);
-        sea_hint(err, "Give it mode 0600.");
-        return status;
-    }
-    sea_buf_init(&text, URL_BYTES_MAX);
-    status = sea_file_read(path, &text, err);
-    while (text.len && (text.data[text.len - 1] == '\n' || text.data[text.len - 1] == '\r'))
-        text.data[--text.len] = 0;
-    if (!status && (text.len == 0 || strchr(text.data, '\n')))
-        status = sea_fail(err, SEA_E_CONFIG, "\"%s\" is not one line with the database's address",
-                          path);
+    if (!status && strchr(url, '\n'))
+        status = sea_fail(err, SEA_E_CONFIG, "the database's address \"%s\" is not one line", path);
     if (!status)
-        r->out->url = sea_arena_strdup(r->arena, text.data);
-    sea_buf_release(&text);
+        r->out->url = url;
     return status;
 }
 
@@ -216,7 +200,8 @@ sea_backend_settings(const char *dir, const char *program, struct sea_arena *are
     enum sea_status status;
 
     *out = (struct sea_backend_settings){
-        .backend = "local", .dir = dir, .data = dir, .gres = "gpu", .accounting = "auto", .jobs_max = 500,
+        .backend = "local", .dir = dir, .data = dir, .gres = "gpu", .accounting = "auto",
+        .jobs_max = 500,
         .ttl_ms = 30000, .poll_ms = 5000, .submit_ms = 180000, .command_ms = 60000,
         .settle_ms = 15000, .grace_ms = 15000, .kill_ms = 20000 };
     status = sea_path_join(path, dir, "sea.yaml", err);

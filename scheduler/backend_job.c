@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "engine/base/sea_clock.h"
@@ -15,6 +14,7 @@
 #include "engine/base/sea_log.h"
 #include "scheduler/sea_attempt.h"
 #include "scheduler/sea_backend.h"
+#include "scheduler/sea_secret.h"
 
 #define ENV_BYTES_MAX ((size_t)64 << 10)
 #define PATIENCE_MS 120000      /* for a database that is away when the job starts */
@@ -71,17 +71,11 @@ read_file(struct job *job, struct sea_err *err)
 {
     const char *path = job->options->file;
     char *line, *end, *equals;
-    struct stat info;
     struct sea_buf text;
     enum sea_status status;
 
-    if (stat(path, &info))
-        return sea_fail_errno(err, "could not look at \"%s\"", path);
-    if ((info.st_mode & 077) || info.st_uid != geteuid())
-        return sea_fail(err, SEA_E_CONFIG, "\"%s\" holds a secret and is not ours alone: mode %03o",
-                        path, (unsigned)(info.st_mode & 0777));
     sea_buf_init(&text, ENV_BYTES_MAX);
-    status = sea_file_read(path, &text, err);
+    status = sea_secret_read(path, "the job's settings", &text, err);
     for (line = text.data; !status && line && (end = strchr(line, '\n')); line = end + 1) {
         *end = 0;
         equals = strchr(line, '=');

@@ -7,7 +7,6 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "engine/base/sea_arena.h"
@@ -16,7 +15,7 @@
 #include "engine/base/sea_file.h"
 #include "engine/base/sea_hash.h"
 #include "engine/base/sea_log.h"
-#include "scheduler/sea_cluster.h"
+#include "scheduler/sea_cluster_guard.h"
 #include "scheduler/sea_migrate.h"
 #include "scheduler/sea_queue.h"
 #include "scheduler/sea_scheduler.h"
@@ -41,7 +40,6 @@ struct bench {
     const struct sea_bench_queue_options *options;
     struct sea_cluster cluster;
     struct sea_db *db;
-    char dir[SEA_PATH_MAX];
     int64_t seconds, queued, hold_s;    /* of one turn; in the long queue; of the snapshot */
     double syncs;                       /* of the disk, a second */
     double p50_ms, p99_ms;              /* from submit to start */
@@ -87,7 +85,7 @@ measure_disk(struct bench *b, struct sea_err *err)
 {
     double start = sea_clock_seconds(), took = 0;
     char path[SEA_PATH_MAX], block[8192] = "";
-    enum sea_status status = sea_path_join(path, b->dir, "sync", err);
+    enum sea_status status = sea_path_join(path, b->cluster.dir, "sync", err);
     int fd = status ? -1 : open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     int64_t count = 0;
 
@@ -131,13 +129,13 @@ measure_raw(struct bench *b, struct sea_err *err)
                      clients, "-j", "4", "-T", seconds, "-f", script, "sea", NULL };
     const char *text = sea_sql_text("bench_pgbench_script");
     struct sea_child child;
-    enum sea_status status = sea_path_join(script, b->dir, "raw.sql", err);
+    enum sea_status status = sea_path_join(script, b->cluster.dir, "raw.sql", err);
     double tps;
 
     snprintf(clients, sizeof(clients), "%d", CLIENTS);
     snprintf(seconds, sizeof(seconds), "%lld", (long long)b->seconds);
     if (!status)
-        status = sea_path_join(log, b->dir, "pgbench.log", err);
+        status = sea_path_join(log, b->cluster.dir, "pgbench.log", err);
     if (!status)
         status = sea_path_join(program, b->cluster.bin, "pgbench", err);
     if (!status)
@@ -574,19 +572,16 @@ sea_bench_queue(const struct sea_bench_queue_options *options, FILE *to, struct 
                            .queued = options->quick ? 20000 : 1000000,
                            .hold_s = options->hold_s ? options->hold_s : options->quick ? 2 : 60 };
     struct sea_err ignored = { 0 };
+    struct sea_cluster_guard guard;     /* whatever ends this process: nothing is left of it */
     enum sea_status status;
 
     /* What the scheduler in this process does to stage runs is no news here: the report is. */
     sea_log_open("bench", SEA_LOG_ERROR, stderr);
-    snprintf(bench.dir, sizeof(bench.dir), "/tmp/sea-bench-XXXXXX");
-    if (!mkdtemp(bench.dir) || chmod(bench.dir, 0711))
-        return sea_fail_errno(err, "could not create a folder in /tmp");
-    status = sea_cluster_open(&bench.cluster, bench.dir, err);
+    status = sea_cluster_guard_open(&guard, "bench", &bench.cluster, err);
     if (!status)
         status = measure(&bench, err);
     sea_db_close(bench.db);
-    if (sea_cluster_stop(&bench.cluster, SEA_CLUSTER_FAST, &ignored) ||
-        sea_dir_remove(bench.dir, &ignored))
+    if (sea_cluster_guard_close(&guard, &ignored))
         sea_err_print(&ignored, "sea", stderr);
     if (!status)
         (options->json ? print_json : print)(&bench, to);

@@ -6,8 +6,10 @@
 #include <glob.h>
 #include <grp.h>
 #include <pwd.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -48,15 +50,18 @@ become(const struct sea_cluster *cluster)
            setuid(cluster->uid) == 0;
 }
 
-/* True when the server's user may pass through dir: asked as that user. */
+/* True when the server's user may pass through dir, or to where it would be made: asked as that
+ * user. */
 static bool
-is_reachable(const struct sea_cluster *cluster, const char *dir)
+is_reachable(const struct sea_cluster *cluster, const char *path)
 {
+    char dir[SEA_PATH_MAX];
     pid_t pid;
     int how = 1;
 
     if (geteuid() != 0)
         return true;
+    sea_dir_nearest(path, dir);
     pid = fork();
     if (pid == 0)
         _exit(become(cluster) && access(dir, X_OK) == 0 ? 0 : 1);
@@ -112,13 +117,27 @@ find_bin(struct sea_cluster *cluster, struct sea_err *err)
     return SEA_E_SERVICE;
 }
 
-/* The data lie where the server's user comes to, and DIR/pg leads there. A link that is there
- * already counts, wherever it leads: the folder may have been moved since. */
+/* Whoever may write there could put a server of their own in the place of ours. */
 static enum sea_status
-move_data(struct sea_cluster *cluster, const char *hash, struct sea_err *err)
+check_moved(const char *moved, struct sea_err *err)
+{
+    struct stat st;
+
+    if (lstat(moved, &st))
+        return errno == ENOENT ? SEA_OK : sea_fail_errno(err, "could not look at \"%s\"", moved);
+    if (!S_ISDIR(st.st_mode) || st.st_uid != geteuid() || (st.st_mode & 022))
+        return sea_fail(err, SEA_E_SERVICE, "folder \"%s\" is not ours alone to write to", moved);
+    return SEA_OK;
+}
+
+/* The data lie, or will lie, where the server's user comes to, and DIR/pg leads there. A link that
+ * is there already counts, wherever it leads: the folder may have been moved since. */
+static enum sea_status
+find_moved(struct sea_cluster *cluster, const char *hash, struct sea_err *err)
 {
     char moved[80], target[84] = "";
     ssize_t n = readlink(cluster->data, target, sizeof(target) - 1);
+    enum sea_status status;
     struct stat st;
 
     if (n <= 0)         /* not below /var/tmp: what is old there is removed by the system */
@@ -132,16 +151,32 @@ move_data(struct sea_cluster *cluster, const char *hash, struct sea_err *err)
         return SEA_E_SERVICE;
     }
     snprintf(moved, sizeof(moved), "%.*s", (int)(strrchr(target, '/') - target), target);
-    if (mkdir(moved, 0711) && errno != EEXIST)
-        return sea_fail_errno(err, "could not create folder \"%s\"", moved);
-    if (lstat(moved, &st) || !S_ISDIR(st.st_mode) || st.st_uid != geteuid() || (st.st_mode & 022))
-        return sea_fail(err, SEA_E_SERVICE, "folder \"%s\" is not ours alone to write to", moved);
-    if (n <= 0 && symlink(target, cluster->data))
-        return sea_fail_errno(err, "could not link \"%s\"", cluster->data);
+    status = check_moved(moved, err);
+    if (status)
+        return status;
     snprintf(cluster->data, sizeof(cluster->data), "%s", target);
     snprintf(cluster->log, sizeof(cluster->log), "%s/pg.log", moved);
     snprintf(cluster->socket, sizeof(cluster->socket), "%s/run", moved);
     return SEA_OK;
+}
+
+/* What find_moved only named: the folder, and the link that leads to it. */
+static enum sea_status
+make_moved(const struct sea_cluster *cluster, struct sea_err *err)
+{
+    char link[SEA_PATH_MAX], moved[SEA_PATH_MAX];
+    enum sea_status status = sea_path_join(link, cluster->dir, "pg", err);
+
+    if (status || strcmp(link, cluster->data) == 0)
+        return status;
+    snprintf(moved, sizeof(moved), "%s", cluster->data);
+    *strrchr(moved, '/') = 0;
+    if (mkdir(moved, 0711) && errno != EEXIST)
+        return sea_fail_errno(err, "could not create folder \"%s\"", moved);
+    status = check_moved(moved, err);
+    if (!status && symlink(cluster->data, link) && errno != EEXIST)
+        status = sea_fail_errno(err, "could not link \"%s\"", link);
+    return status;
 }
 
 static enum sea_status
@@ -153,7 +188,7 @@ choose_paths(struct sea_cluster *cluster, struct sea_err *err)
     sea_hash_bytes(cluster->dir, strlen(cluster->dir), hash);
     status = sea_path_join(cluster->data, cluster->dir, "pg", err);
     if (!status && !is_reachable(cluster, cluster->dir))
-        return move_data(cluster, hash, err);
+        return find_moved(cluster, hash, err);
     if (!status)
         status = sea_path_join(cluster->log, cluster->dir, "pg.log", err);
     if (status)
@@ -169,6 +204,19 @@ choose_paths(struct sea_cluster *cluster, struct sea_err *err)
     return SEA_OK;
 }
 
+/* Without links where it exists, else only absolute. */
+static enum sea_status
+resolve(struct sea_cluster *cluster, const char *dir, struct sea_err *err)
+{
+    char cwd[SEA_PATH_MAX];
+
+    if (realpath(dir, cluster->dir))
+        return SEA_OK;
+    if (errno != ENOENT || !getcwd(cwd, sizeof(cwd)))
+        return sea_fail_errno(err, "could not resolve folder \"%s\"", dir);
+    return sea_path_join(cluster->dir, cwd, dir, err);
+}
+
 enum sea_status
 sea_cluster_open(struct sea_cluster *cluster, const char *dir, struct sea_err *err)
 {
@@ -176,12 +224,9 @@ sea_cluster_open(struct sea_cluster *cluster, const char *dir, struct sea_err *e
 
     *cluster = (struct sea_cluster){ 0 };
     choose_user(cluster);
-    status = sea_dir_create(dir, err);
-    if (status)
-        return status;
-    if (!realpath(dir, cluster->dir))
-        return sea_fail_errno(err, "could not resolve folder \"%s\"", dir);
-    status = find_bin(cluster, err);
+    status = resolve(cluster, dir, err);
+    if (!status)
+        status = find_bin(cluster, err);
     if (!status)
         status = choose_paths(cluster, err);
     if (!status)
@@ -192,8 +237,8 @@ sea_cluster_open(struct sea_cluster *cluster, const char *dir, struct sea_err *e
 
 /* ---- programs of PostgreSQL ---- */
 
-/* Runs BIN/argv[0] as the server's user, output to the log file. A daemon that it starts
- * outlives us and holds none of our descriptors. argv[0] becomes the whole path: initdb and
+/* Runs BIN/argv[0] as the server's user, output to the log file. It ends with us; a daemon that it
+ * starts outlives us and holds none of our descriptors. argv[0] becomes the whole path: initdb and
  * pg_ctl look for their neighbours there, and otherwise in PATH, where Debian has none. */
 static enum sea_status
 run_program(struct sea_cluster *cluster, const char **argv, int *exit_status,
@@ -202,10 +247,11 @@ run_program(struct sea_cluster *cluster, const char **argv, int *exit_status,
     char path[SEA_PATH_MAX];
     enum sea_status status = sea_path_join(path, cluster->bin, argv[0], err);
     int how = 0;
-    pid_t pid;
+    pid_t pid, parent;
 
     if (status)
         return status;
+    parent = getpid();
     pid = fork();
     if (pid < 0)
         return sea_fail_errno(err, "could not start \"%s\"", path);
@@ -214,6 +260,10 @@ run_program(struct sea_cluster *cluster, const char **argv, int *exit_status,
         int log, fd;
 
         if (!become(cluster) || chdir("/") || setsid() < 0)
+            _exit(126);
+        /* After become, which takes the signal back. */
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        if (getppid() != parent)
             _exit(126);
         log = open(cluster->log, O_WRONLY | O_CREAT | O_APPEND, 0600);
         if (null < 0 || log < 0 || dup2(null, 0) < 0 || dup2(log, 1) < 0 || dup2(log, 2) < 0)
@@ -391,6 +441,22 @@ make_database(struct sea_cluster *cluster, struct sea_err *err)
     return status;
 }
 
+/* A folder that did not exist may come to lie elsewhere than it was named, behind a link. */
+static enum sea_status
+make_dir(struct sea_cluster *cluster, struct sea_err *err)
+{
+    char dir[SEA_PATH_MAX];
+    enum sea_status status = SEA_OK;
+
+    if (!sea_dir_exists(cluster->dir)) {
+        snprintf(dir, sizeof(dir), "%s", cluster->dir);
+        status = sea_dir_create(dir, err);
+        if (!status)
+            status = sea_cluster_open(cluster, dir, err);
+    }
+    return status ? status : make_moved(cluster, err);
+}
+
 enum sea_status
 sea_cluster_start(struct sea_cluster *cluster, struct sea_err *err)
 {
@@ -402,8 +468,10 @@ sea_cluster_start(struct sea_cluster *cluster, struct sea_err *err)
     enum sea_status status;
     int exit_status;
 
+    status = make_dir(cluster, err);
     snprintf(place, sizeof(place), "-k '%s'", cluster->socket);
-    status = make_log(cluster, err);
+    if (!status)
+        status = make_log(cluster, err);
     if (!status)
         status = make_cluster(cluster, err);
     if (!status)

@@ -259,6 +259,66 @@ collect_checkpoints(struct collector *c, struct sea_err *err)
     return status;
 }
 
+/* ---- folders of attempts ---- */
+
+/* DATA/tmp/STAGE.EPOCH of an attempt whose worker was killed: nobody else removes it. Whoever may
+ * not (another user of the system) leaves it and says so. */
+static enum sea_status
+look_at_attempt(struct collector *c, const char *folder, const char *name, struct sea_err *err)
+{
+    int64_t quiet_ms = c->options->grace_ms > c->options->unfinished_ms
+                           ? c->options->grace_ms : c->options->unfinished_ms;
+    struct sea_rows *rows = NULL;
+    struct sea_err mine = { 0 };
+    char path[SEA_PATH_MAX], *end;
+    int64_t stage_id = strtoll(name, &end, 10);
+    int64_t epoch = *end == '.' ? strtoll(end + 1, &end, 10) : 0;
+    enum sea_status status;
+    bool over = false;
+
+    if (stage_id <= 0 || epoch <= 0 || *end)
+        return SEA_OK;
+    status = sea_db_query_one(c->db, "collect_attempt_over",
+                              SEA_PARAMS(SEA_P_INT(stage_id), SEA_P_INT(epoch),
+                                         SEA_P_INT(quiet_ms)), &rows, err);
+    if (!status) {
+        over = sea_rows_bool(rows, 0, "over", err);
+        status = err->status;
+    }
+    sea_rows_close(rows);
+    if (status || !over)
+        return status;
+    c->out->leftovers++;
+    if (c->options->look_only)
+        return SEA_OK;
+    status = sea_path_join(path, folder, name, err);
+    if (!status && sea_dir_remove(path, &mine))
+        sea_log_err(SEA_LOG_WARN, &mine);
+    return status;
+}
+
+static enum sea_status
+collect_attempts(struct collector *c, struct sea_err *err)
+{
+    char folder[SEA_PATH_MAX], *last;
+    struct dirent *entry;
+    enum sea_status status = SEA_OK;
+    DIR *list;
+
+    snprintf(folder, sizeof(folder), "%s", c->store->root);
+    last = strrchr(folder, '/');
+    if (!last || strcmp(last, "/store") != 0)
+        return SEA_OK;          /* no data folder around it */
+    memcpy(last, "/tmp", sizeof("/tmp"));
+    list = opendir(folder);
+    if (!list)
+        return errno == ENOENT ? SEA_OK : sea_fail_errno(err, "could not read \"%s\"", folder);
+    while (!status && (entry = readdir(list)))
+        status = look_at_attempt(c, folder, entry->d_name, err);
+    closedir(list);
+    return status;
+}
+
 enum sea_status
 sea_collector_run(struct sea_db *db, const struct sea_store *store,
                   const struct sea_collector_options *options,
@@ -290,6 +350,8 @@ sea_collector_run(struct sea_db *db, const struct sea_store *store,
         status = flush_list(&c, err);
     if (!status)
         status = collect_checkpoints(&c, err);
+    if (!status)
+        status = collect_attempts(&c, err);
     sea_buf_release(&c.list);
     if (status)
         sea_context(err, "while collecting what nothing refers to in \"%s\"", store->root);

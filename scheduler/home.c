@@ -28,8 +28,6 @@ sea_home_open(struct sea_home *home, const char *data, struct sea_err *err)
     if (!getcwd(cwd, sizeof(cwd)))
         return sea_fail_errno(err, "could not tell the current folder");
     status = sea_path_join(home->dir, cwd, data, err);
-    if (!status)
-        status = sea_dir_create(home->dir, err);
     if (status)
         return status;
     if (is_set("SEA_DATABASE_URL")) {
@@ -56,8 +54,8 @@ sea_home_connect(const struct sea_home *home, const char *role, struct sea_db **
     status = sea_db_open(&options, db, err);
     if (status) {
         if (home->is_private)
-            sea_hint(err, "Start the service with `sea up`, or name a server in "
-                          "SEA_DATABASE_URL.");
+            sea_hint(err, "Start the service with `sea up`; name its data folder with SEA_DATA or "
+                          "--data when it is another, or a server in SEA_DATABASE_URL.");
         else
             sea_hint(err, "Check SEA_DATABASE_URL or the PG* variables, and that the server "
                           "runs.");

@@ -23,6 +23,7 @@ struct sea_lease {
     pthread_cond_t wake;
     int64_t accepted_ms;        /* when the last accepted renewal was sent */
     bool stop, lost, cancel;
+    bool refused;               /* lost, by the database's word */
     enum sea_drain drain;
     pid_t group;
 };
@@ -150,6 +151,7 @@ keep(void *arg)
 
         if (status == SEA_E_LEASE) {
             pthread_mutex_lock(&lease->lock);
+            lease->refused = true;
             lose(lease, "the database says so");
             pthread_mutex_unlock(&lease->lock);
             break;
@@ -246,6 +248,17 @@ sea_lease_is_lost(struct sea_lease *lease)
     lost = lease->lost;
     pthread_mutex_unlock(&lease->lock);
     return lost;
+}
+
+bool
+sea_lease_was_refused(struct sea_lease *lease)
+{
+    bool refused;
+
+    pthread_mutex_lock(&lease->lock);
+    refused = lease->refused;
+    pthread_mutex_unlock(&lease->lock);
+    return refused;
 }
 
 bool

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <poll.h>
+#include <stdbool.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,6 +32,7 @@ static const struct command commands[] = {
     { "cancel",      sea_cmd_cancel,      "cancel ID", "cancel an experiment" },
     { "retry",       sea_cmd_retry,       "retry ID", "submit a failed or cancelled experiment again, as a new one" },
     { "why",         sea_cmd_why,         "why ID [--json]", "why a stage is not running" },
+    { "get",         sea_cmd_get,         "get ID [STAGE --out DIR] [--json]", "list the files of an experiment, or write a stage's out" },
     { "leaderboard", sea_cmd_leaderboard, "leaderboard [--suite S] [--benchmark B] [--format table|csv|json|jsonl|md]", "scores with intervals" },
     { "compare",     sea_cmd_compare,     "compare A B | --last [--control] [--json]", "paired test of two experiments" },
     { "study",       sea_cmd_study,       "study [NAME] [--json]", "sweeps that are thinned out while they run" },
@@ -44,13 +46,13 @@ static const struct command commands[] = {
     { "migrate",     sea_cmd_migrate,     "migrate [--to N [--lose-data]] [--json]", "bring the database's schema up to date, or back" },
     { "doctor",      sea_cmd_doctor,      "doctor [--store] [--json]", "what is installed, what is wrong, how to mend it" },
     { "config",      sea_cmd_config,      "config check FILE | config doc | config errors", "check an experiment file; print the reference of keys, of errors" },
-    { "stage",       sea_cmd_stage,       "stage NAME --config FILE --in KEY=DIR … --out DIR [--events FD|FILE] [--device D] [--ranks N]", "run one stage alone, without PostgreSQL" },
+    { "stage",       sea_cmd_stage,       "stage foundation|label|align|tune|eval --config FILE --in KEY=DIR … --out DIR [--events FD|FILE] [--device D] [--ranks N]", "run one stage alone, without PostgreSQL" },
     { "data",        sea_cmd_data,        "data scenes --out DIR [--train N] [--eval N] [--kinds K] [--seed S] | data overlap --train F --bench NAME --questions F [--train-images DIR --images DIR] | data parquet F [--head N] [--json] [--out F --images DIR]", "make the demo data set; find questions that training has seen; read Parquet" },
-    { "model",       sea_cmd_model,       "model inspect|plan|logits|generate …", "look at a model alone" },
+    { "model",       sea_cmd_model,       "model inspect|plan|logits|generate --model DIR …", "look at a model alone" },
     { "tokenize",    sea_cmd_tokenize,    "tokenize --model DIR", "one text per line on stdin to one JSON array of ids" },
     { "detokenize",  sea_cmd_detokenize,  "detokenize --model DIR", "one JSON array of ids per line to text" },
     { "image",       sea_cmd_image,       "image --model DIR --image FILE [--aspect pad|square] --out FILE.safetensors", "the pixels that the vision tower sees" },
-    { "score",       sea_cmd_score,       "score BENCH --questions F --answers F [--annotations F …] [--json]", "score an answer file, no model needed" },
+    { "score",       sea_cmd_score,       "score BENCH --questions F --answers F [--annotations F …] [--json] | score --list", "score an answer file, no model needed" },
     { "bench",       sea_cmd_bench,       "bench gemm|attention|train|generate|label|queue [--device D] [--json]", "speed of this machine and this build" },
 };
 /* clang-format on */
@@ -66,6 +68,12 @@ print_help(FILE *to)
     for (i = 0; i < COMMANDS_COUNT; i++)
         fprintf(to, "  sea %-12s %s\n", commands[i].name, commands[i].about);
     fprintf(to, "\n  sea COMMAND --help tells a command's options. Start: sea doctor\n");
+}
+
+static bool
+is_help(const char *word)
+{
+    return strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0;
 }
 
 static const struct command *
@@ -103,7 +111,11 @@ main(int argc, char **argv)
     struct sea_call call;
     enum sea_status status;
 
-    if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0) {
+    if (argc == 3 && strcmp(argv[1], "help") == 0) {    /* sea help COMMAND */
+        argv[1] = argv[2];
+        argv[2] = "--help";
+    }
+    if (argc < 2 || is_help(argv[1]) || strcmp(argv[1], "help") == 0) {
         print_help(argc < 2 ? stderr : stdout);
         return argc < 2 ? sea_status_exit(SEA_E_CONFIG) : 0;
     }
@@ -122,6 +134,8 @@ main(int argc, char **argv)
     signal(SIGPIPE, SIG_IGN);
     if (readlink("/proc/self/exe", program, sizeof(program) - 1) < 0)
         snprintf(program, sizeof(program), "%s", argv[0]);
+    if (argc > 2 && is_help(argv[2]))
+        printf("sea %s: %s\n", command->name, command->about);
     call = (struct sea_call){ .argc = argc - 2, .argv = argv + 2, .usage = command->usage,
                               .program = program,
                               .arena = sea_arena_create(NULL, command->name) };

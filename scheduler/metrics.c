@@ -7,6 +7,7 @@
 
 #include "engine/base/sea_arena.h"
 #include "engine/base/sea_clock.h"
+#include "engine/base/sea_file.h"
 #include "engine/base/sea_log.h"
 #include "engine/base/sea_version.h"
 
@@ -47,6 +48,8 @@ static const struct family families[] = {
     { "store_files", "gauge", { "state" }, "Files that the database knows of." },
     { "regressions", "gauge", { "state" }, "Regressions that are not resolved." },
     { "notices", "gauge", { "state" }, "Notices for the webhook that were not delivered." },
+    { "oldest_notice_seconds", "gauge", { NULL }, "Age of the oldest notice that waits for the webhook; 0: none waits." },
+    { "gpus", "gauge", { "host", "state" }, "GPUs that workers may use: held by a stage, kept for one that needs several at once, or free." },
     { "schedule_overdue_seconds", "gauge", { "schedule" }, "For how long the next slot of a schedule has been due. Above 0 for long: no scheduler runs." },
     { "schema_version", "gauge", { NULL }, "Migrations that the database has seen." },
 };
@@ -169,6 +172,7 @@ write_samples(const struct family *family, const struct sea_rows *rows, bool *he
 static void
 write_own(const struct sea_metrics *metrics, bool up, int64_t took_ms, FILE *to)
 {
+    char nearest[SEA_PATH_MAX];
     struct statvfs fs;
 
     write_head("build_info", "gauge", "Version of the program, and of the arithmetic that stage "
@@ -179,7 +183,10 @@ write_own(const struct sea_metrics *metrics, bool up, int64_t took_ms, FILE *to)
     write_head("scrape_duration_seconds", "gauge", "How long the database took for this page.",
                to);
     fprintf(to, "sea_scrape_duration_seconds %.3f\n", (double)took_ms / 1000);
-    if (!metrics->data || statvfs(metrics->data, &fs))
+    if (!metrics->data)
+        return;
+    sea_dir_nearest(metrics->data, nearest);    /* the folder may be still to be made */
+    if (statvfs(nearest, &fs))
         return;
     write_head("data_free_bytes", "gauge", "Room that is left in the data folder.", to);
     fprintf(to, "sea_data_free_bytes %.0f\n", (double)fs.f_bavail * (double)fs.f_frsize);

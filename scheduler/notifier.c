@@ -6,45 +6,18 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "engine/base/sea_file.h"
 #include "engine/base/sea_log.h"
 #include "engine/base/sea_node.h"
+#include "scheduler/sea_secret.h"
 
 #define SETTINGS_BYTES_MAX ((size_t)1 << 20)
-#define SECRET_BYTES_MAX ((size_t)4096)
 #define TIMEOUT_MS 10000
 #define TIMEOUT_MAX_MS 60000
 #define LOOK_MS 1000
 
 /* ---- settings ---- */
-
-static enum sea_status
-read_secret(const char *path, struct sea_arena *arena, const char **out, struct sea_err *err)
-{
-    struct sea_buf text;
-    struct stat info;
-    enum sea_status status;
-
-    if (stat(path, &info))
-        return sea_fail_errno(err, "could not look at the secret \"%s\"", path);
-    if (info.st_mode & 077) {
-        status = sea_fail(err, SEA_E_CONFIG, "the secret \"%s\" can be read by others", path);
-        sea_hint(err, "Give it mode 0600.");
-        return status;
-    }
-    sea_buf_init(&text, SECRET_BYTES_MAX);
-    status = sea_file_read(path, &text, err);
-    while (text.len && (text.data[text.len - 1] == '\n' || text.data[text.len - 1] == '\r'))
-        text.data[--text.len] = 0;
-    if (!status && text.len == 0)
-        status = sea_fail(err, SEA_E_CONFIG, "the secret \"%s\" is empty", path);
-    if (!status)
-        *out = sea_arena_strdup(arena, text.data);
-    sea_buf_release(&text);
-    return status;
-}
 
 static enum sea_status
 read_webhook(const struct sea_node *map, const char *path, struct sea_arena *arena,
@@ -72,7 +45,8 @@ read_webhook(const struct sea_node *map, const char *path, struct sea_arena *are
         return sea_fail(err, SEA_E_CONFIG, "\"%s\", line %d: webhook.timeout_ms %lld is not in "
                         "100..%d", path, map->line, (long long)out->timeout_ms, TIMEOUT_MAX_MS);
     secret = sea_node_text(sea_node_get(map, "secret_file"), NULL);
-    return secret ? read_secret(secret, arena, &out->secret, err) : SEA_OK;
+    return secret ? sea_secret_text(secret, "the webhook's secret", arena, &out->secret, err)
+                  : SEA_OK;
 }
 
 enum sea_status

@@ -296,22 +296,6 @@ send_batch(struct sea_relay *relay, struct sea_err *err)
     return SEA_OK;
 }
 
-/* names: a JSON list of store names that nothing refers to any more. */
-static void
-remove_kept(struct sea_relay *relay, const char *names)
-{
-    struct sea_err err = { 0 };
-    struct sea_node *list = NULL, *one;
-
-    if (sea_json_parse(names, strlen(names), "names", relay->arena, &list, &err))
-        return;
-    for (one = list->first; one; one = one->next) {
-        if (sea_store_checkpoint_remove(relay->options.store, sea_node_text(one, ""), &err))
-            sea_log_err(SEA_LOG_WARN, &err);
-        sea_err_clear(&err);
-    }
-}
-
 /* A checkpoint that cannot be kept costs time after a crash and nothing else: the stage goes
  * on. Only a lost lease or connection comes out. */
 static enum sea_status
@@ -342,7 +326,7 @@ send_checkpoint(struct sea_relay *relay, struct sea_err *err)
         sea_log_err(SEA_LOG_WARN, &mine);
         sea_relay_log(relay, "warn", mine.message);
     } else {
-        remove_kept(relay, replaced);
+        sea_store_checkpoints_drop(relay->options.store, replaced, relay->arena);
     }
     status = SEA_OK;
 out:

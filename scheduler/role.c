@@ -34,10 +34,21 @@ role_path(char out[SEA_PATH_MAX], const char *dir, const char *folder, const cha
     enum sea_status status;
 
     status = sea_path_join(parent, dir, folder, err);
-    if (!status)
-        status = sea_dir_create(parent, err);
     snprintf(file, sizeof(file), "%s%s", name, suffix);
     return status ? status : sea_path_join(out, parent, file, err);
+}
+
+/* The same for a file that will be written. */
+static enum sea_status
+make_role_path(char out[SEA_PATH_MAX], const char *dir, const char *folder, const char *name,
+               const char *suffix, struct sea_err *err)
+{
+    char parent[SEA_PATH_MAX];
+    enum sea_status status = sea_path_join(parent, dir, folder, err);
+
+    if (!status)
+        status = sea_dir_create(parent, err);
+    return status ? status : role_path(out, dir, folder, name, suffix, err);
 }
 
 enum sea_status
@@ -52,7 +63,7 @@ sea_role_hold(const char *dir, const char *name, struct sea_err *err)
     sigaction(SIGINT, &action, NULL);
     if (!name)
         return SEA_OK;
-    status = role_path(path, dir, "run", name, ".pid", err);
+    status = make_role_path(path, dir, "run", name, ".pid", err);
     if (status)
         return status;
     fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
@@ -155,7 +166,7 @@ sea_role_start(const char *dir, const char *name, const char *program, const cha
     *started = false;
     if (sea_role_pid(dir, name))
         return SEA_OK;
-    status = role_path(log, dir, "log", name, ".log", err);
+    status = make_role_path(log, dir, "log", name, ".log", err);
     if (status)
         return status;
     pid = fork();

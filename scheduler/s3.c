@@ -15,7 +15,7 @@ sea_s3_look(struct sea_s3 *s3, const char *key, bool *exists, uint64_t *bytes,
             struct sea_err *err)
 {
     struct sea_s3_request r = { .method = "HEAD", .key = key, .sha256 = SEA_S3_EMPTY, .body = -1,
-                         .target = -1 };
+                                .target = -1 };
     struct sea_err mine = { 0 };
     enum sea_status status = sea_s3_send(s3, &r, &mine);
 
@@ -32,7 +32,7 @@ enum sea_status
 sea_s3_remove(struct sea_s3 *s3, const char *key, struct sea_err *err)
 {
     struct sea_s3_request r = { .method = "DELETE", .key = key, .sha256 = SEA_S3_EMPTY, .body = -1,
-                         .target = -1 };
+                                .target = -1 };
     struct sea_err mine = { 0 };
     enum sea_status status = sea_s3_send(s3, &r, &mine);
 
@@ -58,7 +58,7 @@ sea_s3_get(struct sea_s3 *s3, const char *key, const char *path, const char *sha
     if (!status && strcmp(got, sha256) != 0) {
         status = sea_fail(err, SEA_E_IO, "\"%s\" in bucket \"%s\" is corrupt: it hashes to %.12s..., "
                           "need %.12s...", key, s3->set.bucket, got, sha256);
-        sea_hint(err, "Remove that object and submit the experiment that made it again.");
+        sea_hint(err, "Remove that object, then see docs/operations.md, Files that are lost.");
     }
     if (!status && fsync(r.target))
         status = sea_fail_errno(err, "could not write \"%s\" to disk", path);
@@ -118,10 +118,11 @@ sea_s3_list(struct sea_s3 *s3, const char *prefix, sea_s3_fn *fn, void *arg,
 
     snprintf(below, sizeof(below), "%.250s%.300s", s3->set.prefix, prefix);
     do {
-        struct sea_s3_request r = { .method = "GET", .sha256 = SEA_S3_EMPTY, .body = -1, .target = -1,
-                             .query = { { "list-type", "2" }, { "prefix", below },
-                                        { "continuation-token", more } },
-                             .query_count = more[0] ? 3 : 2 };
+        struct sea_s3_request r = { .method = "GET", .sha256 = SEA_S3_EMPTY, .body = -1,
+                                    .target = -1,
+                                    .query = { { "list-type", "2" }, { "prefix", below },
+                                               { "continuation-token", more } },
+                                    .query_count = more[0] ? 3 : 2 };
         char *page;
 
         status = sea_s3_send(s3, &r, err);

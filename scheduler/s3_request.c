@@ -154,8 +154,8 @@ append(struct curl_slist *list, const char *name, const char *value)
 
 /* Address and signed headers of a request, for this very second. */
 static enum sea_status
-prepare(struct sea_s3 *s3, const struct sea_s3_request *r, struct sea_buf *url, struct curl_slist **list,
-        struct sea_err *err)
+prepare(struct sea_s3 *s3, const struct sea_s3_request *r, struct sea_buf *url,
+        struct curl_slist **list, struct sea_err *err)
 {
     const struct sea_s3_settings *set = &s3->set;
     struct sea_sigv4_keys keys = { set->access, set->secret, set->region, "s3" };

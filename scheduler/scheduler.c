@@ -8,6 +8,7 @@
 
 #include "engine/base/sea_clock.h"
 #include "engine/base/sea_log.h"
+#include "pipeline/sea_digest_memo.h"
 #include "scheduler/sea_collector.h"
 #include "scheduler/sea_migrate.h"
 
@@ -15,6 +16,8 @@
 #define COLLECT_MS 600000
 #define LOOK_SHARE 20           /* looking for ended leases takes one part of so many, */
 #define LOOK_MS 1000            /* but is put off no longer than this */
+#define SETTLE_MS 3000          /* workers tell first what they have after an outage, */
+                                /* but no longer than it took: no rescues meanwhile */
 #define TELL_MS 10000          /* between two log lines about the same trouble */
 
 /* ---- keys ---- */
@@ -50,8 +53,14 @@ read_waiting(const struct sea_rows *rows, size_t *at, struct waiting *out, struc
     return err->status;
 }
 
+/* How keys are worked out. */
+struct keys {
+    sea_key_fn *fn;                     /* NULL: sea_stage_key_memo, with ... */
+    struct sea_digest_memo *memo;       /* what earlier ticks have read; NULL: nothing */
+};
+
 static enum sea_status
-compute_key(const struct waiting *one, sea_key_fn *fn, char key[SEA_SHA256_TEXT],
+compute_key(const struct waiting *one, const struct keys *keys, char key[SEA_SHA256_TEXT],
             struct sea_err *err)
 {
     struct sea_arena *arena;
@@ -64,9 +73,11 @@ compute_key(const struct waiting *one, sea_key_fn *fn, char key[SEA_SHA256_TEXT]
     }
     arena = sea_arena_create(NULL, "key");
     status = sea_json_parse(one->config, strlen(one->config), "config", arena, &config, err);
-    if (!status)
-        status = (fn ? fn : sea_stage_key)(one->stage, config, one->inputs, one->inputs_count, key,
-                                           err);
+    if (!status && keys->fn)
+        status = keys->fn(one->stage, config, one->inputs, one->inputs_count, key, err);
+    else if (!status)
+        status = sea_stage_key_memo(one->stage, config, one->inputs, one->inputs_count,
+                                    keys->memo, key, err);
     sea_arena_destroy(arena);
     return status;
 }
@@ -74,7 +85,7 @@ compute_key(const struct waiting *one, sea_key_fn *fn, char key[SEA_SHA256_TEXT]
 /* later keeps the first key that could not be computed now: the others do not wait for it, and
  * the next tick tries again. */
 static enum sea_status
-resolve_one(struct sea_db *db, const struct waiting *one, sea_key_fn *fn,
+resolve_one(struct sea_db *db, const struct waiting *one, const struct keys *keys,
             struct sea_scheduler_counts *out, struct sea_err *later, struct sea_err *err)
 {
     char key[SEA_SHA256_TEXT], reason[1100];
@@ -83,7 +94,7 @@ resolve_one(struct sea_db *db, const struct waiting *one, sea_key_fn *fn,
     const char *state;
     enum sea_status status;
 
-    status = compute_key(one, fn, key, &mine);
+    status = compute_key(one, keys, key, &mine);
     if (status && sea_status_retry(status) == SEA_RETRY_NEVER) {
         /* No attempt can succeed: what the stage reads is not there or is not understood. */
         snprintf(reason, sizeof(reason), "%s%s%s", mine.message, mine.hint[0] ? " Hint: " : "",
@@ -112,7 +123,7 @@ resolve_one(struct sea_db *db, const struct waiting *one, sea_key_fn *fn,
 }
 
 static enum sea_status
-resolve_all(struct sea_db *db, sea_key_fn *fn, struct sea_scheduler_counts *out,
+resolve_all(struct sea_db *db, const struct keys *keys, struct sea_scheduler_counts *out,
             struct sea_err *later, struct sea_err *err)
 {
     struct sea_rows *rows = NULL;
@@ -124,7 +135,7 @@ resolve_all(struct sea_db *db, sea_key_fn *fn, struct sea_scheduler_counts *out,
     while (!status && at < sea_rows_count(rows)) {
         status = read_waiting(rows, &at, &one, err);
         if (!status)
-            status = resolve_one(db, &one, fn, out, later, err);
+            status = resolve_one(db, &one, keys, out, later, err);
     }
     sea_rows_close(rows);
     return status;
@@ -239,7 +250,7 @@ tick_leases(struct sea_db *db, int64_t *look_ms, struct sea_scheduler_counts *ou
 
 /* What may take long: keys are hashes of data. */
 static enum sea_status
-tick_keys(struct sea_db *db, sea_key_fn *key, struct sea_scheduler_counts *out,
+tick_keys(struct sea_db *db, const struct keys *keys, struct sea_scheduler_counts *out,
           struct sea_err *later, struct sea_err *err)
 {
     enum sea_status status = SEA_OK;
@@ -248,7 +259,7 @@ tick_keys(struct sea_db *db, sea_key_fn *key, struct sea_scheduler_counts *out,
     /* A cached stage run lets its children wait: they are looked at in the same tick. */
     do {
         moved = out->cached;
-        status = resolve_all(db, key, out, later, err);
+        status = resolve_all(db, keys, out, later, err);
     } while (!status && out->cached > moved);
     if (!status && out->readied)
         status = sea_db_query(db, "notify_ready", SEA_NO_PARAMS, NULL, err);
@@ -269,7 +280,8 @@ sea_scheduler_tick(struct sea_db *db, const struct sea_scheduler_options *option
     *out = (struct sea_scheduler_counts){ 0 };
     status = tick_leases(db, &look_ms, out, err);
     if (!status)
-        status = tick_keys(db, options->key, out, &later, err);
+        status = tick_keys(db, &(struct keys){ .fn = options->key, .memo = options->memo }, out,
+                           &later, err);
     if (later.status)
         sea_log_err(SEA_LOG_WARN, &later);
     return status;
@@ -303,7 +315,9 @@ struct loop {
     const struct sea_scheduler_options *options;
     struct sea_db *db;
     enum duty duty;
+    struct keys keys;           /* KEYS: for the whole life of the process */
     int64_t look_ms;            /* LEASES: when leases are looked at next */
+    int64_t heard_ms;           /* when the database answered last */
     const atomic_bool *done;    /* tells the threads besides the caller's to end; else NULL */
     pthread_t thread;
     bool started;
@@ -313,6 +327,18 @@ static bool
 is_stopped(const struct loop *loop)
 {
     return loop->done ? *loop->done : loop->options->stop && *loop->options->stop;
+}
+
+/* The database is back. Leases have run out meanwhile whose workers are alive, and wait to commit
+ * or to give back: each needs a moment to connect again. */
+static void
+settle(struct loop *loop)
+{
+    int64_t now = sea_clock_ms(), away = loop->heard_ms ? now - loop->heard_ms : 0;
+
+    loop->look_ms = now + (away < SETTLE_MS ? away : SETTLE_MS);
+    if (loop->duty == LEASES)
+        sea_log(SEA_LOG_INFO, "connected again away_ms=%lld", (long long)away);
 }
 
 /* What is due now; *at_ms is when upkeep or collection was done last. */
@@ -328,13 +354,13 @@ loop_once(struct loop *loop, int64_t *at_ms, struct sea_err *err)
     if (sea_db_is_lost(loop->db)) {
         status = sea_db_reconnect(loop->db, err);
         if (!status)
-            sea_log(SEA_LOG_INFO, "connected again");
+            settle(loop);
     }
     if (status)
         return status;
     switch (loop->duty) {
     case KEYS:
-        status = tick_keys(loop->db, loop->options->key, &counts, &later, err);
+        status = tick_keys(loop->db, &loop->keys, &counts, &later, err);
         if (!status && later.status) {
             *err = later;       /* told now and then, not at every tick */
             status = later.status;
@@ -365,6 +391,8 @@ loop_run(struct loop *loop)
         enum sea_status status = loop_once(loop, &at_ms, &err);
         int64_t now = sea_clock_ms();
 
+        if (!status)
+            loop->heard_ms = now;
         if (status && now - told_ms >= TELL_MS) {
             sea_log_err(SEA_LOG_WARN, &err);
             told_ms = now;
@@ -421,7 +449,9 @@ sea_scheduler_run(const struct sea_scheduler_options *options, struct sea_err *e
 {
     atomic_bool done = false;
     struct loop leases = { .options = options };
-    struct loop others[] = { { .options = options, .duty = KEYS, .done = &done },
+    struct sea_digest_memo *memo = options->key ? NULL : sea_digest_memo_create(0, 0);
+    struct loop others[] = { { .options = options, .duty = KEYS, .done = &done,
+                               .keys = { .fn = options->key, .memo = memo } },
                              { .options = options, .duty = STORE, .done = &done } };
     enum sea_status status = loop_open(&leases, err);
     size_t i;
@@ -438,5 +468,6 @@ sea_scheduler_run(const struct sea_scheduler_options *options, struct sea_err *e
         sea_db_close(others[i].db);
     }
     sea_db_close(leases.db);
+    sea_digest_memo_destroy(memo);
     return status;
 }

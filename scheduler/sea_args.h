@@ -47,6 +47,10 @@ SEA_MUST_CHECK enum sea_status
 sea_args_count(const struct sea_texts *rest, size_t min, size_t max, const char *usage,
                struct sea_err *err);
 
+/* SEA_E_CONFIG unless the option that must be given was: value is not NULL. */
+SEA_MUST_CHECK enum sea_status
+sea_args_need(const char *value, const char *option, const char *usage, struct sea_err *err);
+
 /* A positive id from text; what names it in the message ("experiment"). */
 SEA_MUST_CHECK enum sea_status
 sea_args_id(const char *text, const char *what, int64_t *out, struct sea_err *err);

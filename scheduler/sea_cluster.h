@@ -33,13 +33,14 @@ struct sea_cluster {            /* filled by sea_cluster_open; read freely */
     gid_t gid;
 };
 
-/* Makes dir if needed and finds PostgreSQL 15 or newer; starts nothing. SEA_E_SERVICE with
- * the package to install when there is none. */
+/* Finds PostgreSQL 15 or newer and says where things lie, or would lie once dir exists; makes and
+ * starts nothing. SEA_E_SERVICE with the package to install when there is none. */
 SEA_MUST_CHECK enum sea_status
 sea_cluster_open(struct sea_cluster *cluster, const char *dir, struct sea_err *err);
 
-/* Creates the cluster and database sea where missing and starts the server; one that runs
- * already is fine. Returns once it accepts connections. */
+/* Creates dir, the cluster and database sea where missing and starts the server; one that runs
+ * already is fine. Returns once it accepts connections. A dir that did not exist may change what
+ * sea_cluster_open said. */
 SEA_MUST_CHECK enum sea_status
 sea_cluster_start(struct sea_cluster *cluster, struct sea_err *err);
 

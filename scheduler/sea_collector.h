@@ -6,8 +6,9 @@
  * not, and is older than the grace, goes in two phases: its row is marked as condemned, from
  * which moment publishers wait instead of using it; then, with the row locked, the file is
  * unlinked and the row deleted. Files without a row (of a crashed publisher, of an older
- * program) get a condemned row first. Checkpoints that no stage run can go on from, and what
- * interrupted copies left, are removed as well.
+ * program) get a condemned row first. Checkpoints that no stage run can go on from, what
+ * interrupted copies left, and the folders of attempts (ROOT/../tmp) that a killed worker left,
+ * are removed as well.
  *
  * Invariants: (1) no blob with a manifest or a pin is removed;
  *             (2) any number of collectors may run, and be killed at any point: what one left
@@ -28,7 +29,8 @@
 
 struct sea_collector_options {
     int64_t grace_ms;           /* younger files stay; 0: none is too young */
-    int64_t unfinished_ms;      /* copies younger than this may still be written */
+    int64_t unfinished_ms;      /* copies, and folders of attempts that ended, younger than this
+                                   may still be written */
     int64_t keep_ms;            /* checkpoints of ended stage runs stay this long */
     bool look_only;             /* counts, removes nothing */
 };
@@ -37,7 +39,7 @@ struct sea_collector_options {
 
 struct sea_collector_counts {
     int64_t blobs, bytes;       /* removed, or that would be */
-    int64_t leftovers;          /* unfinished copies, checkpoints that nobody needs */
+    int64_t leftovers;          /* unfinished copies, checkpoints and folders that nobody needs */
 };
 
 SEA_MUST_CHECK enum sea_status

@@ -31,6 +31,7 @@ sea_command_fn sea_cmd_up, sea_cmd_down, sea_cmd_migrate, sea_cmd_worker, sea_cm
     sea_cmd_workers, sea_cmd_serve, sea_cmd_drain, sea_cmd_gc;
 /* experiments */
 sea_command_fn sea_cmd_submit, sea_cmd_run, sea_cmd_status, sea_cmd_logs, sea_cmd_cancel,
-    sea_cmd_retry, sea_cmd_why, sea_cmd_leaderboard, sea_cmd_compare, sea_cmd_nightly, sea_cmd_study;
+    sea_cmd_retry, sea_cmd_why, sea_cmd_get, sea_cmd_leaderboard, sea_cmd_compare, sea_cmd_nightly,
+    sea_cmd_study;
 
 #endif

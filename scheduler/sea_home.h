@@ -18,13 +18,14 @@
 #include "scheduler/sea_db.h"
 
 struct sea_home {
-    char dir[SEA_PATH_MAX];     /* absolute data folder */
+    char dir[SEA_PATH_MAX];     /* absolute data folder; need not exist */
     bool is_private;            /* the server belongs to this folder */
     const char *url;            /* for sea_db_open; NULL: libpq's environment */
     struct sea_cluster cluster; /* when is_private */
 };
 
-/* data NULL: by the environment. Starts and makes nothing but the folder. */
+/* data NULL: by the environment. Starts and makes nothing: the folder comes with the first file
+ * that somebody puts there. */
 SEA_MUST_CHECK enum sea_status
 sea_home_open(struct sea_home *home, const char *data, struct sea_err *err);
 

@@ -37,6 +37,9 @@ void sea_lease_stop(struct sea_lease *lease);
 void sea_lease_guard(struct sea_lease *lease, pid_t group);
 
 bool sea_lease_is_lost(struct sea_lease *lease);
+/* The database said so: somebody else may hold the stage run. Otherwise nobody was heard in time,
+ * and the row may still be there. */
+bool sea_lease_was_refused(struct sea_lease *lease);
 bool sea_lease_wants_cancel(struct sea_lease *lease);
 /* How the worker is to leave, by an operator's wish. */
 enum sea_drain sea_lease_drain(struct sea_lease *lease);

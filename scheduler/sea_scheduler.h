@@ -3,9 +3,10 @@
  * sea_scheduler.h - the loop that moves stage runs which nobody holds
  *
  * Each tick: stage runs with expired leases are taken back (rescue), those whose pause is
- * over become ready, those that wait beyond a deadline fail, those whose parents are done get their key and become cached, ready,
- * or stay waiting for another stage run with the same key. Every step is one transaction
- * that any number of schedulers may attempt at once; there is no leader.
+ * over become ready, those that wait beyond a deadline fail, those whose parents are done get
+ * their key and become cached, ready, or stay waiting for another stage run with the same key.
+ * Every step is one transaction that any number of schedulers may attempt at once; there is no
+ * leader.
  */
 #ifndef SEA_SCHEDULER_H
 #define SEA_SCHEDULER_H
@@ -31,6 +32,8 @@ struct sea_scheduler_options {
     int64_t tick_ms;            /* 0: 250 */
     int64_t collect_ms;         /* between two collections; 0: 600000 */
     sea_key_fn *key;            /* NULL: sea_stage_key */
+    struct sea_digest_memo *memo;       /* of sea_scheduler_tick: what ticks before it have read;
+                                           NULL: nothing. The loop has its own. */
     const volatile sig_atomic_t *stop;  /* not 0: return; NULL: never */
 };
 

@@ -117,5 +117,10 @@ sea_store_checkpoint_get(const struct sea_store *store, const char *name,
 SEA_MUST_CHECK enum sea_status
 sea_store_checkpoint_remove(const struct sea_store *store, const char *name,
                             struct sea_err *err);
+/* Removes those of names, a JSON list that the database gave because nothing refers to them any
+ * more; NULL is none. What cannot be removed is logged and left to the collector. Its memory is
+ * in the arena. */
+void sea_store_checkpoints_drop(const struct sea_store *store, const char *names,
+                                struct sea_arena *arena);
 
 #endif

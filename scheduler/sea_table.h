@@ -26,6 +26,11 @@ sea_format_find(const char *name, enum sea_format *out, struct sea_err *err);
 void sea_table_print(const struct sea_rows *rows, enum sea_format format, const char *empty,
                      FILE *to);
 
+/* The rows of one query, printed at once. */
+SEA_MUST_CHECK enum sea_status
+sea_table_query(struct sea_db *db, const char *name, const struct sea_param *params, size_t count,
+                enum sea_format format, const char *empty, FILE *to, struct sea_err *err);
+
 /* A JSON list that arrives in several results: "[" before the first one and "]\n" after the
  * last are the caller's, done counts the rows written so far. */
 void sea_table_print_more(const struct sea_rows *rows, size_t *done, FILE *to);

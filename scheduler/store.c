@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include "engine/base/sea_log.h"
+#include "engine/base/sea_node.h"
 #include "pipeline/sea_manifest.h"
 #include "scheduler/store_int.h"
 
@@ -272,4 +273,20 @@ sea_store_checkpoint_remove(const struct sea_store *store, const char *name,
     enum sea_status status = sea_folder_checkpoint_remove(store, name, err);
 
     return status || !has_bucket(store) ? status : sea_bucket_checkpoint_remove(store, name, err);
+}
+
+void
+sea_store_checkpoints_drop(const struct sea_store *store, const char *names,
+                           struct sea_arena *arena)
+{
+    struct sea_err err = { 0 };
+    struct sea_node *list = NULL, *one;
+
+    if (!names || sea_json_parse(names, strlen(names), "names", arena, &list, &err))
+        return;
+    for (one = list->first; one; one = one->next) {
+        if (sea_store_checkpoint_remove(store, sea_node_text(one, ""), &err))
+            sea_log_err(SEA_LOG_WARN, &err);
+        sea_err_clear(&err);
+    }
 }

@@ -159,7 +159,7 @@ publish_one(const struct sea_store *store, const char *folder, const struct sea_
 
 enum sea_status
 sea_folder_publish(const struct sea_store *store, const char *folder,
-                  const struct sea_artifacts *artifacts, struct sea_err *err)
+                   const struct sea_artifacts *artifacts, struct sea_err *err)
 {
     enum sea_status status = SEA_OK;
     char path[SEA_PATH_MAX], *slash;
@@ -195,14 +195,14 @@ check_blob(const char *path, const struct sea_artifact *file, struct sea_err *er
     if (!sea_file_exists(path)) {
         sea_fail(err, SEA_E_IO, "\"%s\" is missing in the store: \"%s\"", file->path, path);
         sea_hint(err, "Is the store's folder the one that the worker published to? If the file is "
-                      "lost, submit the experiment that made it again.");
+                      "lost: docs/operations.md, Files that are lost.");
         return SEA_E_IO;
     }
     status = sea_hash_file(path, sha256, &bytes, err);
     if (!status && strcmp(sha256, file->sha256) != 0) {
         status = sea_fail(err, SEA_E_IO, "\"%s\" is corrupt in the store: \"%s\" hashes to "
                           "%.12s...", file->path, path, sha256);
-        sea_hint(err, "Remove that file and submit the experiment that made it again.");
+        sea_hint(err, "Remove that file, then see docs/operations.md, Files that are lost.");
     }
     return status;
 }
@@ -221,7 +221,7 @@ materialise_one(const char *from, const struct sea_artifact *file, const char *f
 
 enum sea_status
 sea_folder_materialise(const struct sea_store *store, const struct sea_artifacts *artifacts,
-                      const char *folder, struct sea_err *err)
+                       const char *folder, struct sea_err *err)
 {
     enum sea_status status = sea_dir_create(folder, err);
     char path[SEA_PATH_MAX];
@@ -271,7 +271,7 @@ check_file(void *arg, const char *relative, uint64_t bytes, struct sea_err *err)
 
 enum sea_status
 sea_folder_check(const struct sea_store *store, size_t *checked, size_t *bad,
-                struct sea_err *err)
+                 struct sea_err *err)
 {
     struct checking c = { .store = store };
     enum sea_status status = sea_dir_walk(store->root, check_file, &c, err);
@@ -342,15 +342,9 @@ keep_file(void *arg, const char *name, uint64_t bytes, struct sea_err *err)
                                                         : copy_file(from, to, err);
     if (status)
         return status;
-    if (k->files->count == k->room) {
-        struct sea_artifact *more;
-
-        k->room = k->room ? 2 * k->room : 64;
-        more = sea_arena_alloc(k->arena, k->room, sizeof(*more));
-        if (k->files->count)
-            memcpy(more, k->files->at, k->files->count * sizeof(*more));
-        k->files->at = more;
-    }
+    if (k->files->count == k->room)
+        k->files->at = sea_arena_grow(k->arena, k->files->at, &k->room, 64,
+                                      sizeof(*k->files->at));
     file = &k->files->at[k->files->count++];
     file->path = sea_arena_strdup(k->arena, relative);
     return SEA_OK;
@@ -471,8 +465,8 @@ copy_all(struct keeping *k, bool *whole, struct sea_err *err)
 
 enum sea_status
 sea_folder_checkpoint_keep(const struct sea_store *store, const char *out, const char *checkpoint,
-                          const char *name, struct sea_arena *arena,
-                          struct sea_artifacts *files, struct sea_err *err)
+                           const char *name, struct sea_arena *arena,
+                           struct sea_artifacts *files, struct sea_err *err)
 {
     char path[SEA_PATH_MAX], temp[SEA_PATH_MAX + 8];
     struct keeping k = { .out = out, .checkpoint = checkpoint, .to = temp, .arena = arena,
@@ -510,8 +504,8 @@ sea_folder_checkpoint_keep(const struct sea_store *store, const char *out, const
 
 enum sea_status
 sea_folder_checkpoint_get(const struct sea_store *store, const char *name,
-                         const struct sea_artifacts *files, const char *out,
-                         struct sea_err *err)
+                          const struct sea_artifacts *files, const char *out,
+                          struct sea_err *err)
 {
     char folder[SEA_PATH_MAX], from[SEA_PATH_MAX], to[SEA_PATH_MAX], sha256[SEA_SHA256_TEXT];
     enum sea_status status = sea_folder_checkpoint(store, name, folder, err);
@@ -541,7 +535,7 @@ sea_folder_checkpoint_get(const struct sea_store *store, const char *name,
 
 enum sea_status
 sea_folder_checkpoint_remove(const struct sea_store *store, const char *name,
-                            struct sea_err *err)
+                             struct sea_err *err)
 {
     char path[SEA_PATH_MAX];
     enum sea_status status = sea_folder_checkpoint(store, name, path, err);

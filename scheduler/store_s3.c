@@ -14,6 +14,7 @@
 
 #include "engine/base/sea_log.h"
 #include "engine/base/sea_node.h"
+#include "scheduler/sea_secret.h"
 #include "scheduler/store_int.h"
 
 #define SETTINGS_BYTES_MAX ((size_t)1 << 20)
@@ -99,18 +100,10 @@ read_keys(const char *path, struct sea_s3_settings *out, struct sea_err *err)
 {
     char *line, *end, *equals, *value;
     struct sea_buf text;
-    struct stat info;
     enum sea_status status;
 
-    if (stat(path, &info))
-        return sea_fail_errno(err, "could not look at the store's keys \"%s\"", path);
-    if (info.st_mode & 077) {
-        status = sea_fail(err, SEA_E_CONFIG, "the store's keys \"%s\" can be read by others", path);
-        sea_hint(err, "Give it mode 0600.");
-        return status;
-    }
     sea_buf_init(&text, KEYS_BYTES_MAX);
-    status = sea_file_read(path, &text, err);
+    status = sea_secret_read(path, "the store's keys", &text, err);
     for (line = text.data; !status && line && *line; line = end) {
         end = line + strcspn(line, "\n");
         if (*end)
@@ -352,7 +345,7 @@ sea_bucket_fetch(const struct sea_store *store, const struct sea_artifacts *arti
         if (status == SEA_E_MISSING) {
             status = sea_fail(err, SEA_E_IO, "\"%s\" is missing in the store: \"%s\" of bucket \"%s\"",
                               file->path, key, store->s3.bucket);
-            sea_hint(err, "If it is lost, submit the experiment that made it again.");
+            sea_hint(err, "If it is lost: docs/operations.md, Files that are lost.");
         } else if (status) {
             *err = mine;
         }

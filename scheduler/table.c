@@ -233,3 +233,16 @@ sea_table_print(const struct sea_rows *rows, enum sea_format format, const char 
     else
         print_aligned(rows, format == SEA_FORMAT_MD, to);
 }
+
+enum sea_status
+sea_table_query(struct sea_db *db, const char *name, const struct sea_param *params, size_t count,
+                enum sea_format format, const char *empty, FILE *to, struct sea_err *err)
+{
+    struct sea_rows *rows = NULL;
+    enum sea_status status = sea_db_query(db, name, params, count, &rows, err);
+
+    if (!status)
+        sea_table_print(rows, format, empty, to);
+    sea_rows_close(rows);
+    return status;
+}

@@ -2,6 +2,7 @@
 #include "scheduler/sea_worker.h"
 
 #include <string.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "engine/base/sea_clock.h"
@@ -11,6 +12,8 @@
 #include "scheduler/sea_migrate.h"
 #include "scheduler/sea_queue.h"
 #include "scheduler/sea_store.h"
+
+#define ROOM_BYTES 67108864.0   /* less than this, or than a hundredth of the disk, is full */
 
 struct worker {
     struct sea_worker_options options;  /* every default filled in */
@@ -198,6 +201,32 @@ work_once(struct worker *worker, bool *worked, struct sea_err *err)
     return status;
 }
 
+/* Where no stage could keep its output none is claimed: each try would be one of its losses. */
+static enum sea_status
+check_room(const struct worker *worker, struct sea_err *err)
+{
+    const char *folders[] = { worker->tmp, worker->store.root };
+    struct statvfs fs;
+    size_t i;
+
+    for (i = 0; i < 2; i++) {
+        double room, need = ROOM_BYTES;
+
+        if (statvfs(folders[i], &fs))
+            return sea_fail_errno(err, "could not look at the disk of \"%s\"", folders[i]);
+        room = (double)fs.f_bavail * (double)fs.f_frsize;
+        if (need > (double)fs.f_blocks * (double)fs.f_frsize / 100)
+            need = (double)fs.f_blocks * (double)fs.f_frsize / 100;
+        if (room >= need)
+            continue;
+        sea_fail(err, SEA_E_IO, "no stage is claimed: the disk of \"%s\" has %.1f MiB left, need "
+                 "%.1f", folders[i], room / 1048576, need / 1048576);
+        sea_hint(err, "Free space there; `sea gc --dry-run` tells what the store need not keep.");
+        return SEA_E_IO;
+    }
+    return SEA_OK;
+}
+
 /* One round: a sign of life, a claim. */
 static enum sea_status
 round_once(struct worker *worker, bool *worked, struct sea_err *err)
@@ -209,6 +238,8 @@ round_once(struct worker *worker, bool *worked, struct sea_err *err)
         status = sea_db_reconnect(worker->db, err);
     if (!status)
         status = beat(worker, err);
+    if (!status)
+        status = check_room(worker, err);
     if (!status && !is_stopped(worker))
         status = work_once(worker, worked, err);
     return status;

@@ -80,7 +80,8 @@ sea_cmd_bench(const struct sea_call *call, struct sea_err *err)
     const struct sea_arg table[] = {
         { "--device", SEA_ARG_TEXT, &bench.device, "D", "cpu, cpu:N, cuda:N or auto" },
         { "--json", SEA_ARG_FLAG, &bench.json, NULL, "as JSON" },
-        { "--quick", SEA_ARG_FLAG, &bench.quick, NULL, "queue: a few seconds, figures mean little" },
+        { "--quick", SEA_ARG_FLAG, &bench.quick, NULL,
+          "queue: a few seconds, figures mean little" },
         { "--hold", SEA_ARG_INT, &bench.hold_s, "S", "queue: how long a snapshot is held (60)" },
     };
 

@@ -96,10 +96,11 @@ static void
 check_disk(struct report *report, const char *dir)
 {
     struct statvfs fs;
-    char text[SEA_PATH_MAX + 64];
+    char text[SEA_PATH_MAX + 64], nearest[SEA_PATH_MAX];
     double room;
 
-    if (statvfs(dir, &fs)) {
+    sea_dir_nearest(dir, nearest);      /* nobody need have made it yet */
+    if (statvfs(nearest, &fs)) {
         tell(report, BAD, "disk", "the data folder cannot be looked at", "Check its permissions.");
         return;
     }
@@ -127,6 +128,17 @@ check_roles(struct report *report, const char *dir)
     tell(report, workers ? FINE : NOTE, "workers", text, workers ? "" : "`sea up` starts one.");
 }
 
+/* *found is false where nobody has made one: opening it would, and doctors look only. */
+static enum sea_status
+open_store(const char *dir, struct sea_store *store, bool *found, struct sea_err *err)
+{
+    char path[SEA_PATH_MAX];
+    enum sea_status status = sea_path_join(path, dir, "store", err);
+
+    *found = sea_dir_exists(dir) || getenv("SEA_STORE");
+    return status || !*found ? status : sea_store_open(store, path, err);
+}
+
 /* Hashes every file of the store: takes as long as reading it. */
 static void
 check_store(struct report *report, const char *dir)
@@ -134,11 +146,14 @@ check_store(struct report *report, const char *dir)
     struct sea_err err = { 0 };
     size_t checked = 0, bad = 0;
     struct sea_store store;
-    char path[SEA_PATH_MAX], text[160];
-    enum sea_status status = sea_path_join(path, dir, "store", &err);
+    char text[160];
+    bool found;
+    enum sea_status status = open_store(dir, &store, &found, &err);
 
-    if (!status)
-        status = sea_store_open(&store, path, &err);
+    if (!status && !found) {
+        tell(report, NOTE, "store", "there is no data folder yet", "`sea up` makes it.");
+        return;
+    }
     if (!status)
         status = sea_store_check(&store, &checked, &bad, &err);
     if (status) {
@@ -147,8 +162,40 @@ check_store(struct report *report, const char *dir)
     }
     snprintf(text, sizeof(text), "%zu files hashed, %zu do not match their names", checked, bad);
     tell(report, bad ? BAD : FINE, "store", text,
-         bad ? "The log lines above name them: remove each and run the experiment that made it "
-               "again." : "");
+         bad ? "The log lines above name them: remove each, then docs/operations.md, Files that are "
+               "lost." : "");
+}
+
+/* What the webhook was not told. */
+static void
+check_notices(struct report *report, struct sea_db *db)
+{
+    struct sea_rows *rows = NULL;
+    struct sea_err err = { 0 };
+    char text[700];
+    int64_t waiting, refused, given_up;
+
+    if (sea_db_query_one(db, "doctor_notices", SEA_NO_PARAMS, &rows, &err)) {
+        tell_err(report, "webhook", &err);
+        return;
+    }
+    waiting = sea_rows_int(rows, 0, "waiting", &err);
+    refused = sea_rows_int(rows, 0, "refused", &err);
+    given_up = sea_rows_int(rows, 0, "given_up", &err);
+    snprintf(text, sizeof(text), "%lld notices wait, the oldest for %lld min; %lld were given up in "
+             "the last 30 days%s%s", (long long)waiting,
+             (long long)sea_rows_int(rows, 0, "seconds", &err) / 60, (long long)given_up,
+             refused + given_up ? ": " : "",
+             refused + given_up ? sea_rows_text(rows, 0, "error", &err) : "");
+    if (err.status)
+        tell_err(report, "webhook", &err);
+    else if (refused || given_up)
+        tell(report, BAD, "webhook", text, "See why the receiver does not take them; each is sent "
+             "again for three days. `sea nightly report` shows what they tell.");
+    else if (waiting)
+        tell(report, NOTE, "webhook", text, "They are sent once sea.yaml names a webhook and a "
+             "scheduler runs.");
+    sea_rows_close(rows);
 }
 
 static void
@@ -180,6 +227,7 @@ check_database(struct report *report, struct sea_home *home)
     } else {
         snprintf(text, sizeof(text), "version %d", (int)state.version);
         tell(report, FINE, "schema", text, "");
+        check_notices(report, db);
     }
     sea_db_close(db);
 }
@@ -203,30 +251,31 @@ check_references(struct report *report, const struct sea_home *home)
     struct sea_rows *rows = NULL;
     struct sea_err err = { 0 };
     struct sea_db *db = NULL;
-    char path[SEA_PATH_MAX], text[256], first[SEA_SHA256_TEXT] = "";
+    char text[256], first[SEA_SHA256_TEXT] = "";
     struct sea_store store;
     size_t i, missing = 0;
-    enum sea_status status = sea_path_join(path, home->dir, "store", &err);
+    bool found;
+    enum sea_status status = open_store(home->dir, &store, &found, &err);
 
-    if (!status)
-        status = sea_store_open(&store, path, &err);
     if (!status)
         status = sea_db_open(&options, &db, &err);
     if (!status)
         status = sea_db_query(db, "store_expected", SEA_NO_PARAMS, &rows, &err);
     for (i = 0; i < sea_rows_count(rows) && !err.status; i++) {
         const char *sha256 = sea_rows_text(rows, i, "sha256", &err);
+        int64_t bytes = sea_rows_int(rows, i, "bytes", &err);
 
-        if (!is_stored(&store, sha256, sea_rows_int(rows, i, "bytes", &err), &err) && !missing++)
+        if (!(found && is_stored(&store, sha256, bytes, &err)) && !missing++)
             snprintf(first, sizeof(first), "%s", sha256);
     }
     if (status || err.status) {
         tell_err(report, "references", &err);
     } else {
-        snprintf(text, sizeof(text), "%zu files of outputs, %zu are not in the store%s%.12s",
+        snprintf(text, sizeof(text), "%zu files of outputs, %zu are not in the store%s%.64s",
                  sea_rows_count(rows), missing, missing ? ", such as " : "", first);
         tell(report, missing ? BAD : FINE, "references", text,
-             missing ? "Copy them from a backup of store/; whatever reads them fails until then."
+             missing ? "Whatever reads them fails until then: docs/operations.md, Files that are "
+                       "lost."
                      : "");
     }
     sea_rows_close(rows);

@@ -41,17 +41,11 @@ print_query(struct sea_db *db, const char *name, const struct sea_param *params,
             const struct listing *listing, const char *empty, struct sea_err *err)
 {
     enum sea_format format = listing->json ? SEA_FORMAT_JSON : SEA_FORMAT_TABLE;
-    struct sea_rows *rows = NULL;
     enum sea_status status = SEA_OK;
 
     if (listing->format)
         status = sea_format_find(listing->format, &format, err);
-    if (!status)
-        status = sea_db_query(db, name, params, count, &rows, err);
-    if (!status)
-        sea_table_print(rows, format, empty, stdout);
-    sea_rows_close(rows);
-    return status;
+    return status ? status : sea_table_query(db, name, params, count, format, empty, stdout, err);
 }
 
 /* SEA_E_CONFIG when there is no experiment of this id. */
@@ -172,9 +166,22 @@ sea_cmd_workers(const struct sea_call *call, struct sea_err *err)
     return status;
 }
 
+/* What the answer of the database means for people. */
+static void
+print_answer(int64_t id, bool cancel, const char *result)
+{
+    if (!cancel)
+        printf("experiment %lld: queued again as experiment %s\n", (long long)id, result);
+    else if (strcmp(result, "succeeded") == 0 || strcmp(result, "failed") == 0)
+        printf("experiment %lld: had ended before, it %s\n", (long long)id, result);
+    else
+        printf("experiment %lld: %s%s\n", (long long)id, result,
+               strcmp(result, "cancelling") == 0 ? ", what runs is told to stop" : "");
+}
+
 /* cancel and retry: one function of the database, one answer. */
 static enum sea_status
-call_on_experiment(const struct sea_call *call, const char *query, const char *words,
+call_on_experiment(const struct sea_call *call, const char *query, bool cancel,
                    struct sea_err *err)
 {
     struct listing listing = { .data = NULL };
@@ -192,8 +199,7 @@ call_on_experiment(const struct sea_call *call, const char *query, const char *w
     if (!status && listing.json)
         sea_table_print(rows, SEA_FORMAT_JSON, "", stdout);
     else if (!status)
-        printf("experiment %lld: %s %s\n", (long long)id, words,
-               sea_rows_text_or(rows, 0, "result", "", err));
+        print_answer(id, cancel, sea_rows_text_or(rows, 0, "result", "", err));
     sea_rows_close(rows);
     sea_db_close(listing.home.db);
     return status ? status : err->status;
@@ -202,13 +208,13 @@ call_on_experiment(const struct sea_call *call, const char *query, const char *w
 enum sea_status
 sea_cmd_cancel(const struct sea_call *call, struct sea_err *err)
 {
-    return call_on_experiment(call, "cli_cancel", "cancelled, state is now", err);
+    return call_on_experiment(call, "cli_cancel", true, err);
 }
 
 enum sea_status
 sea_cmd_retry(const struct sea_call *call, struct sea_err *err)
 {
-    return call_on_experiment(call, "cli_retry", "queued again as experiment", err);
+    return call_on_experiment(call, "cli_retry", false, err);
 }
 
 struct reader {                 /* of one experiment's log */
@@ -326,11 +332,27 @@ add_published(const char *name, struct sea_buf *out, struct sea_err *err)
     return status;
 }
 
+/* What is said instead of a board without rows. */
+static const char *
+no_scores(char out[512], const char *suite, const char *benchmark)
+{
+    if (!suite && !benchmark)
+        return "no scores yet: `sea submit FILE --wait`";
+    if (benchmark)
+        snprintf(out, 512, "no scores of benchmark \"%.80s\"%s%.80s%s: `sea leaderboard` lists all",
+                 benchmark, suite ? " in suite \"" : "", suite ? suite : "", suite ? "\"" : "");
+    else
+        snprintf(out, 512, "no scores of suite \"%.80s\": `sea leaderboard` lists all; a suite is "
+                 "called as its file is, without .yaml", suite);
+    return out;
+}
+
 enum sea_status
 sea_cmd_leaderboard(const struct sea_call *call, struct sea_err *err)
 {
     struct listing listing = { .data = NULL };
     const char *suite = NULL, *benchmark = NULL;
+    char empty[512];
     struct sea_buf metrics, published;
     bool whole;
     const struct sea_arg table[] = {
@@ -358,8 +380,7 @@ sea_cmd_leaderboard(const struct sea_call *call, struct sea_err *err)
                                  SEA_P_TEXT(suite), SEA_P_TEXT(benchmark), SEA_P_TEXT(metrics.data),
                                  published.len ? SEA_P_TEXT(published.data) : SEA_P_NULL,
                                  SEA_P_NULL },
-                             whole ? 2 : 5, &listing, "no scores yet: `sea submit FILE --wait`",
-                             err);
+                             whole ? 2 : 5, &listing, no_scores(empty, suite, benchmark), err);
     sea_buf_release(&published);
     sea_buf_release(&metrics);
     sea_db_close(listing.home.db);

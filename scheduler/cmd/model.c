@@ -7,16 +7,6 @@
 #include "scheduler/sea_args.h"
 #include "scheduler/sea_command.h"
 
-static enum sea_status
-need(const char *value, const char *option, const struct sea_call *call, struct sea_err *err)
-{
-    if (value)
-        return SEA_OK;
-    sea_fail(err, SEA_E_CONFIG, "%s is missing", option);
-    sea_hint(err, "Usage: sea %s", call->usage);
-    return err->status;
-}
-
 struct model_line {             /* what `sea model` was given */
     struct sea_tool_generate generate;  /* its fields serve the other tools, too */
     struct sea_tool_plan plan;
@@ -40,9 +30,9 @@ run_tool(const struct sea_call *call, const char *name, struct model_line *line,
         return sea_tool_plan(&line->plan, stdout, err);
     }
     if (strcmp(name, "logits") == 0) {
-        status = need(generate->ids, "--ids", call, err);
+        status = sea_args_need(generate->ids, "--ids", call->usage, err);
         if (!status)
-            status = need(line->out, "--out", call, err);
+            status = sea_args_need(line->out, "--out", call->usage, err);
         return status ? status
                       : sea_tool_logits(generate->dir, generate->tower, generate->image,
                                         generate->ids, line->out, generate->device,
@@ -50,7 +40,7 @@ run_tool(const struct sea_call *call, const char *name, struct model_line *line,
     }
     if (strcmp(name, "generate") == 0) {
         if (!generate->ids && !generate->prompts)
-            status = need(generate->prompt, "--prompt", call, err);
+            status = sea_args_need(generate->prompt, "--prompt", call->usage, err);
         return status ? status : sea_tool_generate(generate, stdout, err);
     }
     return sea_fail(err, SEA_E_CONFIG,
@@ -113,7 +103,7 @@ sea_cmd_model(const struct sea_call *call, struct sea_err *err)
         generate->dir = rest.at[1];
     generate->stop = stop.at;
     generate->stop_count = (int)stop.count;
-    status = need(generate->dir, "--model", call, err);
+    status = sea_args_need(generate->dir, "--model", call->usage, err);
     return status ? status : run_tool(call, rest.at[0], &line, err);
 }
 
@@ -135,7 +125,7 @@ parse_texts(const struct sea_call *call, const char *flip, const char *flip_help
     if (!status && !*helped)
         status = sea_args_count(&rest, 0, 0, call->usage, err);
     if (!status && !*helped)
-        status = need(options->dir, "--model", call, err);
+        status = sea_args_need(options->dir, "--model", call->usage, err);
     return status;
 }
 
@@ -180,10 +170,10 @@ sea_cmd_image(const struct sea_call *call, struct sea_err *err)
         return status;
     status = sea_args_count(&rest, 0, 0, call->usage, err);
     if (!status)
-        status = need(dir, "--model", call, err);
+        status = sea_args_need(dir, "--model", call->usage, err);
     if (!status)
-        status = need(image, "--image", call, err);
+        status = sea_args_need(image, "--image", call->usage, err);
     if (!status)
-        status = need(out, "--out", call, err);
+        status = sea_args_need(out, "--out", call->usage, err);
     return status ? status : sea_tool_image(dir, image, aspect, out, err);
 }

@@ -8,6 +8,7 @@
 #include "engine/base/sea_clock.h"
 #include "engine/base/sea_node.h"
 #include "pipeline/sea_experiment.h"
+#include "pipeline/sea_inputs.h"
 #include "scheduler/sea_absolute.h"
 #include "scheduler/sea_args.h"
 #include "scheduler/sea_command.h"
@@ -95,6 +96,7 @@ add_model(const struct sea_node *file, const char *path, const struct sea_node *
     const char *device = sea_node_text(sea_node_get(file, "device"), NULL);
     struct sea_node *root = sea_node_put(arena, NULL, NULL, SEA_NODE_MAP), *stages, *eval;
     const struct sea_node *more = sea_node_get(file, "eval"), *one;
+    struct sea_err missing = { 0 };
     struct sea_experiments found;
     enum sea_status status;
 
@@ -118,9 +120,13 @@ add_model(const struct sea_node *file, const char *path, const struct sea_node *
     status = sea_experiment_resolve(root, path, NULL, 0, arena, &found, err);
     if (!status)
         status = sea_absolute_paths(found.list[0].config, arena, err);
-    if (!status)
-        sea_node_put_copy(arena, models, model->key, found.list[0].config);
-    return status;
+    if (status)
+        return status;
+    sea_node_put_copy(arena, models, model->key, found.list[0].config);
+    /* A model may come later than its schedule: said, not refused. */
+    if (sea_inputs_check(found.list[0].config, NULL, &missing))
+        fprintf(stderr, "note: nights will fail until this is mended: %s\n", missing.message);
+    return SEA_OK;
 }
 
 static enum sea_status
@@ -201,19 +207,6 @@ run_enable(struct nightly *line, const char *name, bool enabled, struct sea_err 
 
 /* ---- report ---- */
 
-static enum sea_status
-print_rows(struct sea_db *db, const char *query, const struct sea_param *params, size_t count,
-           enum sea_format format, const char *empty, struct sea_err *err)
-{
-    struct sea_rows *rows = NULL;
-    enum sea_status status = sea_db_query(db, query, params, count, &rows, err);
-
-    if (!status)
-        sea_table_print(rows, format, empty, stdout);
-    sea_rows_close(rows);
-    return status;
-}
-
 /* Nights one by one, then what is still worse than before. */
 static enum sea_status
 print_report(struct sea_db *db, const char *name, const char *night, bool markdown,
@@ -227,7 +220,9 @@ print_report(struct sea_db *db, const char *name, const char *night, bool markdo
     status = sea_db_query(db, "nightly_nights", SEA_PARAMS(SEA_P_TEXT(name), SEA_P_TEXT(night)),
                           &nights, err);
     if (!status && sea_rows_count(nights) == 0)
-        printf("no nights yet: `sea nightly run NAME` starts one\n");
+        printf("no nights%s%s%s%s%s: `sea nightly list` lists schedules, `sea nightly run NAME` "
+               "starts a night\n", name ? " of \"" : "", name ? name : "", name ? "\"" : "",
+               night ? " on " : "", night ? night : "");
     for (i = 0; i < sea_rows_count(nights) && !status; i++) {
         const char *schedule = sea_rows_text(nights, i, "name", err);
 
@@ -235,16 +230,17 @@ print_report(struct sea_db *db, const char *name, const char *night, bool markdo
                sea_rows_text(nights, i, "night", err),
                sea_rows_bool(nights, i, "judged", err) ? "" : ", still running",
                markdown ? "\n\n" : "\n");
-        status = print_rows(db, "nightly_verdicts",
-                            SEA_PARAMS(SEA_P_TEXT(schedule),
-                                       SEA_P_TEXT(sea_rows_text(nights, i, "slot", err))),
-                            format, "no models", err);
+        status = sea_table_query(db, "nightly_verdicts",
+                                 SEA_PARAMS(SEA_P_TEXT(schedule),
+                                            SEA_P_TEXT(sea_rows_text(nights, i, "slot", err))),
+                                 format, "no models", stdout, err);
     }
     sea_rows_close(nights);
     if (!status) {
         printf("\n%sregressions that are not resolved%s", markdown ? "## " : "",
                markdown ? "\n\n" : ":\n");
-        status = print_rows(db, "nightly_open", SEA_PARAMS(SEA_P_TEXT(name)), format, "none", err);
+        status = sea_table_query(db, "nightly_open", SEA_PARAMS(SEA_P_TEXT(name)), format, "none",
+                                 stdout, err);
     }
     return status ? status : err->status;
 }
@@ -256,9 +252,9 @@ run_report(struct nightly *line, const char *name, struct sea_err *err)
     const char *format = line->json ? "json" : line->format ? line->format : "text";
 
     if (strcmp(format, "json") == 0)
-        return print_rows(db, "nightly_report_all",
-                          SEA_PARAMS(SEA_P_TEXT(name), SEA_P_TEXT(line->night)), SEA_FORMAT_JSON,
-                          "", err);
+        return sea_table_query(db, "nightly_report_all",
+                               SEA_PARAMS(SEA_P_TEXT(name), SEA_P_TEXT(line->night)),
+                               SEA_FORMAT_JSON, "", stdout, err);
     if (strcmp(format, "text") != 0 && strcmp(format, "md") != 0)
         return sea_fail(err, SEA_E_CONFIG, "unknown format \"%s\", know: text, md, json", format);
     return print_report(db, name, line->night, strcmp(format, "md") == 0, err);
@@ -404,9 +400,9 @@ sea_cmd_nightly(const struct sea_call *call, struct sea_err *err)
     if (strcmp(rest->at[0], "add") == 0 && rest->count == 2)
         status = run_add(&line, call, rest->at[1], err);
     else if (strcmp(rest->at[0], "list") == 0 && rest->count == 1)
-        status = print_rows(line.home.db, "nightly_list", SEA_NO_PARAMS,
-                            line.json ? SEA_FORMAT_JSON : SEA_FORMAT_TABLE,
-                            "no schedules: `sea nightly add FILE`", err);
+        status = sea_table_query(line.home.db, "nightly_list", SEA_NO_PARAMS,
+                                 line.json ? SEA_FORMAT_JSON : SEA_FORMAT_TABLE,
+                                 "no schedules: `sea nightly add FILE`", stdout, err);
     else if (strcmp(rest->at[0], "enable") == 0 && rest->count == 2)
         status = run_enable(&line, rest->at[1], true, err);
     else if (strcmp(rest->at[0], "disable") == 0 && rest->count == 2)

@@ -38,6 +38,8 @@ print_found(const struct sea_overlap *found)
 enum sea_status
 sea_cmd_overlap(const struct sea_call *call, struct sea_err *err)
 {
+    static const char usage[] = "data overlap --train F --bench NAME --questions F "
+                                "[--train-images DIR --images DIR]";
     struct sea_overlap_options options = { .train = NULL };
     const char *rows = NULL;
     bool json = false, helped;
@@ -63,12 +65,12 @@ sea_cmd_overlap(const struct sea_call *call, struct sea_err *err)
     if (status || helped)
         return status;
     status = sea_args_count(&rest, 1, 1, call->usage, err);
-    if (!status && (!options.train || !options.questions || !options.bench)) {
-        status = sea_fail(err, SEA_E_CONFIG, "%s is missing", !options.train ? "--train"
-                          : !options.questions ? "--questions" : "--bench");
-        sea_hint(err, "Usage: sea data overlap --train F --bench NAME --questions F "
-                 "[--train-images DIR --images DIR]");
-    }
+    if (!status)
+        status = sea_args_need(options.train, "--train", usage, err);
+    if (!status)
+        status = sea_args_need(options.questions, "--questions", usage, err);
+    if (!status)
+        status = sea_args_need(options.bench, "--bench", usage, err);
     if (!status)
         status = sea_overlap_find(&options, call->arena, &found, err);
     if (!status && rows)

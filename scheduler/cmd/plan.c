@@ -6,6 +6,7 @@
 
 #include "engine/base/sea_file.h"
 #include "pipeline/sea_experiment.h"
+#include "pipeline/sea_inputs.h"
 #include "pipeline/sea_plan_report.h"
 #include "pipeline/sea_stage.h"
 #include "pipeline/sea_tools.h"
@@ -16,7 +17,7 @@
 #define JSON_BYTES_MAX ((size_t)16 << 20)
 
 /* Follows the stages in their order: a stage whose parents are cached has a key, and its
- * output's digest gives the keys of its children. Writes "cached" or "" per stage. */
+ * output's digest gives the keys of its children. cached[i] becomes true for such a stage. */
 static enum sea_status
 look_up(struct sea_db *db, const struct sea_node *config, const struct sea_plan_report *report,
         struct sea_arena *arena, bool *cached, struct sea_err *err)
@@ -98,9 +99,11 @@ plan_one(const struct sea_node *config, const char *data, const char *device, bo
     struct sea_plan_report report;
     bool cached[SEA_PLAN_STAGES_MAX] = { false }, asked;
     struct sea_err away = { 0 };
-    enum sea_status status = sea_plan_report_make(config, device, arena, &report, err);
+    enum sea_status status = sea_inputs_check(config, NULL, err);
     size_t i;
 
+    if (!status)
+        status = sea_plan_report_make(config, device, arena, &report, err);
     if (!status)
         status = find_cached(data, config, &report, arena, cached, &away, err);
     if (status)

@@ -163,6 +163,21 @@ run_score(const struct score_options *options, struct sea_arena *arena, struct s
     return status;
 }
 
+static enum sea_status
+check_options(const struct sea_call *call, const struct score_options *options,
+              struct sea_err *err)
+{
+    enum sea_status status = sea_args_need(options->questions, "--questions", call->usage, err);
+
+    if (!status)
+        status = sea_args_need(options->answers, "--answers", call->usage, err);
+    if (!status && options->no_score && !options->export_path) {
+        status = sea_fail(err, SEA_E_CONFIG, "--no-score without --export does nothing");
+        sea_hint(err, "Usage: sea %s", call->usage);
+    }
+    return status;
+}
+
 enum sea_status
 sea_cmd_score(const struct sea_call *call, struct sea_err *err)
 {
@@ -226,19 +241,11 @@ sea_cmd_score(const struct sea_call *call, struct sea_err *err)
         return SEA_OK;
     }
     status = sea_args_count(&rest, 1, 1, call->usage, err);
-    if (!status && (!options.questions || !options.answers)) {
-        status = sea_fail(err, SEA_E_CONFIG, "%s is missing",
-                          options.questions ? "--answers" : "--questions");
-        sea_hint(err, "Usage: sea %s", call->usage);
-    }
+    if (!status)
+        status = check_options(call, &options, err);
     if (status)
         return status;
     options.name = rest.at[0];
-    if (options.no_score && !options.export_path) {
-        status = sea_fail(err, SEA_E_CONFIG, "--no-score without --export does nothing");
-        sea_hint(err, "Usage: sea %s", call->usage);
-        return status;
-    }
     if (options.judge.url || options.judge.model || options.judge.offline)
         status = sea_judge_create(&options.bench.judge, &options.judge, err);
     if (!status)

@@ -83,7 +83,8 @@ start_roles(const struct sea_call *call, const struct sea_home *home, int64_t wo
         snprintf(name, sizeof(name), "worker-%d", (int)i);
         status = sea_role_start(home->dir, name, call->program, worker, &started, err);
         if (!status)
-            printf("%s: %s on %s\n", name, started ? "started" : "runs already", device);
+            printf("%s: %s%s\n", name, started ? "started on " : "runs already",
+                   started ? device : "");
     }
     return status;
 }
@@ -143,6 +144,7 @@ sea_cmd_down(const struct sea_call *call, struct sea_err *err)
 {
     const char *data = NULL;
     int stopped = 0, more = 0;
+    bool ran = false;           /* a PostgreSQL of ours */
     const struct sea_arg table[] = {
         { "--data", SEA_ARG_TEXT, &data, "DIR", "data folder (SEA_DATA, ./.sea)" },
     };
@@ -155,11 +157,15 @@ sea_cmd_down(const struct sea_call *call, struct sea_err *err)
     status = sea_role_stop_all(home->dir, "worker", STOP_MS, &stopped, err);
     if (!status)
         status = sea_role_stop_all(home->dir, "", STOP_MS, &more, err);
-    if (!status && home->is_private)
+    if (!status && home->is_private) {
+        ran = sea_cluster_is_running(&command.home.cluster);
         status = sea_cluster_stop(&command.home.cluster, SEA_CLUSTER_FAST, err);
-    if (!status)
+    }
+    if (!status && stopped + more == 0 && !ran)
+        printf("nothing runs in \"%s\"\n", home->dir);
+    else if (!status)
         printf("stopped %d process%s%s\n", stopped + more, stopped + more == 1 ? "" : "es",
-               home->is_private ? " and PostgreSQL" : "");
+               ran ? " and PostgreSQL" : "");
     return status;
 }
 
@@ -331,7 +337,6 @@ sea_cmd_drain(const struct sea_call *call, struct sea_err *err)
     };
     struct sea_home_command command = { .table = table, .table_count = 3, .max = 1, .data = &data,
                                         .role = "sea drain" };
-    struct sea_rows *rows = NULL;
     enum sea_status status = sea_home_begin(call, &command, err);
 
     if (status || command.helped)
@@ -339,10 +344,9 @@ sea_cmd_drain(const struct sea_call *call, struct sea_err *err)
     if (command.rest.count)
         status = drain_workers(command.db, command.rest.at[0], now ? "checkpoint" : "finish", err);
     if (!status)
-        status = sea_db_query(command.db, "drain_list", SEA_NO_PARAMS, &rows, err);
-    if (!status)
-        sea_table_print(rows, json ? SEA_FORMAT_JSON : SEA_FORMAT_TABLE, "no workers", stdout);
-    sea_rows_close(rows);
+        status = sea_table_query(command.db, "drain_list", SEA_NO_PARAMS,
+                                 json ? SEA_FORMAT_JSON : SEA_FORMAT_TABLE, "no workers", stdout,
+                                 err);
     sea_db_close(command.db);
     return status;
 }

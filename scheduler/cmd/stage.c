@@ -50,11 +50,10 @@ sea_cmd_stage(const struct sea_call *call, struct sea_err *err)
     if (status || helped)
         return status;
     status = sea_args_count(&rest, 1, 1, call->usage, err);
-    if (!status && (!options.config_path || !options.out_dir)) {
-        status = sea_fail(err, SEA_E_CONFIG, "%s is missing",
-                          options.config_path ? "--out" : "--config");
-        sea_hint(err, "Usage: sea %s", call->usage);
-    }
+    if (!status)
+        status = sea_args_need(options.config_path, "--config", call->usage, err);
+    if (!status)
+        status = sea_args_need(options.out_dir, "--out", call->usage, err);
     if (!status && (ranks < 0 || ranks > RANKS_MOST))
         status = sea_fail(err, SEA_E_CONFIG, "--ranks is %lld, need 1 to %d, or 0 for what the "
                           "experiment says", (long long)ranks, RANKS_MOST);

@@ -6,6 +6,7 @@
 
 #include "engine/base/sea_log.h"
 #include "pipeline/sea_experiment.h"
+#include "pipeline/sea_inputs.h"
 #include "scheduler/sea_absolute.h"
 #include "scheduler/sea_args.h"
 #include "scheduler/sea_command.h"
@@ -23,10 +24,17 @@ struct submitted {
     size_t count;
 };
 
+struct submit_options {
+    const char *file, *key;
+    struct sea_texts sets;
+    bool wait, json, unchecked;
+};
+
 /* One call, one transaction: all experiments of a sweep are queued, or none. */
 static enum sea_status
-submit_all(struct sea_db *db, const struct sea_experiments *found, const char *key,
-           struct sea_arena *arena, struct submitted *out, struct sea_err *err)
+submit_all(struct sea_db *db, const struct sea_experiments *found,
+           const struct submit_options *options, struct sea_arena *arena, struct submitted *out,
+           struct sea_err *err)
 {
     enum sea_status status = SEA_OK;
     struct sea_rows *rows = NULL;
@@ -38,6 +46,9 @@ submit_all(struct sea_db *db, const struct sea_experiments *found, const char *k
     for (i = 0; i < found->count && !status; i++) {
         sea_buf_puts(&list, i ? "," : "[");
         status = sea_absolute_paths(found->list[i].config, arena, err);
+        if (!status && !options->unchecked)
+            status = sea_inputs_check(found->list[i].config,
+                                      i ? found->list[i - 1].config : NULL, err);
         if (!status)
             status = sea_json_write(found->list[i].config, SEA_JSON_COMPACT, &list, err);
         if (status)
@@ -46,8 +57,8 @@ submit_all(struct sea_db *db, const struct sea_experiments *found, const char *k
     }
     sea_buf_puts(&list, "]");
     if (!status)
-        status = sea_db_query(db, "submit_all",
-                              SEA_PARAMS(SEA_P_TEXT(list.data), SEA_P_TEXT(key)), &rows, err);
+        status = sea_db_query(db, "submit_all", SEA_PARAMS(SEA_P_TEXT(list.data),
+                              SEA_P_TEXT(options->key)), &rows, err);
     for (i = 0; i < sea_rows_count(rows) && i < SEA_EXPERIMENT_SWEEP_MAX; i++)
         out->ids[out->count++] = sea_rows_int(rows, i, "experiment_id", err);
     sea_rows_close(rows);
@@ -88,12 +99,6 @@ wait_for(struct sea_db *db, const struct submitted *done, struct sea_err *err)
     return sea_follow_failure(db, done->ids, done->count, &result, err);
 }
 
-struct submit_options {
-    const char *file, *key;
-    struct sea_texts sets;
-    bool wait, json;
-};
-
 static enum sea_status
 submit_file(const struct sea_call *call, const struct submit_options *options,
             struct sea_home_command *command, struct submitted *done, struct sea_err *err)
@@ -107,7 +112,7 @@ submit_file(const struct sea_call *call, const struct submit_options *options,
     if (!status)
         status = sea_home_connect(&command->home, command->role, &command->db, err);
     if (!status)
-        status = submit_all(command->db, &found, options->key, call->arena, done, err);
+        status = submit_all(command->db, &found, options, call->arena, done, err);
     if (!status)
         print_submitted(&found, done, options->json);
     return status;
@@ -124,9 +129,11 @@ sea_cmd_submit(const struct sea_call *call, struct sea_err *err)
         { "--key", SEA_ARG_TEXT, &options.key, "K", "the same key again queues nothing twice" },
         { "--wait", SEA_ARG_FLAG, &options.wait, NULL, "follow it to its end" },
         { "--json", SEA_ARG_FLAG, &options.json, NULL, "ids as a JSON list" },
+        { "--unchecked", SEA_ARG_FLAG, &options.unchecked, NULL,
+          "its files are where the workers are, not here" },
         { "--data", SEA_ARG_TEXT, &data, "DIR", "data folder (SEA_DATA, ./.sea)" },
     };
-    struct sea_home_command command = { .table = table, .table_count = 5, .min = 1, .max = 1,
+    struct sea_home_command command = { .table = table, .table_count = 6, .min = 1, .max = 1,
                                         .data = &data, .role = "sea submit" };
     enum sea_status status = sea_home_prepare(call, &command, err);
 

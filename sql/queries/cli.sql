@@ -11,13 +11,14 @@ SELECT e.id, e.name, e.state, e.ended_at IS NOT NULL AS ended
 SELECT 1 AS yes
 
 -- name: cli_experiments
--- The newest experiments, for people. $1 how many at most, null: all.
+-- The newest experiments, for people: a long reason is cut, `sea status ID` has all of it. $1 how
+-- many at most, null: all.
 SELECT t.experiment_id AS id, t.name, t.state,
        t.stages_done || '/' || t.stages AS stages,
        t.running || coalesce(' ' || t.done || '/' || nullif(t.total, 0), '')
            || coalesce(' ' || nullif(t.unit, ''), '') AS running,
        round(t.seconds)::bigint AS seconds,
-       t.reason
+       CASE WHEN length(t.reason) > 100 THEN left(t.reason, 97) || '...' ELSE t.reason END AS reason
   FROM sea.experiment_status AS t
  ORDER BY t.experiment_id DESC
  LIMIT $1::bigint
@@ -170,12 +171,13 @@ SELECT s.experiment_id
 -- A paired comparison for people, in percent. $1, $2 experiments, $3 control.
 SELECT c.benchmark || coalesce('/' || nullif(c.split, ''), '') AS benchmark, c.n,
        c.clusters AS pictures,
-       round(100 * c.mean_a::numeric, 2) AS "A", round(100 * c.mean_b::numeric, 2) AS "B",
+       to_char(100 * c.mean_a, 'FM9990.00') AS "A", to_char(100 * c.mean_b, 'FM9990.00') AS "B",
        to_char(100 * c.difference, 'FMSG9990.00') AS "B - A",
        coalesce('[' || to_char(100 * c.low, 'FMSG9990.00') || ', '
                     || to_char(100 * c.high, 'FMSG9990.00') || ']', '') AS "95% interval",
        CASE WHEN c.p < 0.001 THEN '< 0.001' ELSE round(c.p::numeric, 3)::text END AS p,
        CASE WHEN c.p IS NULL THEN 'undecidable'
+            WHEN c.only_a = 0 AND c.only_b = 0 THEN 'equal on every question'
             WHEN c.p >= 0.05
             THEN 'not distinguishable (detectable ' || to_char(100 * c.mde, 'FM9990.0') || ')'
             WHEN c.difference > 0 THEN 'B better' ELSE 'A better' END AS verdict
@@ -204,6 +206,16 @@ SELECT b.name AS benchmark, x.n AS n_a, y.n AS n_b
   JOIN sea.benchmark AS b ON b.id = x.benchmark_id
  WHERE x.n <> y.n OR x.digest <> y.digest
  ORDER BY b.name
+
+-- name: cli_files
+-- Files of the outputs of an experiment, found in the cache or computed. $1 experiment, $2 stage or
+-- null.
+SELECT s.stage, m.path, m.bytes, m.sha256
+  FROM sea.stage_run AS s
+  JOIN sea.manifest AS m ON m.stage_id = s.output_stage_id AND m.epoch = s.output_epoch
+ WHERE s.experiment_id = $1::bigint
+   AND ($2::text IS NULL OR s.stage = $2::text)
+ ORDER BY s.id, m.path
 
 -- name: cli_cached
 -- The output of a stage key, when it has been computed. $1 key.

@@ -116,6 +116,17 @@ SELECT 'notices', 'pending', NULL, NULL, count(*)
  UNION ALL
 SELECT 'notices', 'given up', NULL, NULL, count(*) FROM sea.notice WHERE given_up_at IS NOT NULL
  UNION ALL
+SELECT 'oldest_notice_seconds', NULL, NULL, NULL,
+       coalesce(extract(epoch FROM clock_timestamp() - min(created_at)), 0)
+  FROM sea.notice WHERE delivered_at IS NULL AND given_up_at IS NULL
+ UNION ALL
+SELECT 'gpus', g.host, t.state, NULL,
+       count(*) FILTER (WHERE t.state = CASE WHEN g.stage_id IS NOT NULL THEN 'held'
+                                             WHEN g.kept_for IS NOT NULL THEN 'kept'
+                                             ELSE 'free' END)
+  FROM sea.gpu_status AS g CROSS JOIN unnest(ARRAY['free', 'held', 'kept']) AS t (state)
+ GROUP BY g.host, t.state
+ UNION ALL
 SELECT 'schedule_overdue_seconds', s.name, NULL, NULL,
        greatest(0, extract(epoch FROM clock_timestamp() - s.next_at))
   FROM sea.schedule AS s WHERE s.enabled AND s.next_at < 'infinity'

@@ -85,8 +85,8 @@ SELECT r.model, r.benchmark || coalesce('/' || nullif(r.split, ''), '') AS bench
                               SELECT CASE WHEN e.ended_at IS NULL THEN 'under way'
                                           ELSE e.state END
                                 FROM sea.experiment AS e WHERE e.id = r.confirm_id) END AS verdict,
-       round(100 * r.mean_baseline::numeric, 2) AS baseline,
-       round(100 * r.mean::numeric, 2) AS night,
+       to_char(100 * r.mean_baseline, 'FM9990.00') AS baseline,
+       to_char(100 * r.mean, 'FM9990.00') AS night,
        to_char(100 * r.difference, 'FMSG9990.00') AS difference,
        '[' || to_char(100 * r.low, 'FMSG9990.00') || ', '
            || to_char(100 * r.high, 'FMSG9990.00') || ']' AS interval,

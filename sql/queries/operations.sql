@@ -1,5 +1,17 @@
 -- Upkeep and restores.
 
+-- name: doctor_notices
+-- What the webhook was not told: how many wait, since when, how many of them it has refused, why the
+-- last one was; how many were given up in the last 30 days.
+SELECT count(*) FILTER (WHERE n.given_up_at IS NULL) AS waiting,
+       coalesce(extract(epoch FROM clock_timestamp()
+                        - min(n.created_at) FILTER (WHERE n.given_up_at IS NULL)), 0)::bigint AS seconds,
+       count(*) FILTER (WHERE n.given_up_at IS NULL AND n.error IS NOT NULL) AS refused,
+       count(*) FILTER (WHERE n.given_up_at > clock_timestamp() - interval '30 days') AS given_up,
+       coalesce((SELECT l.error FROM sea.notice AS l WHERE l.delivered_at IS NULL AND l.error IS NOT NULL
+                  ORDER BY l.id DESC LIMIT 1), '') AS error
+  FROM sea.notice AS n WHERE n.delivered_at IS NULL
+
 -- name: store_expected
 -- Files that a committed output refers to: all of them have to be in the store.
 SELECT a.sha256, a.bytes

@@ -199,6 +199,12 @@ ROLLBACK;
 -- name: collect_checkpoints
 SELECT name FROM sea.drop_checkpoints($1);
 
+-- name: collect_attempt_over
+-- Whether an attempt ended so long ago. $1 stage run, $2 epoch, $3 milliseconds.
+SELECT EXISTS (SELECT FROM sea.attempt AS a
+                WHERE a.stage_id = $1::bigint AND a.epoch = $2::bigint
+                  AND a.ended_at < clock_timestamp() - $3::bigint * interval '1 millisecond') AS over;
+
 -- name: collect_checkpoint_needed
 SELECT sea.is_checkpoint_needed($1, $2, $3) AS needed;
 

@@ -76,9 +76,9 @@ check_error "SQL in an experiment's name" 64 'name' 'letters, digits'
 run "$sea" leaderboard --suite "$evil" --json
 check_rc "SQL for a suite finds nothing" 0
 run "$sea" leaderboard --benchmark "$evil"
-check_match "and for a benchmark" 'no scores yet' "$out"
+check_match "and for a benchmark" 'no scores of benchmark' "$out"
 run "$sea" nightly report "$evil"
-check_match "and for a schedule" 'no nights yet' "$out"
+check_match "and for a schedule" 'no nights of ' "$out"
 run "$sea" status "1; DROP TABLE sea.score"
 check_error "SQL for an id" 64 'is not'
 run "$sea" drain "$evil"

@@ -29,7 +29,7 @@ YAML
 run "$sea" nightly list
 check_match "without schedules, list tells how to add one" 'sea nightly add FILE' "$out"
 run "$sea" nightly report
-check_match "without nights, report says so" 'no nights yet' "$out"
+check_match "without nights, report says so" 'no nights' "$out"
 write_schedule
 run "$sea" nightly add "$schedule"
 check_rc "a schedule is added" 0
@@ -134,7 +134,7 @@ check_match "and a table" '^\| model' "$out"
 run "$sea" nightly report --json
 check_match "as JSON it has full precision" '"verdict":"(not worse|undecidable|regressed)".*"mde":' "$out"
 run "$sea" nightly report --night 2001-01-01
-check_match "a date without a night" 'no nights yet' "$out"
+check_match "a date without a night" 'no nights' "$out"
 check_equal "three nights, each judged" 3 "$(sql 'SELECT count(judged_at) FROM sea.night')"
 
 # A night that looks worse than its baseline, whose answers are made right ones: the second run,

@@ -34,6 +34,14 @@ run env "$(of bob)" "$sea" status
 check_match "another tenant sees nothing" 'no experiments yet' "$out"
 run env "$(of bob)" "$sea" cancel 1
 check_error "and cancels nothing" 64 'there is no experiment 1'
+run env "$(of bob)" "$sea" submit "$tiny" "${sets[@]}" --set align.lambda=1.0 --wait
+check_match "another tenant with the same data finds it computed" '5 of 5 stages came from the cache' "$err"
+check_equal "and may read what was found: files of the model, answers" "t|t" \
+    "$(psql -XAtq "${url/user=sea/user=bob}" -c "
+        SELECT count(m.path) > 5, (SELECT count(*) > 0 FROM sea.answer)
+          FROM sea.stage_run AS s JOIN sea.manifest AS m
+               ON m.stage_id = s.output_stage_id AND m.epoch = s.output_epoch
+         WHERE s.stage = 'tune'")"
 run env "$(of alice)" "$sea" nightly add configs/schedules/llava-nightly.yaml
 check_error "schedules are the operators'" 64 'permission denied' 'hint: .*role'
 run env "$(of nobody)" "$sea" status

@@ -237,8 +237,11 @@ check_rc "cancelling what has ended is no error" 0
 
 mkdir "$work/broken"
 cp -r "$data/train" "$work/broken/"
+run "$sea" submit "$tiny" "${sets[@]}" --set "data.instruct.images=$work/broken/none"
+check_error "a folder that is missing is told before anything is queued" 66 \
+    'data.instruct.images: there is no folder ".*broken/none"' 'hint: '
 id=$(submit_one --set "data.instruct.json=$work/broken/train/instruct.json" \
-    --set "data.instruct.images=$work/broken/none" --set seed=12)
+    --set "data.instruct.images=$work/broken/none" --set seed=12 --unchecked)
 wait_until 40 has_ended "$id"
 check_equal "an experiment whose data is missing fails" failed "$(state_of "$id")"
 run "$sea" logs "$id"
@@ -289,15 +292,6 @@ check_equal "the log counts the lost attempts" 3 \
     "$(sql "SELECT count(*) FROM sea.attempt WHERE stage_id = $stage AND state = 'lost'")"
 
 # The same stage by hand and undisturbed, on inputs from the store.
-from_store() {                  # stage, folder
-    sql "SELECT m.sha256, m.path FROM sea.manifest m JOIN sea.stage_run s
-         ON m.stage_id = s.output_stage_id AND m.epoch = s.output_epoch
-         WHERE s.experiment_id = $id AND s.stage = '$1'" |
-        while IFS='|' read -r sha path; do
-            mkdir -p "$(dirname "$2/$path")"
-            cp "$SEA_DATA/store/${sha:0:2}/$sha" "$2/$path"
-        done
-}
 stored_sums() {                 # stage
     sql "SELECT m.sha256 || '  ' || m.path FROM sea.manifest m JOIN sea.stage_run s
          ON m.stage_id = s.output_stage_id AND m.epoch = s.output_epoch
@@ -305,15 +299,38 @@ stored_sums() {                 # stage
          ORDER BY m.path"
 }
 for stage_name in foundation label; do
-    from_store $stage_name "$work/$stage_name"
+    run "$sea" get "$id" $stage_name --out "$work/$stage_name"
     check_finished "the store gives back the folder of $stage_name" "$work/$stage_name"
 done
+check_equal "as files of the caller's own, not as second names of the store's" "" \
+    "$(find "$work/foundation" -type f \( -links +1 -o ! -perm -u+w \))"
+run "$sea" get "$id" label --out "$work/label"
+check_error "what is there already stays" 64 'is there already' 'hint: '
+run "$sea" get "$id" lable --out "$work/lable"
+check_error "a stage that is none has no files" 64 'no files of stage lable'
+run "$sea" get "$id"
+check_match "the files of an experiment are listed" '^label +words.txt +[0-9]+ +[0-9a-f]{64}' "$out"
 tiny_config "$data" "$work/config.json" "${steps[@]}"
 run "$sea" stage align --config "$work/config.json" --in "foundation=$work/foundation" \
     --in "label=$work/label" --out "$work/align" --device cpu:2
 check_rc "the same stage by hand ends" 0
 check_equal "killed three times or never: the same bytes" \
     "$(manifest_sums "$work/align" | sort -k2)" "$(stored_sums align | sort -k2)"
+
+# ---- a file of the store is lost ----
+
+sha=$(sql "SELECT m.sha256 FROM sea.manifest m JOIN sea.stage_run s
+           ON m.stage_id = s.output_stage_id AND m.epoch = s.output_epoch
+           WHERE s.experiment_id = $id AND s.stage = 'align' AND m.path = 'adapter.safetensors'")
+rm -f "${SEA_DATA:?}/store/${sha:0:2}/$sha"
+run "$sea" doctor --store
+check_match "doctor names a file that is lost" "^bad +references .*such as $sha" "$out"
+check_equal "its output is forgotten" 1 "$(sql "SELECT sea.forget_output('$sha')")"
+run "$sea" submit "$tiny" "${sets[@]}" --set align.lambda=1.0 "${steps[@]}" --wait
+check_match "and computed again, once, while what follows is found" \
+    '^1 experiment succeeded; 4 of 5 stages came from the cache$' "$err"
+check_equal "with the bytes that it had" "$sha" \
+    "$(sha256sum "$SEA_DATA/store/${sha:0:2}/$sha" | cut -c 1-64)"
 
 # ---- the dashboard ----
 

@@ -57,6 +57,14 @@ for stage in foundation label align tune eval; do
         "$(find "$chain/$stage" -printf '%p %s %T@\n' | sort)"
 done
 
+# What the plan has said: bytes of the outputs, of which small files and drawings are not counted.
+run "$sea" plan "$config" --json --data "$work/none"
+check_rc "sea plan" 0
+planned=$(grep -oE '^  "disk_bytes": *[0-9]+' <<< "$out" | grep -oE '[0-9]+')
+written=$(du -cb "$chain"/*/ | tail -n 1 | cut -f 1)
+check_equal "sea plan tells the outputs' $written bytes ($planned), within a half" near \
+    "$(awk -v p="$planned" -v w="$written" 'BEGIN { print (p > w / 2 && p < w * 1.5) ? "near" : "far" }')"
+
 # ---- the same inputs twice, on other numbers of threads ----
 
 for threads in 1 3; do
@@ -128,6 +136,36 @@ for stage in foundation align tune; do
     rm -rf "$stopped" "$killed" "$work/stopped.jsonl" "$work/killed.jsonl"
 done
 
+# The labels of an open shard are kept, too; picture by picture there is time to stop.
+tiny_config "$data" "$work/label.json" "${steps[@]}" --set label.batch=1
+whole=$work/label-whole stopped=$work/label-stopped
+run "$sea" stage label --config "$work/label.json" --in "foundation=$chain/foundation" \
+    --out "$whole" --device cpu:2
+check_rc "stage label, picture by picture, ends" 0
+mkfifo "$work/label.events"
+for _ in 1 2 3; do              # on a busy machine it may be faster than we are
+    rm -rf "$stopped"
+    start_stage "$work/label.events" label --config "$work/label.json" \
+        --in "foundation=$chain/foundation" --out "$stopped" --device cpu:2
+    while read -r line; do
+        echo "$line"
+        [[ $line != *'"progress"'* ]] || kill "$child" 2> /dev/null
+    done < "$work/label.events" > "$work/label.jsonl"
+    wait "$child" 2>/dev/null
+    rc=$?
+    [ $rc -eq 0 ] || break
+done
+check_equal "stage label, told to stop in the middle of a shard, exits with 75" 75 $rc
+check_unfinished "stage label, stopped, has no manifest" "$stopped"
+check_equal "stage label, stopped, has a complete checkpoint and has told of it" "1 1" \
+    "$(complete_checkpoints "$stopped") $(count_checkpoints "$work/label.jsonl")"
+run "$sea" stage label --config "$work/label.json" --in "foundation=$chain/foundation" \
+    --out "$stopped" --device cpu:2
+check_rc "stage label, stopped, goes on to its end" 0
+check_match "stage label, stopped, goes on behind the last picture" \
+    'going on with the labels at picture [1-9][0-9]* of 96' "$err"
+check_same "stage label, stopped and continued, leaves the same bytes" "$whole" "$stopped"
+
 # A checkpoint that is damaged is not loaded; the work is done again, with the same result.
 torn=$work/torn
 strike KILL align "$torn" "$work/torn.jsonl"
@@ -138,6 +176,28 @@ complete align "$torn"
 check_rc "stage align with a torn checkpoint ends" 0
 check_match "stage align says which checkpoint it passes over" 'step-[0-9]+' "$err"
 check_same "stage align with a torn checkpoint leaves the same bytes" "$chain/align" "$torn"
+
+# Told to stop while answering: what is answered is told as a checkpoint, and not asked again.
+eval=$work/eval-stopped
+mkfifo "$work/eval.events"
+for _ in 1 2 3; do
+    rm -rf "$eval"
+    start_stage "$work/eval.events" eval --config "$config" --in "tune=$chain/tune" --out "$eval"
+    while read -r line; do
+        echo "$line"
+        [[ $line != *'"progress"'* ]] || kill "$child" 2> /dev/null
+    done < "$work/eval.events" > "$work/eval-stopped.jsonl"
+    wait "$child" 2>/dev/null
+    rc=$?
+    [ $rc -eq 0 ] || break
+done
+check_equal "stage eval, told to stop, exits with 75" 75 $rc
+check_equal "stage eval, stopped, has a complete checkpoint and has told of it" "1 1" \
+    "$(complete_checkpoints "$eval") $(count_checkpoints "$work/eval-stopped.jsonl")"
+complete eval "$eval"
+check_rc "stage eval, stopped, goes on to its end" 0
+check_match "stage eval, stopped, asks nothing twice" 'asked, [1-9][0-9]* of an earlier try' "$err"
+check_same "stage eval, stopped, leaves the same bytes" "$chain/eval" "$eval"
 
 # Killed while answering.
 eval=$work/eval

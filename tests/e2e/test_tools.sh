@@ -259,6 +259,32 @@ check_match "plan as JSON" '^[[{]' "$out"
 run "$sea" plan "$tiny" "${sets[@]}" --set "data.pretrain.json=$work/none.json"
 check_error "a plan with data that is not there" 66 'none\.json'
 
+# What would be told behind hours of other stages is told at once.
+unusable() {                    # name, status, words of the error; --set of sea plan
+    local name=$1 rc=$2 words=$3
+    shift 3
+    run "$sea" plan "$tiny" "${sets[@]}" "$@"
+    check_error "$name" "$rc" "$words"
+}
+for model in weights tokenizer; do
+    mkdir -p "$work/without"
+    cp -r "$language" "$work/without/$model"
+done
+rm "$work/without/tokenizer/tokenizer.json"
+mv "$work/without/weights/model.safetensors" "$work/without/weights/pytorch_model.bin"
+unusable "a plan with a model that has no tokenizer" 66 'tokenizer.json' \
+    --set "model.language.path=$work/without/tokenizer"
+unusable "a plan with weights of the other kind" 66 'pytorch_model.bin' \
+    --set "model.language.path=$work/without/weights"
+unusable "a plan with a folder that is no model" 66 'model.language.path: no config.json' \
+    --set "model.language.path=$data"
+unusable "a plan with a layer that the tower has not" 64 'model.vision.layer is -9' \
+    --set "model.vision.path=$vision" --set model.vision.layer=-9
+unusable "a plan with a suite whose files are not there" 66 'benchmark pope: there is no "nowhere/pope' \
+    --set eval.root=nowhere
+unusable "a plan with a list of words that is not there" 66 'stages.label.words: there is no file' \
+    --set label.words=none.txt
+
 # ---- doctor, bench, help ----
 
 run "$sea" doctor --data "$work/service"
@@ -273,13 +299,14 @@ check_match "--version" '^sea [0-9]' "$out"
 run "$sea" --help
 check_rc "--help" 0
 commands=$(sed -nE 's/^  sea ([a-z]+) .*/\1/p' <<< "$out" | sort -u)
-check_equal "--help lists the commands" 31 "$(wc -w <<< "$commands")"
+check_equal "--help lists the commands" 32 "$(wc -w <<< "$commands")"
 for command in $commands; do
     run "$sea" "$command" --help
-    if [ "$rc" -eq 0 ] && [[ $out = "usage: sea $command"* ]] && [ -z "$err" ]; then
+    if [ "$rc" -eq 0 ] && [[ $out = "sea $command: "*"
+usage: sea $command"* ]] && [ -z "$err" ]; then
         ok "$command --help"
     else
-        bad "$command --help" 'expected: exit status 0, "usage: sea %s"\ngot: %s, %s%s\n' \
+        bad "$command --help" 'expected: exit status 0, what it does, "usage: sea %s"\ngot: %s, %s%s\n' \
             "$command" "$rc" "$out" "$err"
     fi
 done

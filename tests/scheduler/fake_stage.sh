@@ -21,6 +21,7 @@ mode=$(field mode)
 steps=$(field steps)
 pause=$(field pause)
 seed=$(field seed)
+bytes=$(field bytes)
 say() { printf '%s\n' "$1" >&3; }
 [ "$events" = 3 ] || exit 64
 for pair in $ins; do
@@ -73,6 +74,10 @@ while [ "$mode" = gate ] && [ ! -e "$FAKE_STAGE_GATE" ]; do
 done
 rm -rf "$out/checkpoint"
 echo "$name $seed $sum" > "$out/result.txt"
+if [ "${bytes:-0}" -gt 0 ] && ! head -c "$bytes" /dev/zero >> "$out/result.txt" 2>&1; then
+    say '{"t":"error","status":"E_IO","cause":"errno 28","message":"could not write \"result.txt\": No space left on device","hint":"Free space."}'
+    exit 74
+fi
 if [ "$name" = eval ]; then
     mkdir -p "$out/rows"
     i=0

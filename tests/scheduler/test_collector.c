@@ -200,6 +200,45 @@ files_without_a_row_and_leftovers_go(void)
     CHECK_INT(number("SELECT count(*) FROM sea.artifact"), 0);
 }
 
+/* A worker that is killed leaves the folder of its attempt, with checkpoints of gigabytes. */
+static void
+folders_of_attempts_that_are_over_go(void)
+{
+    struct sea_collector_options options = { .unfinished_ms = 60000 };
+    struct sea_collector_counts counts;
+    struct sea_claim dead, alive;
+    struct sea_err err = { 0 };
+    char folders[4][SEA_PATH_MAX], name[64];
+    size_t i;
+
+    fresh("attempts");
+    dead = claim_new(1);
+    alive = claim_new(2);
+    for (i = 0; i < 4; i++) {
+        const struct sea_fence *fence = i ? &alive.fence : &dead.fence;
+
+        snprintf(name, sizeof(name), i < 2 ? "tmp/%lld.%lld" : i == 2 ? "tmp/999.1" : "tmp/mine",
+                 (long long)fence->stage_id, (long long)fence->epoch);
+        CHECK_OK(sea_path_join(folders[i], base, name, &err), err);
+        CHECK_OK(sea_dir_create(folders[i], &err), err);
+    }
+    CHECK_OK(sea_queue_release(db, &dead.fence, "pause", 0, &err), err);
+    CHECK_OK(sea_collector_run(db, &store, &options, &counts, &err), err);
+    CHECK_INT(counts.leftovers, 0);             /* it may still be written to */
+    run_sql("UPDATE sea.attempt SET ended_at = ended_at - interval '2 min'"
+            " WHERE ended_at IS NOT NULL");
+    options.look_only = true;
+    CHECK_OK(sea_collector_run(db, &store, &options, &counts, &err), err);
+    CHECK_INT(counts.leftovers, 1);
+    CHECK(sea_dir_exists(folders[0]));
+    options.look_only = false;
+    CHECK_OK(sea_collector_run(db, &store, &options, &counts, &err), err);
+    CHECK_INT(counts.leftovers, 1);
+    CHECK(!sea_dir_exists(folders[0]));
+    for (i = 1; i < 4; i++)                     /* alive, of another database, somebody's */
+        CHECK(sea_dir_exists(folders[i]));
+}
+
 /* ---- publishers and collectors at once ---- */
 
 struct racer {
@@ -305,4 +344,5 @@ no_file_is_taken_from_a_publisher(void)
 
 SEA_TEST_MAIN("collector: files that nothing refers to", TEST(what_is_needed_stays),
               TEST(a_condemned_file_is_waited_for), TEST(files_without_a_row_and_leftovers_go),
+              TEST(folders_of_attempts_that_are_over_go),
               TEST(no_file_is_taken_from_a_publisher))

@@ -2,6 +2,7 @@
 /* The connection and the private cluster: deadlines, losses, errors, start and stop. */
 #include <pthread.h>
 
+#include "scheduler/sea_cluster_guard.h"
 #include "scheduler/sea_home.h"
 #include "tests/scheduler/service.h"
 
@@ -31,6 +32,58 @@ the_cluster_starts_once_and_stops(void)
     CHECK(strncmp(other.socket, "/tmp/sea-", 9) == 0);
     CHECK(!sea_cluster_is_running(&other));
     CHECK_OK(sea_cluster_stop(&other, SEA_CLUSTER_FAST, &err), err);   /* nothing to do */
+}
+
+static void
+opening_a_cluster_makes_nothing(void)
+{
+    struct sea_cluster other;
+    struct sea_home home;
+    struct sea_err err = { 0 };
+    char dir[SEA_PATH_MAX], below[SEA_PATH_MAX];
+    struct stat st;
+
+    CHECK_OK(sea_path_join(dir, sea_test_dir(), "untouched", &err), err);
+    CHECK_OK(sea_dir_create(dir, &err), err);
+    CHECK(chmod(dir, 0700) == 0);       /* for root the data would lie in /var/lib */
+    CHECK_OK(sea_path_join(below, dir, "new/folder", &err), err);
+    CHECK_OK(sea_cluster_open(&other, below, &err), err);
+    CHECK_STR(other.dir, below);
+    CHECK(lstat(other.data, &st) != 0 && lstat(other.socket, &st) != 0);
+    if (geteuid() == 0) {
+        *strrchr(other.data, '/') = 0;
+        CHECK_MSG(lstat(other.data, &st) != 0, "\"%s\" is there", other.data);
+    }
+    CHECK_OK(sea_home_open(&home, below, &err), err);
+    CHECK_OK(sea_cluster_stop(&home.cluster, SEA_CLUSTER_FAST, &err), err);
+    CHECK(lstat(below, &st) != 0);
+    CHECK_INT(rmdir(dir), 0);           /* it is empty */
+}
+
+static void
+a_guarded_cluster_leaves_nothing(void)
+{
+    struct sea_cluster_guard guard;
+    struct sea_cluster other;
+    struct sea_db *its = NULL;
+    struct sea_err err = { 0 };
+
+    CHECK_OK(sea_cluster_guard_open(&guard, "test", &other, &err), err);
+    CHECK_OK(sea_cluster_start(&other, &err), err);
+    CHECK_OK(sea_db_open(&(struct sea_db_options){ .url = other.url }, &its, &err), err);
+    sea_db_close(its);
+    CHECK_OK(sea_cluster_guard_close(&guard, &err), err);
+    CHECK(!sea_dir_exists(other.dir));
+    CHECK(sea_db_open(&(struct sea_db_options){ .url = other.url }, &its, &err));
+    sea_err_clear(&err);
+    CHECK_OK(sea_cluster_guard_close(&guard, &err), err);      /* again is fine */
+    /* without its guard the end is the caller's alone */
+    CHECK_OK(sea_cluster_guard_open(&guard, "test", &other, &err), err);
+    CHECK_OK(sea_cluster_start(&other, &err), err);
+    CHECK_INT(kill(guard.pid, SIGKILL), 0);
+    CHECK_OK(sea_cluster_guard_close(&guard, &err), err);
+    CHECK(!sea_dir_exists(other.dir));
+    CHECK(!sea_cluster_is_running(&other));
 }
 
 static const char *
@@ -313,6 +366,7 @@ marked_queries_are_prepared_once_per_session(void)
 }
 
 SEA_TEST_MAIN("db: connection and private cluster", TEST(the_cluster_starts_once_and_stops),
+              TEST(opening_a_cluster_makes_nothing), TEST(a_guarded_cluster_leaves_nothing),
               TEST(a_cluster_below_a_closed_folder_is_reachable),
               TEST(a_socket_folder_of_somebody_else_is_refused),
               TEST(values_come_back_as_they_went), TEST(a_late_answer_is_an_error_in_time),

@@ -84,6 +84,7 @@ check_equal "what is blocked is counted" 1 \
 check_match "with its age" '^[0-9]+[.0-9]*$' \
     "$(value 'sea_oldest_pending_seconds\{state="waiting",queue="a .*"\}')"
 sql "SELECT sea.cancel(1)" > /dev/null
+sql "SELECT sea.register_worker('rack', 1, 'cuda', 'default', 600000, '{0,1,2}')" > /dev/null
 sql "BEGIN;
      INSERT INTO sea.attempt (stage_id, epoch, worker_id, state, class, ended_at)
      VALUES (1, 1, 1, 'committed', NULL, now()), (1, 2, 1, 'failed', 'oom', now()),
@@ -103,7 +104,25 @@ check_equal "and by class of failure" 2 "$(value 'sea_attempts_total\{outcome="f
 check_equal "stages that ended, too" 1 \
     "$(value 'sea_stage_runs_ended_total\{stage="align",state="cancelled"\}')"
 check_equal "bytes of the store" 12345 "$(value 'sea_store_bytes\{state="kept"\}')"
+check_equal "the webhook has no backlog" 0 "$(value sea_oldest_notice_seconds)"
 check_equal "nothing is open" 0 "$(value 'sea_experiments_open\{state="running"\}')"
+
+# A GPU that a stage holds, and a receiver that has been down for a day.
+sql "UPDATE sea.slot SET stage_id = 1, epoch = 1 WHERE kind = 'gpu' AND name = 'rack' AND number = 2;
+     INSERT INTO sea.notice (kind, body, created_at, attempts, error)
+     VALUES ('opened', '{}', now() - interval '1 day', 30, 'webhook example was not reached')"
+check_equal "free GPUs are counted" 0 \
+    "$(wait_until 10 scraped 'sea_gpus\{host="rack",state="free"\}' 2; echo $?)"
+check_equal "and held ones" 1 "$(value 'sea_gpus\{host="rack",state="held"\}')"
+check_equal "a notice waits" 1 "$(value 'sea_notices\{state="pending"\}')"
+check_match "for a day" '^864[0-9][0-9]\.?[0-9]*$' "$(value sea_oldest_notice_seconds)"
+run "$sea" doctor
+check_rc "doctor finds that something is to be mended" 69
+check_match "and tells what" \
+    '^bad +webhook +1 notices wait, the oldest for 144[0-9] min; 0 .*: webhook example was not reached' "$out"
+sql "DELETE FROM sea.notice; UPDATE sea.slot SET stage_id = NULL, epoch = NULL" > /dev/null
+run "$sea" doctor
+check_no_match "and nothing once all is delivered" 'webhook' "$out"
 
 # ---- who holds back vacuum ----
 

@@ -14,6 +14,7 @@ struct receiver {
     const int *answers;
     int count, seen;
     char last[4096];            /* newest request */
+    unsigned numbers;           /* of the notices that came, a bit each */
     pthread_t thread;
 };
 
@@ -33,6 +34,8 @@ receive_one(struct receiver *self, int fd)
             break;
     }
     self->seen++;
+    if (strstr(self->last, "X-Sea-Notice: "))
+        self->numbers |= 1u << strtol(strstr(self->last, "X-Sea-Notice: ") + 14, NULL, 10);
     if (status == 0) {
         sea_clock_sleep_ms(2000);
     } else {
@@ -185,6 +188,38 @@ a_hanging_receiver_has_a_deadline(void)
     receiver_end(&to);
 }
 
+/* Nobody listens for a day: the clock of three notices is moved on, pause by pause. They come once
+ * each, with their numbers, when somebody does; on the third day they would have been given up. */
+static void
+a_receiver_that_is_down_for_a_day_misses_nothing(void)
+{
+    static const int answers[] = { 200, 200, 200 };
+    struct receiver nobody, to;
+    int hour;
+
+    a_notice();
+    run_sql("INSERT INTO sea.notice (kind, body) VALUES ('resolved', '{}'), ('failed', '{}')");
+    receiver_start(&nobody, answers, 0);
+    receiver_end(&nobody);              /* its port is closed */
+    for (hour = 0; hour < 24; hour++) {
+        CHECK_INT(deliver(&nobody, NULL, 500), 0);
+        CHECK_INT(number("SELECT count(*) FROM sea.notice WHERE next_try_at <= clock_timestamp()"
+                         " + interval '1 hour 1 min' AND given_up_at IS NULL"), 3);
+        run_sql("UPDATE sea.notice SET next_try_at = clock_timestamp(),"
+                " created_at = created_at - interval '1 hour'");
+    }
+    CHECK_INT(number("SELECT count(*) FROM sea.notice WHERE delivered_at IS NULL"
+                     " AND error LIKE '%was not reached%' AND attempts = 24"), 3);
+    receiver_start(&to, answers, 3);
+    CHECK_INT(deliver(&to, NULL, 3000), 3);
+    CHECK_INT(deliver(&to, NULL, 3000), 0);
+    receiver_end(&to);
+    CHECK_INT(to.seen, 3);
+    CHECK_INT(to.numbers, 1 << 1 | 1 << 2 | 1 << 3);
+    CHECK_INT(number("SELECT count(*) FROM sea.notice WHERE delivered_at IS NOT NULL"
+                     " AND error IS NULL AND given_up_at IS NULL"), 3);
+}
+
 static void
 a_sender_that_dies_loses_nothing(void)
 {
@@ -236,7 +271,7 @@ settings_are_checked(void)
         { "webhook: {url: \"file:///etc/passwd\"}\n", "webhook.url is not an http" },
         { "webhook:\n  url: http://x/\n  uri: y\n", "line 3: webhook has no key \"uri\"" },
         { "webhook: {url: http://x/, timeout_ms: 5}\n", "timeout_ms 5 is not in 100..60000" },
-        { "webhook: {url: http://x/, secret_file: /nowhere}\n", "could not look at the secret" },
+        { "webhook: {url: http://x/, secret_file: /nowhere}\n", "could not open the webhook's secret" },
         { "webhook: {url: http://x/, secret_file: /etc/passwd}\n", "can be read by others" },
         { "webhook: 7\n", "webhook is not a map" }, { "- 1\n", "not a map of settings" },
     };
@@ -294,6 +329,7 @@ SEA_TEST_MAIN("notifier: signatures, delivery, deadlines, settings",
               TEST(signatures_are_those_of_rfc_4231),
               TEST(an_accepted_notice_is_sent_once_and_signed),
               TEST(a_refused_notice_comes_again_with_its_number),
-              TEST(a_hanging_receiver_has_a_deadline), TEST(a_sender_that_dies_loses_nothing),
+              TEST(a_hanging_receiver_has_a_deadline), TEST(a_receiver_that_is_down_for_a_day_misses_nothing),
+              TEST(a_sender_that_dies_loses_nothing),
               TEST(the_thread_delivers_and_ends), TEST(settings_are_checked),
               TEST(the_example_can_be_used))

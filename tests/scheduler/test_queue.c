@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Schema and functions: submissions, claims, the fence, promotion, cache, states. */
+#include "pipeline/sea_digest_memo.h"
 #include "scheduler/sea_sql_text.h"
 #include "tests/scheduler/service.h"
 
@@ -1088,6 +1089,38 @@ scores_reach_the_board_and_compare_in_pairs(void)
     sea_rows_close(rows);
 }
 
+/* Twenty stages that read one data set: it is hashed once, and once more when it has changed. */
+static void
+keys_of_many_stages_read_their_data_once(void)
+{
+    struct sea_scheduler_options options = { .memo = sea_digest_memo_create(50, -1) };
+    struct sea_scheduler_counts counts;
+    struct sea_err err = { 0 };
+    char path[SEA_PATH_MAX], config[SEA_PATH_MAX + 200];
+    int i;
+
+    fresh();
+    must(sea_path_join(path, sea_test_dir(), "rows.json", &err), &err);
+    CHECK_OK(sea_file_replace(path, "[]", 2, &err), err);
+    sea_clock_sleep_ms(150);
+    for (i = 0; i < 20; i++) {
+        snprintf(config, sizeof(config), "{\"name\":\"many\",\"data\":{\"pretrain\":{\"json\":\"%s\","
+                 "\"images\":\"%s\"}},\"stages\":{\"label\":{\"top\":%d}}}", path, sea_test_dir(), i);
+        submit(config, NULL);
+        if (i == 15) {
+            CHECK_OK(sea_scheduler_tick(db, &options, &counts, &err), err);
+            CHECK_INT(sea_digest_memo_counts(options.memo).computed, 1);
+            CHECK_OK(sea_file_replace(path, "[ ]", 3, &err), err);
+            sea_clock_sleep_ms(150);
+        }
+    }
+    CHECK_OK(sea_scheduler_tick(db, &options, &counts, &err), err);
+    CHECK_INT(number("SELECT count(DISTINCT key) FROM sea.stage_run"), 20);
+    CHECK_INT(sea_digest_memo_counts(options.memo).computed, 2);
+    CHECK_INT(sea_digest_memo_counts(options.memo).found, 18);
+    sea_digest_memo_destroy(options.memo);
+}
+
 SEA_TEST_MAIN("queue: schema, fence, graph, cache, budgets",
               TEST(migrations_apply_once_and_refuse_edits), TEST(everything_has_a_comment),
               TEST(every_named_query_fits_the_schema),
@@ -1107,4 +1140,5 @@ SEA_TEST_MAIN("queue: schema, fence, graph, cache, budgets",
               TEST(failures_and_losses_have_budgets), TEST(cancel_reaches_every_state),
               TEST(retry_finds_finished_stages_in_the_cache),
               TEST(a_key_that_cannot_be_computed_fails_the_stage),
+              TEST(keys_of_many_stages_read_their_data_once),
               TEST(scores_reach_the_board_and_compare_in_pairs))

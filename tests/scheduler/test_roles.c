@@ -200,6 +200,14 @@ tenants_see_their_own_rows(void)
     CHECK_STR(as_text("SELECT count(*) FROM sea.compare(1, 1)"), "1");
     become("viewer");
     CHECK_STR(as_text("SELECT string_agg(name, ' ') FROM sea.experiment"), "alice");
+    become("bob");
+    CHECK_STR(as_text("SELECT count(*) FROM sea.answer"), "4");
+    /* What a stage run of his found in the cache is his, too, whoever made it. */
+    run_sql("INSERT INTO sea.reuse (output_stage_id, stage_id, experiment_id) VALUES (1, 2, 2)");
+    CHECK_STR(as_text("SELECT count(*) FROM sea.answer"), "8");
+    become("alice");
+    CHECK_STR(as_text("SELECT count(*) FROM sea.answer"), "4");
+    run_sql("DELETE FROM sea.reuse");
     become("researcher");
     CHECK_STR(as_text("SELECT count(*) FROM sea.experiment"), "0");
     become("auditor");
@@ -213,13 +221,13 @@ tenants_change_their_own_rows(void)
     users_begin();
     submit_as("alice", 1);
     become("bob");
-    CHECK_STR(try("SELECT sea.cancel(1)", NULL, 0), "42501");
+    CHECK_STR(try("SELECT sea.cancel(1)", NULL, 0), "LF012");
     CHECK_STR(text("SELECT state FROM sea.stage_run"), "waiting");
     become("alice");
     CHECK_STR(as_text("SELECT sea.cancel(1)"), "cancelled");
     become("bob");
-    CHECK_STR(try("SELECT sea.retry(1)", NULL, 0), "42501");
-    CHECK_STR(try("SELECT sea.submit(" BARE ", NULL, 1)", NULL, 0), "42501");
+    CHECK_STR(try("SELECT sea.retry(1)", NULL, 0), "LF012");
+    CHECK_STR(try("SELECT sea.submit(" BARE ", NULL, 1)", NULL, 0), "LF012");
     CHECK_INT(number("SELECT count(*) FROM sea.experiment"), 1);
     become("alice");
     CHECK_STR(as_text("SELECT sea.retry(1) > 1"), "t");

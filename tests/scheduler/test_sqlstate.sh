@@ -45,7 +45,7 @@ sql "CREATE ROLE bare LOGIN"
 with "${url/user=sea/user=bare}" status
 check_error "42501: a user without a role" 64 'permission denied for schema sea' 'hint: .*needs a role'
 printf 'name: x\nmodel: {path: m}\nstages: {eval: {suite: scenes, root: r}}\n' > "$work/x.yaml"
-with "$url options='-c default_transaction_read_only=on'" submit "$work/x.yaml"
+with "$url options='-c default_transaction_read_only=on'" submit --unchecked "$work/x.yaml"
 check_error "25006: a server that is read only" 69 'read-only transaction' 'hint: It is a standby'
 with "$url options='-c statement_timeout=1ms'" gc
 check_error "57014: a statement that takes too long" 69 'statement timeout'
