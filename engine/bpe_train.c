@@ -14,8 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine/base/sea_file.h"
-
 struct word {
     int64_t count;
     int32_t *ids;               /* -1: merged into the one before */
@@ -344,182 +342,6 @@ merge_all(struct trainer *trainer)
     }
 }
 
-/* ---- the files ---- */
-
-static void
-put_special(struct trainer *trainer, struct sea_buf *out, const char *word)
-{
-    int32_t id = sea_vocab_find(&trainer->vocab, word, strlen(word));
-
-    sea_json_quote(out, word, strlen(word));
-    sea_buf_puts(out, ": {\"id\": ");
-    sea_json_quote(out, word, strlen(word));
-    sea_buf_addf(out, ", \"ids\": [%" PRId32 "], \"tokens\": [", id);
-    sea_json_quote(out, word, strlen(word));
-    sea_buf_puts(out, "]}");
-}
-
-static void
-put_template_part(struct sea_buf *out, const char *word, int type)
-{
-    sea_buf_puts(out, "{\"SpecialToken\": {\"id\": ");
-    sea_json_quote(out, word, strlen(word));
-    sea_buf_addf(out, ", \"type_id\": %d}}", type);
-}
-
-static void
-put_template(struct trainer *trainer, struct sea_buf *out)
-{
-    const struct sea_tokenizer_train *options = trainer->options;
-    const char *bos = options->add_bos ? options->bos : NULL;
-    const char *eos = options->add_eos ? options->eos : NULL;
-
-    sea_buf_puts(out, "{\"type\": \"TemplateProcessing\", \"single\": [");
-    for (int type = 0; type < 3; type++) {      /* single, then both halves of pair */
-        const char *sequence = type == 2 ? "B" : "A";
-
-        if (type == 1)
-            sea_buf_puts(out, "], \"pair\": [");
-        if (type == 2)
-            sea_buf_puts(out, ", ");
-        if (bos) {
-            put_template_part(out, bos, type == 2);
-            sea_buf_puts(out, ", ");
-        }
-        sea_buf_addf(out, "{\"Sequence\": {\"id\": \"%s\", \"type_id\": %d}}", sequence, type == 2);
-        if (eos) {
-            sea_buf_puts(out, ", ");
-            put_template_part(out, eos, type == 2);
-        }
-    }
-    sea_buf_puts(out, "], \"special_tokens\": {");
-    if (bos)
-        put_special(trainer, out, bos);
-    if (bos && eos && strcmp(bos, eos) != 0)
-        sea_buf_puts(out, ", ");
-    if (eos && (!bos || strcmp(bos, eos) != 0))
-        put_special(trainer, out, eos);
-    sea_buf_puts(out, "}}");
-}
-
-static void
-put_steps(struct trainer *trainer, struct sea_buf *out)
-{
-    bool is_llama3 = trainer->options->split == SEA_SPLIT_LLAMA3;
-
-    sea_buf_puts(out, "  \"normalizer\": ");
-    sea_buf_puts(out, trainer->options->lowercase
-                          ? "{\"type\": \"Sequence\", \"normalizers\": [{\"type\": \"NFC\"}, "
-                            "{\"type\": \"Lowercase\"}]},\n"
-                          : "null,\n");
-    sea_buf_puts(out, "  \"pre_tokenizer\": ");
-    if (is_llama3) {
-        sea_buf_puts(out, "{\"type\": \"Sequence\", \"pretokenizers\": [{\"type\": \"Split\", "
-                          "\"pattern\": {\"Regex\": ");
-        sea_json_quote(out, SEA_REGEX_LLAMA3, strlen(SEA_REGEX_LLAMA3));
-        sea_buf_puts(out, "}, \"behavior\": \"Isolated\", \"invert\": false}, ");
-    }
-    sea_buf_addf(out, "{\"type\": \"ByteLevel\", \"add_prefix_space\": false, "
-                      "\"trim_offsets\": true, \"use_regex\": %s}%s,\n",
-                 is_llama3 ? "false" : "true", is_llama3 ? "]}" : "");
-    sea_buf_puts(out, "  \"post_processor\": ");
-    if ((trainer->options->add_bos && trainer->options->bos) ||
-        (trainer->options->add_eos && trainer->options->eos))
-        put_template(trainer, out);
-    else
-        sea_buf_puts(out, "{\"type\": \"ByteLevel\", \"add_prefix_space\": false, "
-                          "\"trim_offsets\": true, \"use_regex\": true}");
-    sea_buf_puts(out, ",\n  \"decoder\": {\"type\": \"ByteLevel\", \"add_prefix_space\": true, "
-                      "\"trim_offsets\": true, \"use_regex\": true},\n");
-}
-
-static void
-put_tokenizer(struct trainer *trainer, struct sea_buf *out)
-{
-    const struct sea_vocab *vocab = &trainer->vocab;
-
-    sea_buf_puts(out, "{\n  \"version\": \"1.0\",\n  \"truncation\": null,\n  \"padding\": null,\n"
-                      "  \"added_tokens\": [");
-    for (size_t i = 0; i < trainer->options->special_count; i++) {
-        sea_buf_addf(out, "%s\n    {\"id\": %zu, \"content\": ", i ? "," : "", i);
-        sea_json_quote(out, vocab->words[i], vocab->lens[i]);
-        sea_buf_puts(out, ", \"single_word\": false, \"lstrip\": false, \"rstrip\": false, "
-                          "\"normalized\": false, \"special\": true}");
-    }
-    sea_buf_puts(out, "\n  ],\n");
-    put_steps(trainer, out);
-    sea_buf_puts(out, "  \"model\": {\n    \"type\": \"BPE\",\n    \"dropout\": null,\n"
-                      "    \"unk_token\": null,\n    \"continuing_subword_prefix\": null,\n"
-                      "    \"end_of_word_suffix\": null,\n    \"fuse_unk\": false,\n"
-                      "    \"byte_fallback\": false,\n    \"ignore_merges\": false,\n"
-                      "    \"vocab\": {");
-    for (int32_t id = 0; id < vocab->count; id++) {
-        sea_buf_puts(out, id ? ",\n      " : "\n      ");
-        sea_json_quote(out, vocab->words[id], vocab->lens[id]);
-        sea_buf_addf(out, ": %" PRId32, id);
-    }
-    sea_buf_puts(out, "\n    },\n    \"merges\": [");
-    sea_buf_add(out, trainer->merges.data, trainer->merges.len);
-    sea_buf_puts(out, trainer->merges_count ? "\n    ]\n  }\n}\n" : "]\n  }\n}\n");
-}
-
-static void
-put_names(const struct sea_tokenizer_train *options, struct sea_arena *arena,
-          struct sea_node *root)
-{
-    if (options->bos)
-        sea_node_put_text(arena, root, "bos_token", options->bos);
-    if (options->eos)
-        sea_node_put_text(arena, root, "eos_token", options->eos);
-    if (options->pad)
-        sea_node_put_text(arena, root, "pad_token", options->pad);
-    if (options->unk)
-        sea_node_put_text(arena, root, "unk_token", options->unk);
-}
-
-static enum sea_status
-write_node(const char *dir, const char *name, const struct sea_node *root, struct sea_buf *buf,
-           struct sea_err *err)
-{
-    char path[SEA_PATH_MAX];
-    enum sea_status status = sea_path_join(path, dir, name, err);
-
-    if (!status && root) {
-        sea_buf_clear(buf);
-        status = sea_json_write(root, SEA_JSON_PRETTY, buf, err);
-    }
-    return status ? status : sea_file_replace(path, buf->data, buf->len, err);
-}
-
-static enum sea_status
-write_files(struct trainer *trainer, const char *dir, struct sea_err *err)
-{
-    const struct sea_tokenizer_train *options = trainer->options;
-    struct sea_arena *arena = trainer->arena;
-    struct sea_node *config = sea_node_put(arena, NULL, NULL, SEA_NODE_MAP);
-    struct sea_node *map = sea_node_put(arena, NULL, NULL, SEA_NODE_MAP);
-    enum sea_status status;
-    struct sea_buf buf;
-
-    sea_buf_init(&buf, SIZE_MAX / 2);
-    put_names(options, arena, config);
-    sea_node_put_bool(arena, config, "clean_up_tokenization_spaces", false);
-    if (options->model_max_length)
-        sea_node_put_int(arena, config, "model_max_length", options->model_max_length);
-    sea_node_put_text(arena, config, "tokenizer_class", "PreTrainedTokenizerFast");
-    put_names(options, arena, map);
-    put_tokenizer(trainer, &buf);
-    status = sea_dir_create(dir, err);
-    if (!status)
-        status = write_node(dir, "tokenizer.json", NULL, &buf, err);
-    if (!status)
-        status = write_node(dir, "tokenizer_config.json", config, &buf, err);
-    if (!status)
-        status = write_node(dir, "special_tokens_map.json", map, &buf, err);
-    sea_buf_release(&buf);
-    return status;
-}
-
 /* ---- all of it ---- */
 
 static enum sea_status
@@ -585,7 +407,9 @@ sea_tokenizer_train(const struct sea_tokenizer_train *options, const char *dir,
         status = count_words(&trainer, err);
     if (!status) {
         merge_all(&trainer);
-        status = write_files(&trainer, dir, err);
+        status = sea_bpe_trained_write(&(struct sea_bpe_trained){
+            .options = options, .vocab = &trainer.vocab, .merges = &trainer.merges,
+            .merges_count = trainer.merges_count }, dir, trainer.arena, err);
     }
     if (status)
         sea_context(err, "while training a tokenizer for \"%s\"", dir);

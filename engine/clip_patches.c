@@ -193,7 +193,7 @@ last_blocks_surgery(struct step *step, int64_t first, struct sea_err *err)
 /* One chunk: all patches in the joint space, eye->exit.joint. */
 static enum sea_status
 embed_patches(const struct sea_clip *clip, struct sea_clip_work *work, const float *pixels,
-           int64_t count, enum sea_clip_variant variant, struct sea_err *err)
+              int64_t count, enum sea_clip_variant variant, struct sea_err *err)
 {
     struct sea_clip_eye *eye = &work->eye;
     int64_t layers = clip->desc.vision.layers, M = count * sea_clip_patch_count(&clip->desc);

@@ -44,4 +44,23 @@ sea_labels_picture_check(const struct sea_labels_info *info, int64_t image,
                          const int32_t *index, const float *score, enum sea_status breach,
                          struct sea_err *err);
 
+/* Pictures that no whole shard has yet. */
+struct sea_labels_held {
+    const struct sea_labels_info *info;
+    const char *identity;
+    int64_t next;               /* the picture behind them */
+    int64_t count;              /* they are the last ones before next */
+    int32_t *index;             // (count, m, top)
+    float *score;
+};
+SEA_MUST_CHECK enum sea_status
+sea_labels_tensors_write(const char *path, const struct sea_labels_held *held,
+                         struct sea_err *err);
+/* A checkpoint of them below dir; older ones go. */
+SEA_MUST_CHECK enum sea_status
+sea_labels_held_save(const char *dir, const struct sea_labels_held *held, struct sea_err *err);
+/* next: behind the last whole shard; index and score have room for a shard. Fills both, and moves
+ * next and count, when a checkpoint fits. */
+void sea_labels_held_load(const char *dir, struct sea_labels_held *held);
+
 #endif

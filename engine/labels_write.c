@@ -161,6 +161,14 @@ count_shards(const struct sea_labels_writer *writer, int64_t *out, struct sea_er
     return SEA_OK;
 }
 
+static struct sea_labels_held
+held_of(struct sea_labels_writer *writer)
+{
+    return (struct sea_labels_held){ .info = &writer->info, .identity = writer->identity,
+                                     .next = writer->next, .count = writer->held,
+                                     .index = writer->index, .score = writer->score };
+}
+
 enum sea_status
 sea_labels_writer_open(struct sea_labels_writer **out, const char *dir,
                        const struct sea_labels_info *info, const char *const *words,
@@ -197,6 +205,13 @@ sea_labels_writer_open(struct sea_labels_writer **out, const char *dir,
                       * info->top);
     writer->index = sea_xcalloc(labels, sizeof(*writer->index));
     writer->score = sea_xcalloc(labels, sizeof(*writer->score));
+    if (writer->next < info->images) {
+        struct sea_labels_held held = held_of(writer);
+
+        sea_labels_held_load(dir, &held);
+        writer->next = held.next;
+        writer->held = held.count;
+    }
     *out = writer;
     writer = NULL;
 out:
@@ -211,32 +226,48 @@ sea_labels_writer_next(const struct sea_labels_writer *writer)
     return writer->next;
 }
 
+enum sea_status
+sea_labels_tensors_write(const char *path, const struct sea_labels_held *held, struct sea_err *err)
+{
+    const struct sea_labels_info *info = held->info;
+    const struct sea_tensor_meta meta = { "labels", held->identity };
+    struct sea_tensor_item items[2] = {
+        { .name = "index", .dtype = SEA_I32, .rank = 3, .data = held->index },
+        { .name = "score", .dtype = SEA_F32, .rank = 3, .data = held->score },
+    };
+    int i;
+
+    for (i = 0; i < 2; i++) {
+        items[i].shape[0] = held->count;
+        items[i].shape[1] = sea_labels_patches(info);
+        items[i].shape[2] = info->top;
+    }
+    return sea_tensors_write(path, items, 2, &meta, 1, err);
+}
+
 /* The pictures held become a shard. */
 static enum sea_status
 write_shard(struct sea_labels_writer *writer, struct sea_err *err)
 {
-    const struct sea_labels_info *info = &writer->info;
-    const struct sea_tensor_meta meta = { "labels", writer->identity };
-    struct sea_tensor_item items[2] = {
-        { .name = "index", .dtype = SEA_I32, .rank = 3, .data = writer->index },
-        { .name = "score", .dtype = SEA_F32, .rank = 3, .data = writer->score },
-    };
+    const struct sea_labels_held held = held_of(writer);
     char path[SEA_PATH_MAX];
     enum sea_status status;
-    int i;
 
-    for (i = 0; i < 2; i++) {
-        items[i].shape[0] = writer->held;
-        items[i].shape[1] = sea_labels_patches(info);
-        items[i].shape[2] = info->top;
-    }
     status = sea_labels_shard_path(writer->dir, (writer->next - 1) / SEA_LABELS_SHARD, path,
                                    err);
     if (!status)
-        status = sea_tensors_write(path, items, 2, &meta, 1, err);
+        status = sea_labels_tensors_write(path, &held, err);
     if (!status)
         writer->held = 0;
     return status;
+}
+
+enum sea_status
+sea_labels_writer_save(struct sea_labels_writer *writer, struct sea_err *err)
+{
+    const struct sea_labels_held held = held_of(writer);
+
+    return sea_labels_held_save(writer->dir, &held, err);
 }
 
 enum sea_status

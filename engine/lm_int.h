@@ -48,6 +48,8 @@ const struct sea_lm_row *sea_lm_row(enum sea_lm_family family);
 struct sea_block_desc sea_lm_block(const struct sea_lm_desc *desc);
 /* Rotated numbers per head. */
 int64_t sea_lm_rope_dims(const struct sea_lm_desc *desc);
+/* The activation's name in folders of the family. */
+const char *sea_lm_act_name(const struct sea_lm_row *row);
 /* The shortest decimal that reads back as this float: 1e-06, not 9.99999997e-07. */
 double sea_lm_tidy(float value);
 /* "longrope", in and out (lm_rope.c): the map of "rope_scaling" or, newer, "rope_parameters";

@@ -10,6 +10,7 @@
 #include "engine/clip_int.h"
 #include "engine/mllm_int.h"
 #include "engine/sea_image.h"
+#include "engine/sea_lora.h"
 
 #define CONFIG_BYTES_MAX (1u << 20)
 #define LLAVA_IMAGE_TOKEN SEA_LM_GIVEN  /* the original layout has no word for pictures */
@@ -282,4 +283,22 @@ sea_mllm_settings_load(struct sea_mllm_settings *settings, const char *dir, cons
 out:
     sea_arena_destroy(arena);
     return status;
+}
+
+enum sea_status
+sea_mllm_describe(const char *dir, struct sea_clip_desc *clip, struct sea_lm_desc *lm,
+                  struct sea_err *err)
+{
+    struct sea_mllm_settings settings;
+    char base[SEA_PATH_MAX];
+    enum sea_status status = sea_lora_is_folder(dir) ? sea_lora_base(dir, base, err)
+                                                     : sea_path_join(base, dir, "", err);
+
+    if (!status)
+        status = sea_mllm_settings_load(&settings, base, NULL, err);
+    if (status)
+        return status;
+    *clip = settings.clip;
+    *lm = settings.lm;
+    return SEA_OK;
 }

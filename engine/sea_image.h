@@ -71,8 +71,8 @@ struct sea_image_view {
 /* CLIP's: SQUARE, shortest edge side, crop side x side, bicubic, CLIP's mean and deviation. */
 struct sea_image_view sea_image_view_defaults(int side);
 /* Reads "image_processor" of DIR/processor_config.json where there is one, else
- * DIR/preprocessor_config.json, in the layouts of CLIPImageProcessor, SiglipImageProcessor, BitImageProcessor and
- * LlavaImageProcessor. aspect is PAD when Llava's says do_pad, else SQUARE; the experiment
+ * DIR/preprocessor_config.json, in the layouts of CLIPImageProcessor, SiglipImageProcessor,
+ * BitImageProcessor and LlavaImageProcessor. aspect is PAD when Llava's says do_pad, else SQUARE; the experiment
  * may set it. Options that we do not compute are SEA_E_FORMAT and named. */
 SEA_MUST_CHECK enum sea_status
 sea_image_view_load(struct sea_image_view *view, const char *dir, struct sea_err *err);

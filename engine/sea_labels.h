@@ -55,7 +55,8 @@ struct sea_labels_info {
 /*
  * Writing: pictures arrive in order. Full shards reach the disk as they fill up; a writer
  * that is opened on a folder with whole shards of the same info, words and images goes on
- * behind them (next > 0), which gives the same files as an uninterrupted run.
+ * behind them (next > 0), and behind what was saved, which gives the same files as an
+ * uninterrupted run, but for the folder of the checkpoint (sea_checkpoint_remove).
  */
 struct sea_labels_writer;
 SEA_MUST_CHECK enum sea_status
@@ -70,10 +71,14 @@ int64_t sea_labels_writer_next(const struct sea_labels_writer *writer);
 SEA_MUST_CHECK enum sea_status
 sea_labels_writer_add(struct sea_labels_writer *writer, const int32_t *index,
                       const float *score, int64_t count, struct sea_err *err);
+/* The pictures that no whole shard has yet, as checkpoint "step-NEXT" of sea_checkpoint_name;
+ * the one before is removed. */
+SEA_MUST_CHECK enum sea_status
+sea_labels_writer_save(struct sea_labels_writer *writer, struct sea_err *err);
 /* Writes the last shard and label.json; every picture must have come. */
 SEA_MUST_CHECK enum sea_status
 sea_labels_writer_finish(struct sea_labels_writer *writer, struct sea_err *err);
-/* Without finish the store stays unfinished; whole shards stay. Accepts NULL. */
+/* Without finish the store stays unfinished; whole shards and what was saved stay. Accepts NULL. */
 void sea_labels_writer_close(struct sea_labels_writer *writer);
 
 /* Reading. Shards are mapped, not read; open checks their sizes and shapes. */

@@ -102,6 +102,22 @@ sea_charsmap_find(const struct sea_charsmap *map, const char *text, size_t len, 
     return found;
 }
 
+bool
+sea_charsmap_begins(const struct sea_charsmap *map, const char *text, size_t len)
+{
+    size_t node = offset_of(map->units[0]);
+
+    for (size_t i = 0; i < len; i++) {
+        unsigned char byte = (unsigned char)text[i];
+
+        node ^= byte;
+        if (!byte || node >= map->count || (map->units[node] & (1u << 31 | 0xFFu)) != byte)
+            return false;
+        node ^= offset_of(map->units[node]);
+    }
+    return true;
+}
+
 /* ---- as `tokenizers` applies it ---- */
 
 /* Short clusters (an e with its accent) are looked up as a whole first; of what begins alike
@@ -136,38 +152,4 @@ sea_charsmap_apply(const struct sea_charsmap *map, const char *text, size_t len,
             return err->status;
     }
     return SEA_OK;
-}
-
-/* ---- base64, as tokenizer.json holds the table ---- */
-
-static int
-digit_of(char c)
-{
-    return c >= 'A' && c <= 'Z' ? c - 'A' : c >= 'a' && c <= 'z' ? c - 'a' + 26 :
-           c >= '0' && c <= '9' ? c - '0' + 52 : c == '+' ? 62 : c == '/' ? 63 : -1;
-}
-
-bool
-sea_base64_read(const char *text, size_t len, unsigned char *out, size_t *out_len)
-{
-    uint32_t bits = 0;
-    int have = 0;
-
-    *out_len = 0;
-    while (len && text[len - 1] == '=')
-        len--;
-    for (size_t i = 0; i < len; i++) {
-        int digit = digit_of(text[i]);
-
-        if (digit < 0)
-            return false;
-        bits = bits << 6 | (uint32_t)digit;
-        have += 6;
-        if (have >= 8) {
-            have -= 8;
-            out[(*out_len)++] = (unsigned char)(bits >> have);
-            bits &= (1u << have) - 1;
-        }
-    }
-    return true;
 }

@@ -16,7 +16,7 @@
  *   tokenizer_split.c    the best known patterns by hand;  tokenizer_regex.c  PCRE2
  *   tokenizer_unicode.c  UTF-8 and classes;  tokenizer_forms.c  normal forms;  both utf8proc
  *   tokenizer_charsmap.c SentencePiece's table of characters;  tokenizer_trie.c  words by bytes
- *   bpe_train.c          a new tokenizer from texts
+ *   bpe_train.c          a new tokenizer from texts;  bpe_train_write.c  its files
  */
 #ifndef SEA_TOKENIZER_INT_H
 #define SEA_TOKENIZER_INT_H
@@ -167,12 +167,12 @@ sea_charsmap_read(const struct sea_charsmap **out, const unsigned char *bytes, s
 /* Bytes of the longest (or shortest) entry that text begins with, 0: none. */
 size_t sea_charsmap_find(const struct sea_charsmap *map, const char *text, size_t len,
                          bool longest, struct sea_text *to);
+/* Whether an entry begins with these bytes; those of a damaged table may lead nowhere. */
+bool sea_charsmap_begins(const struct sea_charsmap *map, const char *text, size_t len);
 /* As the normalizer "Precompiled" of `tokenizers` does it, which is not SentencePiece's way. */
 SEA_MUST_CHECK enum sea_status
 sea_charsmap_apply(const struct sea_charsmap *map, const char *text, size_t len,
                    struct sea_buf *out, struct sea_err *err);
-/* out has room for 3 bytes for each 4 of text. */
-bool sea_base64_read(const char *text, size_t len, unsigned char *out, size_t *out_len);
 
 /* ---- spm_text.c ---- */
 
@@ -185,7 +185,10 @@ struct sea_spm_text {           /* what tokenizer.model says about text */
     const unsigned char *kinds; // (count), enum sea_word_kind
     int32_t count;
     const char *unk_surface;    /* what the unknown word is written as */
+    bool plain[128];            /* ASCII that is left as it is where ASCII or nothing follows */
 };
+/* Finds what is plain; map and users are complete. */
+void sea_spm_ready(struct sea_spm_text *spm);
 SEA_MUST_CHECK enum sea_status
 sea_spm_normalize(const struct sea_spm_text *spm, const char *text, size_t len,
                   enum sea_piece piece, struct sea_buf *out, struct sea_err *err);
@@ -437,5 +440,18 @@ sea_tokenizer_parse(struct sea_tokenizer *tokenizer, const char *path, const cha
     " ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
 
 #define SEA_SPM_MARK "\xE2\x96\x81"     /* what stands for a blank */
+
+/* ---- bpe_train_write.c ---- */
+
+struct sea_bpe_trained {        /* borrowed */
+    const struct sea_tokenizer_train *options;
+    const struct sea_vocab *vocab;      /* in the byte characters, special words first */
+    const struct sea_buf *merges;       /* JSON: the pairs in their order, without brackets */
+    int64_t merges_count;
+};
+/* tokenizer.json and its companions in dir, which is made. */
+SEA_MUST_CHECK enum sea_status
+sea_bpe_trained_write(const struct sea_bpe_trained *trained, const char *dir,
+                      struct sea_arena *arena, struct sea_err *err);
 
 #endif

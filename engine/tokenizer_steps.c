@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/base/sea_base64.h"
+
 struct reader {
     struct sea_tokenizer *tokenizer;
     const char *path;
@@ -94,8 +96,8 @@ read_charsmap(struct reader *reader, const struct sea_node *node, struct sea_nor
     if (!text || text->kind != SEA_NODE_STRING)
         return sea_fail(reader->err, SEA_E_FORMAT, "\"%s\": the normalizer \"Precompiled\" has no "
                                                    "\"precompiled_charsmap\"", reader->path);
-    bytes = sea_arena_alloc(reader->tokenizer->arena, text->text_len + 4, 1);
-    if (!sea_base64_read(text->text, text->text_len, bytes, &len))
+    bytes = sea_arena_alloc(reader->tokenizer->arena, sea_base64_room(text->text_len), 1);
+    if (sea_base64_read(bytes, &len, text->text, text->text_len) != text->text_len)
         return sea_fail(reader->err, SEA_E_FORMAT, "\"%s\": \"precompiled_charsmap\" is no base64",
                         reader->path);
     norm->kind = SEA_NORM_CHARSMAP;

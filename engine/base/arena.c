@@ -147,6 +147,19 @@ sea_arena_strndup(struct sea_arena *arena, const char *text, size_t len)
     return copy;
 }
 
+void *
+sea_arena_grow(struct sea_arena *arena, const void *list, size_t *room, size_t least, size_t size)
+{
+    size_t old = *room;
+    void *more;
+
+    *room = old ? 2 * old : least;
+    more = sea_arena_alloc(arena, *room, size);
+    if (old)
+        memcpy(more, list, old * size);
+    return more;
+}
+
 char *
 sea_arena_strdup(struct sea_arena *arena, const char *text)
 {

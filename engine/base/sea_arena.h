@@ -32,6 +32,11 @@ char *sea_arena_strdup(struct sea_arena *arena, const char *text);
 char *sea_arena_strndup(struct sea_arena *arena, const char *text, size_t len);
 SEA_PRINTF(2) char *sea_arena_printf(struct sea_arena *arena, const char *fmt, ...);
 
+/* For a list that is full: a copy with room for twice as many, the new half zeroed; *room is least
+ * at first. What was in use before stays in the arena, as large as what is used now. */
+void *sea_arena_grow(struct sea_arena *arena, const void *list, size_t *room, size_t least,
+                     size_t size);
+
 /* fn(arg) runs at the reset, last one first: close a file, unmap a region. */
 void sea_arena_on_reset(struct sea_arena *arena, void (*fn)(void *), void *arg);
 

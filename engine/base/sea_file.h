@@ -71,6 +71,9 @@ sea_dir_walk(const char *root, sea_dir_fn *fn, void *arg, struct sea_err *err);
 
 bool sea_file_exists(const char *path);         /* a regular file, links followed */
 bool sea_dir_exists(const char *path);
+/* path itself, or the first folder above it that exists: where it would be made. A relative path
+ * with none is ".". */
+void sea_dir_nearest(const char *path, char out[SEA_PATH_MAX]);
 
 /* "a/b" from "a" and "b"; an absolute name replaces the folder. SEA_E_CONFIG when the
  * result is longer than SEA_PATH_MAX - 1. */

@@ -10,6 +10,7 @@
 #include "engine/base/sea_arena.h"
 #include "engine/base/sea_file.h"
 #include "engine/base/sea_rng.h"
+#include "engine/sea_checkpoint.h"
 #include "engine/sea_labels.h"
 #include "tests/sea_test.h"
 
@@ -306,6 +307,56 @@ a_writer_goes_on_behind_whole_shards(void)
     sea_arena_destroy(lists.arena);
 }
 
+/* Stopped in the middle of a shard, and twice: nothing is done again, the files are the same. */
+static void
+a_writer_goes_on_behind_what_was_saved(void)
+{
+    static const int64_t stops[] = { 7, SEA_LABELS_SHARD, SEA_LABELS_SHARD + 3, IMAGES - 1 };
+    struct sea_labels_writer *writer;
+    struct sea_err err = { 0 };
+    char whole[500], parts[500], one[SEA_SHA256_TEXT], two[SEA_SHA256_TEXT], path[600];
+    struct lists lists;
+    size_t i;
+
+    new_dir(whole);
+    new_dir(parts);
+    lists_open(&lists);
+    write_store(&lists, whole);
+    for (i = 0; i <= sizeof(stops) / sizeof(stops[0]); i++) {
+        bool last = i == sizeof(stops) / sizeof(stops[0]);
+
+        CHECK_OK(sea_labels_writer_open(&writer, parts, &lists.info, lists.words, lists.images,
+                                        &err), err);
+        CHECK_INT(sea_labels_writer_next(writer), i ? stops[i - 1] : 0);
+        add_until(writer, last ? IMAGES : stops[i]);
+        if (last)
+            CHECK_OK(sea_labels_writer_finish(writer, &err), err);
+        else
+            CHECK_OK(sea_labels_writer_save(writer, &err), err);
+        sea_labels_writer_close(writer);
+    }
+    CHECK_OK(sea_checkpoint_remove(parts, &err), err);
+    CHECK_OK(sea_hash_dir(whole, one, &err), err);
+    CHECK_OK(sea_hash_dir(parts, two, &err), err);
+    CHECK_STR(two, one);
+    /* Damaged: the pictures behind the last whole shard come again. */
+    snprintf(path, sizeof(path), "%s/shard-00001.safetensors", parts);
+    CHECK(unlink(path) == 0);
+    CHECK_OK(sea_labels_writer_open(&writer, parts, &lists.info, lists.words, lists.images, &err),
+             err);
+    add_until(writer, SEA_LABELS_SHARD + 3);
+    CHECK_OK(sea_labels_writer_save(writer, &err), err);
+    sea_labels_writer_close(writer);
+    snprintf(path, sizeof(path), "%s/checkpoint/step-%08d/held.safetensors", parts,
+             SEA_LABELS_SHARD + 3);
+    CHECK(truncate(path, 200) == 0);
+    CHECK_OK(sea_labels_writer_open(&writer, parts, &lists.info, lists.words, lists.images, &err),
+             err);
+    CHECK_INT(sea_labels_writer_next(writer), SEA_LABELS_SHARD);
+    sea_labels_writer_close(writer);
+    sea_arena_destroy(lists.arena);
+}
+
 static void
 bad_labels_are_not_written(void)
 {
@@ -416,6 +467,6 @@ SEA_TEST_MAIN("labels",
     TEST(the_best_words_are_found),
     TEST(only_positive_scores_are_kept),
     TEST(a_store_gives_back_what_was_written),
-    TEST(a_writer_goes_on_behind_whole_shards),
+    TEST(a_writer_goes_on_behind_whole_shards), TEST(a_writer_goes_on_behind_what_was_saved),
     TEST(bad_labels_are_not_written),
     TEST(spoilt_stores_are_refused))

@@ -193,10 +193,30 @@ the_malloc_family_accepts_nothing(void)
     free(text);
 }
 
+static void
+a_full_list_gets_twice_the_room(void)
+{
+    struct sea_arena *arena = sea_arena_create(NULL, "test");
+    size_t room = 0, n;
+    int *list = NULL;
+
+    for (n = 0; n < 100; n++) {
+        if (n == room)
+            list = sea_arena_grow(arena, list, &room, 3, sizeof(*list));
+        CHECK_INT(list[n], 0);
+        list[n] = (int)n;
+    }
+    CHECK_INT(room, 192);
+    for (n = 0; n < 100 && list[n] == (int)n; n++)
+        ;
+    CHECK_INT(n, 100);
+    sea_arena_destroy(arena);
+}
+
 SEA_TEST_MAIN("objects of an arena end together",
               TEST(objects_are_zeroed_aligned_and_stay_put),
               TEST(children_end_first_and_calls_run_last_one_first),
               TEST(a_child_may_end_before_its_parent),
-              TEST(texts_are_copied),
+              TEST(texts_are_copied), TEST(a_full_list_gets_twice_the_room),
               TEST(overflow_ends_the_process_with_its_exit_status),
               TEST(the_malloc_family_accepts_nothing))

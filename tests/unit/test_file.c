@@ -488,6 +488,24 @@ inside_means_no_way_out(void)
     }
 }
 
+static void
+the_nearest_folder_is_where_one_would_be_made(void)
+{
+    char out[SEA_PATH_MAX];
+
+    sea_dir_nearest(at("not/yet/there"), out);
+    CHECK_STR(out, sea_test_dir());
+    sea_dir_nearest(sea_test_dir(), out);
+    CHECK_STR(out, sea_test_dir());
+    sea_dir_nearest("/no-such-folder/below", out);
+    CHECK_STR(out, "/");
+    sea_dir_nearest("no-such-folder/below", out);
+    CHECK_STR(out, ".");
+    put(at("plain"), "a file is no folder");
+    sea_dir_nearest(at("plain/below"), out);
+    CHECK_STR(out, sea_test_dir());
+}
+
 SEA_TEST_MAIN("files, folders and paths",
               TEST(replace_and_read_come_back),
               TEST(read_refuses_what_it_cannot_take),
@@ -506,4 +524,5 @@ SEA_TEST_MAIN("files, folders and paths",
               TEST(a_walk_of_a_deep_tree_ends),
               TEST(existence_follows_links),
               TEST(paths_join),
-              TEST(inside_means_no_way_out))
+              TEST(inside_means_no_way_out),
+              TEST(the_nearest_folder_is_where_one_would_be_made))
