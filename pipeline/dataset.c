@@ -86,8 +86,8 @@ read_turns(const struct sea_records *rows, const char *id, const struct sea_node
     *tags = (struct tags){ 0 };
     if (!list || list->kind != SEA_NODE_LIST)
         return sea_records_fail(rows, id, err, SEA_E_FORMAT,
-                             "field \"conversations\" is %s, expected a list of turns",
-                             list ? sea_node_kind_name(list->kind) : "missing");
+                                "field \"conversations\" is %s, expected a list of turns",
+                                list ? sea_node_kind_name(list->kind) : "missing");
     *turns = sea_arena_alloc(arena, list->count ? list->count : 1, sizeof(**turns));
     for (node = list->first; node; node = node->next, number++) {
         const char *from = sea_node_text(sea_node_get(node, "from"), NULL);
@@ -96,19 +96,19 @@ read_turns(const struct sea_records *rows, const char *id, const struct sea_node
 
         if (!from || (strcmp(from, "human") != 0 && strcmp(from, "gpt") != 0))
             return sea_records_fail(rows, id, err, SEA_E_FORMAT,
-                                 "turn %zu is from \"%.40s\", expected \"human\" or \"gpt\"",
-                                 number, from ? from : "");
+                                    "turn %zu is from \"%.40s\", expected \"human\" or \"gpt\"",
+                                    number, from ? from : "");
         if (!value || value->kind != SEA_NODE_STRING)
             return sea_records_fail(rows, id, err, SEA_E_FORMAT,
-                                 "field \"value\" of turn %zu is %s, expected a text", number,
-                                 value ? sea_node_kind_name(value->kind) : "missing");
+                                    "field \"value\" of turn %zu is %s, expected a text", number,
+                                    value ? sea_node_kind_name(value->kind) : "missing");
         human = strcmp(from, "human") == 0;
         if (number == 0 && !human)
             continue;
         if (human != (n % 2 == 0))
             return sea_records_fail(rows, id, err, SEA_E_FORMAT,
-                                 "turn %zu is from \"%s\" like the one before, expected turns "
-                                 "that alternate", number, from);
+                                    "turn %zu is from \"%s\" like the one before, expected turns "
+                                    "that alternate", number, from);
         tags->turns += strstr(value->text, SEA_IMAGE_TAG) != NULL;
         tags->at_end |= human && asks_for_picture(value->text, value->text_len);
         (*turns)[n].from = human ? "human" : "gpt";
@@ -117,8 +117,8 @@ read_turns(const struct sea_records *rows, const char *id, const struct sea_node
     }
     if (n < 2)
         return sea_records_fail(rows, id, err, SEA_E_FORMAT,
-                             "field \"conversations\" has %zu turns, expected a question of "
-                             "\"human\" and an answer of \"gpt\"", list->count);
+                                "field \"conversations\" has %zu turns, expected a question of "
+                                "\"human\" and an answer of \"gpt\"", list->count);
     *count = n;
     return SEA_OK;
 }
@@ -142,8 +142,8 @@ read_row(const struct sea_records *rows, enum sea_dataset_kind kind, const struc
     if (image && image->kind == SEA_NODE_STRING) {
         if (!image->text_len || !sea_path_is_inside(image->text))
             return sea_records_fail(rows, row->id, err, SEA_E_FORMAT,
-                                 "field \"image\" is \"%.120s\", expected a relative name "
-                                 "without \"..\"", image->text);
+                                    "field \"image\" is \"%.120s\", expected a relative name "
+                                    "without \"..\"", image->text);
         row->image = sea_arena_strdup(arena, image->text);
     } else if (image && rows->parquet && image->kind == SEA_NODE_MAP) {
         sea_records_fail(rows, row->id, err, SEA_E_FORMAT,
@@ -153,25 +153,25 @@ read_row(const struct sea_records *rows, enum sea_dataset_kind kind, const struc
         return SEA_E_FORMAT;
     } else if (image && image->kind != SEA_NODE_NULL) {
         return sea_records_fail(rows, row->id, err, SEA_E_FORMAT,
-                             "field \"image\" is %s, expected the name of one file",
-                             sea_node_kind_name(image->kind));
+                                "field \"image\" is %s, expected the name of one file",
+                                sea_node_kind_name(image->kind));
     }
     status = read_turns(rows, row->id, node, arena, &row->turns, &row->turns_count, &tags, err);
     if (status)
         return status;
     if (kind == SEA_DATASET_PRETRAIN && (!row->image || row->turns_count != 2))
         return sea_records_fail(rows, row->id, err, SEA_E_FORMAT,
-                             "the row has %s and %zu turns, expected a picture and one "
-                             "exchange", row->image ? "a picture" : "no field \"image\"",
-                             row->turns_count);
+                                "the row has %s and %zu turns, expected a picture and one "
+                                "exchange", row->image ? "a picture" : "no field \"image\"",
+                                row->turns_count);
     if (row->image && tags.turns != 1)
         return sea_records_fail(rows, row->id, err, SEA_E_FORMAT,
-                             "the tag <image> stands in %zu turns, expected one, as the row has "
-                             "a picture", tags.turns);
+                                "the tag <image> stands in %zu turns, expected one, as the row has "
+                                "a picture", tags.turns);
     if (!row->image && tags.at_end)
         return sea_records_fail(rows, row->id, err, SEA_E_FORMAT,
-                             "a question has the tag <image>, expected none, as field \"image\" "
-                             "is missing");
+                                "a question has the tag <image>, expected none, as field \"image\" "
+                                "is missing");
     return SEA_OK;
 }
 
@@ -402,14 +402,14 @@ total_bytes(const char *images, const char *const *names, size_t count, uint64_t
 }
 
 enum sea_status
-sea_dataset_digest(const char *json, const char *images, char out[SEA_SHA256_TEXT],
-                   struct sea_err *err)
+sea_dataset_digest_names(const char *json, const char *images, struct sea_arena *arena,
+                         const char ***names_out, size_t *count_out, char out[SEA_SHA256_TEXT],
+                         struct sea_err *err)
 {
-    struct sea_arena *arena = sea_arena_create(NULL, "digest of a data set");
     struct sea_hash *hash = sea_hash_create();
     char path[SEA_PATH_MAX], of_json[SEA_SHA256_TEXT];
     enum sea_status status;
-    const char **names;
+    const char **names = NULL;
     uint64_t total = 0;
     size_t count = 0;
 
@@ -439,6 +439,21 @@ sea_dataset_digest(const char *json, const char *images, char out[SEA_SHA256_TEX
     else
         sea_context(err, "while hashing data \"%s\"", json);
     sea_hash_destroy(hash);
+    *names_out = names;
+    *count_out = count;
+    return status;
+}
+
+enum sea_status
+sea_dataset_digest(const char *json, const char *images, char out[SEA_SHA256_TEXT],
+                   struct sea_err *err)
+{
+    struct sea_arena *arena = sea_arena_create(NULL, "digest of a data set");
+    const char **names;
+    size_t count;
+    enum sea_status status = sea_dataset_digest_names(json, images, arena, &names, &count, out,
+                                                      err);
+
     sea_arena_destroy(arena);
     return status;
 }
@@ -461,15 +476,15 @@ read_text_row(const struct sea_records *rows, const struct sea_node *node, struc
     }
     if (!sea_node_get(node, "conversations"))
         return sea_records_fail(rows, NULL, err, SEA_E_FORMAT,
-                             "the row has neither a text in \"text\" nor \"conversations\"");
+                                "the row has neither a text in \"text\" nor \"conversations\"");
     row->is_bare = strcmp(template_name, "bare") == 0;
     if (template_name[0] && !row->is_bare)
         return sea_records_fail(rows, NULL, err, SEA_E_FORMAT,
-                             "unknown \"template\" \"%s\", know: bare", template_name);
+                                "unknown \"template\" \"%s\", know: bare", template_name);
     status = read_turns(rows, NULL, node, arena, &row->turns, &row->turns_count, &tags, err);
     if (!status && tags.at_end)
         status = sea_records_fail(rows, NULL, err, SEA_E_FORMAT,
-                               "the tag <image> stands in a row of text");
+                                  "the tag <image> stands in a row of text");
     return status;
 }
 

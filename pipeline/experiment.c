@@ -26,6 +26,7 @@ apply_set(struct resolving *r, const char *set)
     const struct sea_config_key *key;
     struct sea_node *value, *parent, *sweep;
     const char *path, *leaf;
+    char near[SEA_KEY_PATH_MAX];
     enum sea_status status;
 
     if (!equals || equals == set) {
@@ -45,7 +46,7 @@ apply_set(struct resolving *r, const char *set)
         if (!key) {
             sea_fail(r->err, SEA_E_CONFIG, "--set \"%s\": unknown key \"%s\"", set, path);
             sea_hint(r->err, "Did you mean \"%s\"? `sea config doc` lists all keys.",
-                     sea_key_nearest(path));
+                     sea_key_nearest(near, path));
             return SEA_E_CONFIG;
         }
         sweep = sea_node_get(r->root, "sweep");
@@ -56,6 +57,8 @@ apply_set(struct resolving *r, const char *set)
         }
         parent = sea_key_parent(r->arena, r->root, key->path, &leaf);
     }
+    if (!equals[1])
+        return sea_fail(r->err, SEA_E_CONFIG, "--set \"%s\" has no value", set);
     status = sea_yaml_parse(equals + 1, strlen(equals + 1), set, r->arena, &value, r->err);
     if (status) {
         sea_context(r->err, "in the value of --set %s", set);
@@ -126,14 +129,6 @@ stage_of(const char *path)
 
 /* ---- one experiment ---- */
 
-static bool
-is_name(const char *name)
-{
-    return name[0] && strlen(name) <= 200 &&
-           strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
-                        "._-+=,/@") == strlen(name);
-}
-
 static enum sea_status
 missing_key(struct resolving *r, const struct sea_config_key *key, unsigned wanted)
 {
@@ -160,44 +155,6 @@ put_fallback(struct resolving *r, const struct sea_config_key *key, struct sea_n
                   : sea_key_convert(key, node, "default", r->arena, parent, leaf, r->err);
 }
 
-/* What two keys together make impossible. */
-static enum sea_status
-check_together(struct resolving *r, const struct sea_node *config)
-{
-    static const char *const towers[][2] = {
-        { "stages.foundation.clip.width", "stages.foundation.clip.heads" },
-        { "stages.foundation.clip.text_width", "stages.foundation.clip.text_heads" },
-        { "stages.foundation.language.width", "stages.foundation.language.heads" },
-        { "stages.foundation.clip.image", "stages.foundation.clip.patch" },
-    };
-    const char *prompt = sea_node_text(sea_node_path(config, "stages.label.prompt"), "{}");
-    const char *name = sea_node_text(sea_node_get(config, "name"), "");
-    size_t i;
-
-    if (!is_name(name)) {
-        sea_fail(r->err, SEA_E_CONFIG, "%s: name \"%.80s\" cannot be used", r->source, name);
-        sea_hint(r->err, "Use letters, digits and . _ - + = , / @, at most 200.");
-        return SEA_E_CONFIG;
-    }
-    for (i = 0; i < sizeof(towers) / sizeof(towers[0]); i++) {
-        int64_t whole = sea_node_int(sea_node_path(config, towers[i][0]), 0);
-        int64_t part = sea_node_int(sea_node_path(config, towers[i][1]), 1);
-
-        if (whole % part != 0) {
-            sea_fail(r->err, SEA_E_CONFIG, "%s: %s = %lld is not a multiple of %s = %lld",
-                     r->source, towers[i][0], (long long)whole, towers[i][1], (long long)part);
-            return SEA_E_CONFIG;
-        }
-    }
-    if (!strstr(prompt, "{}")) {
-        sea_fail(r->err, SEA_E_CONFIG, "%s: stages.label.prompt \"%.80s\" has no {}", r->source,
-                 prompt);
-        sea_hint(r->err, "{} stands for the word, as in \"a photo of a {}.\".");
-        return SEA_E_CONFIG;
-    }
-    return SEA_OK;
-}
-
 static enum sea_status
 check_pairs(struct resolving *r, const struct sea_node *config)
 {
@@ -215,6 +172,25 @@ check_pairs(struct resolving *r, const struct sea_node *config)
             return SEA_E_CONFIG;
         }
     return SEA_OK;
+}
+
+/* What stages measure in their steps (docs/events.md): by another name nothing would ever be
+ * compared, and nobody told. */
+static bool
+is_measured(const char *metric)
+{
+    static const char *const names[] = {
+        "foundation.clip_loss", "foundation.clip_scale", "foundation.clip_grad_norm",
+        "foundation.text_loss", "foundation.text_grad_norm", "align.loss_text",
+        "align.loss_words", "align.pairs", "align.ln_pairs", "align.scale",
+        "align.without_label", "align.grad_norm", "tune.loss", "tune.grad_norm", "tune.rows",
+    };
+    size_t i;
+
+    for (i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+        if (strcmp(names[i], metric) == 0)
+            return true;
+    return false;
 }
 
 /* Early stopping needs a metric of a stage that runs and trains, and a first step. */
@@ -240,6 +216,12 @@ check_halving(struct resolving *r, const struct sea_node *config)
         sea_fail(r->err, SEA_E_CONFIG, "%s: halving.metric \"%.80s\" is no metric of a stage "
                  "that runs and trains", r->source, metric);
         sea_hint(r->err, "Name the stage before the dot, as tune.loss or align.loss_text.");
+        return SEA_E_CONFIG;
+    }
+    if (!is_measured(metric)) {
+        sea_fail(r->err, SEA_E_CONFIG, "%s: halving.metric \"%.80s\" is measured in no step",
+                 r->source, metric);
+        sea_hint(r->err, "docs/events.md lists the metrics: tune.loss, align.loss_text, ...");
         return SEA_E_CONFIG;
     }
     if (!sea_node_get(halving, "first")) {
@@ -283,7 +265,7 @@ resolve_one(struct resolving *r, const struct sea_node *raw, struct sea_node **o
         }
     }
     if (!status)
-        status = check_together(r, config);
+        status = sea_key_check_together(config, r->source, r->err);
     if (!status)
         status = check_pairs(r, config);
     if (!status)
@@ -326,8 +308,8 @@ show_scalar(struct sea_arena *arena, const struct sea_node *node)
 static enum sea_status
 read_axes(struct resolving *r, struct axis **out, size_t *out_count, size_t *combinations)
 {
-    const struct sea_node *sweep = sea_node_get(r->root, "sweep"), *node;
-    char place[512];
+    const struct sea_node *sweep = sea_node_get(r->root, "sweep"), *node, *value;
+    char place[512], near[SEA_KEY_PATH_MAX], shown[96];
     struct axis *axes;
     size_t n = 0;
 
@@ -351,15 +333,19 @@ read_axes(struct resolving *r, struct axis **out, size_t *out_count, size_t *com
         if (!axis->key || strcmp(axis->key->path, "name") == 0) {
             sea_fail(r->err, SEA_E_CONFIG, "%s: sweep over unknown key \"%s\"", place, node->key);
             sea_hint(r->err, "Did you mean \"%s\"? `sea config doc` lists all keys.",
-                     sea_key_nearest(node->key));
+                     sea_key_nearest(near, node->key));
             return SEA_E_CONFIG;
         }
         if (node->kind != SEA_NODE_LIST || node->count == 0) {
             sea_fail(r->err, SEA_E_CONFIG, "%s: sweep over \"%s\" is %s, expected a list of values",
                      place, node->key,
-                     node->kind == SEA_NODE_LIST ? "empty" : sea_node_kind_name(node->kind));
+                     node->kind == SEA_NODE_LIST ? "empty" : sea_key_show(shown, node));
             return SEA_E_CONFIG;
         }
+        for (value = node->first; value; value = value->next)
+            if (value->kind == SEA_NODE_NULL)
+                return sea_fail(r->err, SEA_E_CONFIG, "%s: sweep over \"%s\" holds null, expected "
+                                "a list of values", place, node->key);
         *combinations *= node->count;
         if (*combinations > SEA_EXPERIMENT_SWEEP_MAX)
             return sea_fail(r->err, SEA_E_CONFIG, "%s: the sweep has more than %d combinations",
@@ -388,6 +374,8 @@ expand(struct resolving *r, struct sea_experiments *out)
     enum sea_status status = read_axes(r, &axes, &axes_count, &combinations);
     const char *base = sea_node_text(sea_node_get(r->root, "name"), "");
 
+    if (!status && axes_count)
+        status = sea_key_check_name(base, r->source, r->err);
     if (status)
         return status;
     out->list = sea_arena_alloc(r->arena, combinations, sizeof(*out->list));
@@ -502,7 +490,7 @@ sea_experiment_one(const char *path, struct sea_arena *arena, struct sea_experim
     if (all.count != 1) {
         sea_fail(err, SEA_E_CONFIG, "%s: its sweep stands for %zu experiments, a stage runs one",
                  path, all.count);
-        sea_hint(err, "Take one of them with --set, or write it out with `sea plan --json`.");
+        sea_hint(err, "Write one out: sea config check FILE --set KEY=VALUE --json > one.json");
         return SEA_E_CONFIG;
     }
     *out = all.list[0];

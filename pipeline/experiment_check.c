@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Single keys: finding them, guessing what a wrong one meant, converting values. */
+/* Keys: finding them, guessing what a wrong one meant, converting values, what two of them
+ * together make impossible. */
 #include "pipeline/experiment_int.h"
 
 #include <ctype.h>
 #include <math.h>
 #include <string.h>
+
+#include "engine/sea_device.h"
 
 const struct sea_config_key *
 sea_key_find(const char *path)
@@ -69,30 +72,47 @@ distance(const char *a, const char *b)
     return one[lb];
 }
 
-/* A section in the wrong place ("label" at the top) is nearest to a key that holds it. */
+/* How far path is from a key or section of n letters: from its whole name, from its name without
+ * "stages.", or from its last word ("label" at the top of a file is meant for "stages.label"). */
+static int
+distance_from(const char *path, const char *key, size_t n, char name[SEA_KEY_PATH_MAX])
+{
+    const char *last;
+    int least, d;
+
+    snprintf(name, SEA_KEY_PATH_MAX, "%.*s", (int)n, key);
+    last = strrchr(name, '.');
+    least = distance(path, name);
+    if (strncmp(name, "stages.", 7) == 0 && (d = distance(path, name + 7) + 1) < least)
+        least = d;
+    if (last && (d = distance(path, last + 1) + 2) < least)
+        least = d;
+    return least;
+}
+
 const char *
-sea_key_nearest(const char *path)
+sea_key_nearest(char out[SEA_KEY_PATH_MAX], const char *path)
 {
     size_t i, count;
     const struct sea_config_key *keys = sea_experiment_keys(&count);
-    const char *best = "sweep";
-    int least = distance(path, best);
+    char name[SEA_KEY_PATH_MAX];
+    int least = distance(path, "sweep"), d;
 
+    snprintf(out, SEA_KEY_PATH_MAX, "sweep");
     for (i = 0; i < count; i++) {
-        const char *key = keys[i].path;
-        const char *last = strrchr(key, '.');
-        int d = distance(path, key);
+        const char *key = keys[i].path, *end = key;
 
-        if (strncmp(key, "stages.", 7) == 0 && distance(path, key + 7) + 1 < d)
-            d = distance(path, key + 7) + 1;
-        if (last && distance(path, last + 1) + 2 < d)
-            d = distance(path, last + 1) + 2;
-        if (d < least) {
-            least = d;
-            best = key;
+        while (end) {           /* its sections, outermost first, then the key itself */
+            end = strchr(end, '.');
+            d = distance_from(path, key, end ? (size_t)(end - key) : strlen(key), name);
+            if (d < least) {
+                least = d;
+                snprintf(out, SEA_KEY_PATH_MAX, "%s", name);
+            }
+            end = end ? end + 1 : NULL;
         }
     }
-    return best;
+    return out;
 }
 
 const char *
@@ -105,8 +125,8 @@ sea_key_place(char out[512], const char *source, const struct sea_node *node)
     return out;
 }
 
-static const char *
-show_value(char out[96], const struct sea_node *node)
+const char *
+sea_key_show(char out[96], const struct sea_node *node)
 {
     switch (node->kind) {
     case SEA_NODE_NULL:
@@ -206,20 +226,39 @@ is_usable(const struct sea_config_key *key, const struct sea_node *node)
     }
 }
 
+/* The first item of a list that cannot be in it; NULL when the node is no list. */
+static const struct sea_node *
+bad_item(const struct sea_config_key *key, const struct sea_node *node)
+{
+    const struct sea_node *item = NULL;
+
+    if (key->kind == SEA_KEY_LIST && node->kind == SEA_NODE_LIST)
+        for (item = node->first; item && is_text(key, item); item = item->next)
+            ;
+    return item;
+}
+
+static enum sea_status
+refuse_value(const struct sea_config_key *key, const struct sea_node *node, const char *source,
+             struct sea_err *err)
+{
+    const struct sea_node *item = bad_item(key, node);
+    char place[512], value[96], want[256];
+
+    sea_fail(err, SEA_E_CONFIG, "%s: key \"%s\" %s %s, expected %s",
+             sea_key_place(place, source, node), key->path, item ? "holds" : "is",
+             sea_key_show(value, item ? item : node), expected(want, key));
+    sea_hint(err, "%s: %s.", key->path, key->about);
+    return SEA_E_CONFIG;
+}
+
 enum sea_status
 sea_key_convert(const struct sea_config_key *key, const struct sea_node *node,
                 const char *source, struct sea_arena *arena, struct sea_node *parent,
                 const char *name, struct sea_err *err)
 {
-    char place[512], value[96], want[256];
-
-    if (!is_usable(key, node)) {
-        sea_fail(err, SEA_E_CONFIG, "%s: key \"%s\" is %s, expected %s",
-                 sea_key_place(place, source, node), key->path, show_value(value, node),
-                 expected(want, key));
-        sea_hint(err, "%s: %s.", key->path, key->about);
-        return SEA_E_CONFIG;
-    }
+    if (!is_usable(key, node))
+        return refuse_value(key, node, source, err);
     switch (key->kind) {
     case SEA_KEY_INT:
         sea_node_put_int(arena, parent, name, node->integer);
@@ -237,7 +276,7 @@ static enum sea_status
 check_map(const struct sea_node *map, const char *path, const char *source, struct sea_err *err)
 {
     const struct sea_node *node;
-    char place[512], full[SEA_KEY_PATH_MAX];
+    char place[512], full[SEA_KEY_PATH_MAX], near[SEA_KEY_PATH_MAX];
     enum sea_status status = SEA_OK;
 
     for (node = map->first; node && !status; node = node->next) {
@@ -266,7 +305,7 @@ check_map(const struct sea_node *map, const char *path, const char *source, stru
         status = sea_fail(err, SEA_E_CONFIG, "%s: unknown key \"%s\"",
                           sea_key_place(place, source, node), full);
         sea_hint(err, "Did you mean \"%s\"? `sea config doc` lists all keys.",
-                 sea_key_nearest(full));
+                 sea_key_nearest(near, full));
     }
     return status;
 }
@@ -300,4 +339,81 @@ sea_key_parent(struct sea_arena *arena, struct sea_node *root, const char *path,
     }
     *leaf = path;
     return map;
+}
+
+enum sea_status
+sea_key_check_name(const char *name, const char *source, struct sea_err *err)
+{
+    if (name[0] && strlen(name) <= 200 &&
+        strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+                     "._-+=,/@") == strlen(name))
+        return SEA_OK;
+    sea_fail(err, SEA_E_CONFIG, "%s: name \"%.80s\" cannot be used", source, name);
+    sea_hint(err, "Use letters, digits and . _ - + = , / @, at most 200.");
+    return SEA_E_CONFIG;
+}
+
+/* Widths that heads share, and pictures that patches share, evenly. */
+static enum sea_status
+check_multiples(const struct sea_node *config, const char *source, struct sea_err *err)
+{
+    static const char *const towers[][2] = {
+        { "stages.foundation.clip.width", "stages.foundation.clip.heads" },
+        { "stages.foundation.clip.text_width", "stages.foundation.clip.text_heads" },
+        { "stages.foundation.language.width", "stages.foundation.language.heads" },
+        { "stages.foundation.clip.image", "stages.foundation.clip.patch" },
+    };
+    size_t i;
+
+    for (i = 0; i < sizeof(towers) / sizeof(towers[0]); i++) {
+        int64_t whole = sea_node_int(sea_node_path(config, towers[i][0]), 0);
+        int64_t part = sea_node_int(sea_node_path(config, towers[i][1]), 1);
+
+        if (whole % part != 0)
+            return sea_fail(err, SEA_E_CONFIG, "%s: %s = %lld is not a multiple of %s = %lld",
+                            source, towers[i][0], (long long)whole, towers[i][1],
+                            (long long)part);
+    }
+    return SEA_OK;
+}
+
+/* Asked again by the stage, which would tell it hours later. */
+static enum sea_status
+check_chunk(const struct sea_node *config, const char *source, struct sea_err *err)
+{
+    const char *order = sea_node_text(sea_node_path(config, "stages.tune.order"), "shuffle");
+    int64_t batch = sea_node_int(sea_node_path(config, "stages.tune.batch"), 1);
+    int64_t chunk = sea_node_int(sea_node_path(config, "stages.tune.chunk"), 1);
+
+    if (strcmp(order, "shuffle") == 0 || chunk > batch || batch % chunk == 0)
+        return SEA_OK;
+    sea_fail(err, SEA_E_CONFIG, "%s: stages.tune.chunk = %lld does not divide stages.tune.batch "
+             "= %lld", source, (long long)chunk, (long long)batch);
+    sea_hint(err, "Order \"%s\" cuts a batch into equal chunks.", order);
+    return SEA_E_CONFIG;
+}
+
+enum sea_status
+sea_key_check_together(const struct sea_node *config, const char *source, struct sea_err *err)
+{
+    const char *prompt = sea_node_text(sea_node_path(config, "stages.label.prompt"), "{}");
+    const char *device = sea_node_text(sea_node_path(config, "resources.device"), "auto");
+    enum sea_status status;
+
+    status = sea_key_check_name(sea_node_text(sea_node_get(config, "name"), ""), source, err);
+    if (!status)
+        status = check_multiples(config, source, err);
+    if (!status)
+        status = check_chunk(config, source, err);
+    if (!status && !strstr(prompt, "{}")) {
+        status = sea_fail(err, SEA_E_CONFIG, "%s: stages.label.prompt \"%.80s\" has no {}", source,
+                          prompt);
+        sea_hint(err, "{} stands for the word, as in \"a photo of a {}.\".");
+    }
+    if (!status && !sea_device_is_name(device)) {
+        status = sea_fail(err, SEA_E_CONFIG, "%s: resources.device \"%.80s\" is no device", source,
+                          device);
+        sea_hint(err, "Devices are auto, cpu, cpu:THREADS and cuda:NUMBER.");
+    }
+    return status;
 }

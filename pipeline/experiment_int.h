@@ -9,8 +9,16 @@
 
 /* The key of a full path, or of a path without its leading "stages."; NULL when unknown. */
 const struct sea_config_key *sea_key_find(const char *path);
-/* The known key (or section of `sweep`) that is spelled most like path. */
-const char *sea_key_nearest(const char *path);
+/* The known key or section that is spelled most like path, in out. */
+const char *sea_key_nearest(char out[SEA_KEY_PATH_MAX], const char *path);
+
+/* What two keys together make impossible, and texts that follow a rule: SEA_E_CONFIG with the
+ * keys. config is resolved. */
+SEA_MUST_CHECK enum sea_status
+sea_key_check_together(const struct sea_node *config, const char *source, struct sea_err *err);
+/* SEA_E_CONFIG when an experiment cannot be called so. */
+SEA_MUST_CHECK enum sea_status
+sea_key_check_name(const char *name, const char *source, struct sea_err *err);
 
 /* The value of a key in the kind of the table, as a child of parent named name:
  * SEA_E_CONFIG with source and line when node cannot be used. */
@@ -22,6 +30,9 @@ sea_key_convert(const struct sea_config_key *key, const struct sea_node *node,
 /* Every key of the tree is known and no section is a scalar. sweep is looked at elsewhere. */
 SEA_MUST_CHECK enum sea_status
 sea_key_check_tree(const struct sea_node *root, const char *source, struct sea_err *err);
+
+/* A value as messages show it. */
+const char *sea_key_show(char out[96], const struct sea_node *node);
 
 /* "SOURCE:12" or "SOURCE". */
 const char *sea_key_place(char out[512], const char *source, const struct sea_node *node);

@@ -73,6 +73,7 @@ static const struct sea_config_key keys[] = {
     { "stages.label.variant", SEA_KEY_TEXT, "auto", 0, 0, "auto|raw_pos|raw_neg|maskclip|surgery", L, 0, "how patches are read from the tower; \"auto\" tries all four and takes the best" },
     { "stages.label.transfer_tower", SEA_KEY_MODEL, NULL, 0, 0, NULL, L, 0, "CLIPModel or SiglipModel folder that labels instead of model.vision.path, for a tower without texts; it reads that tower's view, and cells are matched by the patches' centres" },
     { "stages.label.prompt", SEA_KEY_TEXT, "\"{}\"", 0, 0, NULL, L, 0, "text around a word, {} is the word" },
+    { "stages.label.precision", SEA_KEY_TEXT, "f32", 0, 0, "f32|bf16", L, 0, "storage of the towers' matrices; a card multiplies bfloat16 some ten times faster, words of near cosines may change places" },
     { "stages.label.min_score", SEA_KEY_REAL, "0", 0, 1, NULL, L, 0, "labels below this cosine are dropped" },
     { "stages.label.sample", SEA_KEY_INT, "2000", 1, BIG, NULL, L, 0, "pictures on which variants are compared and figures are taken" },
     { "stages.label.overlays", SEA_KEY_INT, "4", 0, 1000, NULL, L, 0, "pictures drawn with the words of their patches" },

@@ -60,8 +60,8 @@ read_number(const struct sea_records *rows, const struct sea_node *row, const ch
 
     if (!node || node->kind != SEA_NODE_INT)
         return sea_records_fail(rows, NULL, err, SEA_E_FORMAT,
-                             "field \"%s\" is %s, expected a whole number", key,
-                             node ? sea_node_kind_name(node->kind) : "missing");
+                                "field \"%s\" is %s, expected a whole number", key,
+                                node ? sea_node_kind_name(node->kind) : "missing");
     *out = node->integer;
     return SEA_OK;
 }
@@ -110,8 +110,8 @@ read_image(struct reading *r, const struct sea_records *rows, const struct sea_n
         status = sea_records_text(rows, NULL, row, "file_name", &name, err);
     if (!status && (width < 1 || height < 1 || width > 1000000 || height > 1000000))
         status = sea_records_fail(rows, NULL, err, SEA_E_FORMAT,
-                               "the image is %lld x %lld pixels, expected 1 to 1000000",
-                               (long long)width, (long long)height);
+                                  "the image is %lld x %lld pixels, expected 1 to 1000000",
+                                  (long long)width, (long long)height);
     if (status)
         return status;
     if (r->images_count == r->images_room) {
@@ -165,16 +165,16 @@ read_annotation(struct reading *r, const struct sea_records *rows, const struct 
         category++;
     if (!image || category == r->categories_count)
         return sea_records_fail(rows, NULL, err, SEA_E_FORMAT,
-                             "field \"%s\" is %lld, which is not in list \"%s\"",
-                             image ? "category_id" : "image_id",
-                             (long long)(image ? category_id : image_id),
-                             image ? "categories" : "images");
+                                "field \"%s\" is %lld, which is not in list \"%s\"",
+                                image ? "category_id" : "image_id",
+                                (long long)(image ? category_id : image_id),
+                                image ? "categories" : "images");
     for (node = list ? list->first : NULL; node && n < 4; node = node->next)
         if (node->kind == SEA_NODE_INT || node->kind == SEA_NODE_REAL)
             box[n++] = node->real;
     if (n != 4 || list->count != 4)
         return sea_records_fail(rows, NULL, err, SEA_E_FORMAT,
-                             "field \"bbox\" is not a list of 4 numbers [x, y, width, height]");
+                                "field \"bbox\" is not a list of 4 numbers [x, y, width, height]");
     if (r->boxes_count == r->boxes_room) {
         r->boxes_room = r->boxes_room ? 2 * r->boxes_room : 4096;
         r->boxes = sea_xrealloc(r->boxes, r->boxes_room, sizeof(*r->boxes));

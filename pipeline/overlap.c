@@ -26,7 +26,7 @@ last_part(const char *path)
     return slash ? slash + 1 : path;
 }
 
-/* ---- the whole ---- */
+/* ---- the benchmark's side ---- */
 
 struct finding {
     const struct sea_overlap_options *options;

@@ -77,7 +77,7 @@ static void
 plain_name(const struct dumping *d, const char *end, char out[NAME_BYTES])
 {
     const char *column = d->column;
-    char plain[64], which[32] = "", nth[32] = "";
+    char plain[64], which[16] = "", nth[16] = "";        /* together below NAME_BYTES */
     size_t n = 0;
 
     for (; column[n] && n + 1 < sizeof(plain); n++)

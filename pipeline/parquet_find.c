@@ -39,15 +39,8 @@ has_name(const char *name)
 static void
 add_file(struct files *f, const char *path)
 {
-    if (f->count == f->room) {
-        size_t room = f->room ? 2 * f->room : 16;
-        const char **more = sea_arena_alloc(f->arena, room, sizeof(*more));
-
-        if (f->count)
-            memcpy(more, f->at, f->count * sizeof(*more));
-        f->at = more;
-        f->room = room;
-    }
+    if (f->count == f->room)
+        f->at = sea_arena_grow(f->arena, f->at, &f->room, 16, sizeof(*f->at));
     f->at[f->count++] = sea_arena_strdup(f->arena, path);
 }
 

@@ -3,9 +3,13 @@
 #include <math.h>
 #include <string.h>
 
+#include "engine/sea_labels.h"
 #include "pipeline/plan_report_int.h"
 #include "pipeline/sea_suite.h"
 
+#define STATE_BYTES 12.0        /* of a trained number in a checkpoint: itself and two moments */
+#define LABEL_BYTES 8.0         /* a word and its score */
+#define ANSWER_BYTES 1000.0     /* of a question, on average: ids, question, answer, score */
 #define ANSWER_IDS 6            /* generated per question, on average of short answers */
 
 /* ---- flops and bytes of parts ---- */
@@ -112,6 +116,16 @@ lm_work_bytes(const struct sea_planning *p, double rows)
     return limits.rows > 0 ? (double)sea_lm_desc_work_bytes(&p->lm, &limits) : 0;
 }
 
+/* What a card takes beside that for rows of a language model that learns: logits in pieces of up to
+ * 1 GiB (engine/head.c), and the copies of its widest activations that products round. */
+static double
+card_bytes(const struct sea_planning *p, double rows, bool rounded)
+{
+    double logits = 4.0 * rows * (double)p->lm.vocab, most = (double)((int64_t)1 << 30);
+
+    return fmin(logits, most) + (rounded ? 6.0 * rows * 2.0 * (double)p->lm.F * 2.0 : 0.0);
+}
+
 /* ---- stages ---- */
 
 static struct sea_plan_stage *
@@ -134,6 +148,7 @@ sea_planning_foundation(struct sea_planning *p)
                                 sea_planning_int(p, "stages.foundation.language.batch"));
     double ids = p->caption_ids + SEA_PLAN_TEMPLATE_IDS + 60, rows, vision, language;
 
+    stage->exact = true;
     stage->items = (int64_t)(clip_rows + text_rows);
     stage->steps = sea_planning_int(p, "stages.foundation.clip.steps") +
                    sea_planning_int(p, "stages.foundation.language.steps");
@@ -149,6 +164,11 @@ sea_planning_foundation(struct sea_planning *p)
                lm_work_bytes(p, ids * (double)sea_planning_int(
                                           p, "stages.foundation.language.batch"));
     stage->device_bytes = vision > language ? vision : language;
+    stage->disk_bytes = 4 * (clip_floats(p) + (double)sea_lm_desc_floats(&p->lm));
+    stage->checkpoint_bytes = STATE_BYTES * fmax(clip_floats(p),
+                                                 (double)sea_lm_desc_floats(&p->lm));
+    stage->card_bytes = card_bytes(p, ids * (double)sea_planning_int(
+                                                p, "stages.foundation.language.batch"), false);
 }
 
 void
@@ -158,6 +178,7 @@ sea_planning_label(struct sea_planning *p)
     /* The list is not built yet: LLaVA's 558 thousand captions give about 100 thousand words. */
     double words = fmax(1000, (double)p->pretrain_images / 5), sample;
     double m = (double)sea_clip_patch_count(&p->clip);
+    bool rounded = strcmp(sea_planning_text(p, "stages.label.precision"), "bf16") == 0;
     double scoring = 2 * m * (double)p->clip.joint * words;
 
     sample = (double)sea_planning_int(p, "stages.label.sample");
@@ -165,9 +186,14 @@ sea_planning_label(struct sea_planning *p)
         sample = (double)p->pretrain_images;
     if (strcmp(sea_planning_text(p, "stages.label.variant"), "auto") == 0)
         sample *= 4;
+    stage->disk_bytes = (double)p->pretrain_images * m * LABEL_BYTES *
+                        (double)sea_planning_int(p, "stages.label.top");
+    stage->checkpoint_bytes = fmin(stage->disk_bytes, SEA_LABELS_SHARD * m * LABEL_BYTES *
+                                   (double)sea_planning_int(p, "stages.label.top"));
+    stage->exact = !rounded;
     stage->items = p->pretrain_images;
     stage->flops = ((double)p->pretrain_images + sample) * (1.5 * vision_flops(p) + scoring);
-    stage->device_bytes = 4 * clip_floats(p) +
+    stage->device_bytes = (rounded ? 2 : 4) * clip_floats(p) +
                           (double)sea_planning_int(p, "stages.label.batch") * (m + 1) *
                               (double)p->clip.vision.D * 4 * 12;
 }
@@ -202,6 +228,8 @@ sea_planning_align(struct sea_planning *p)
         group = (double)sea_planning_int(p, "stages.align.batch");
     seen = rows < (double)p->pretrain_images ? rows : (double)p->pretrain_images;
     stage->items = (int64_t)rows;
+    stage->disk_bytes = 4 * adapter_floats(p);
+    stage->checkpoint_bytes = STATE_BYTES * adapter_floats(p);
     /* frozen language model: no products for weight gradients */
     stage->flops = seen * vision_flops(p) +
                    rows * (2 * lm_flops(p, m + p->caption_ids, p->caption_ids) +
@@ -211,6 +239,7 @@ sea_planning_align(struct sea_planning *p)
                           trained_bytes(p) * adapter_floats(p) +
                           lm_work_bytes(p, group * (m + p->caption_ids)) +
                           group * m * 4 * (2 * (double)p->clip.vision.D + 5 * (double)p->lm.D);
+    stage->card_bytes = card_bytes(p, group * (m + p->caption_ids), frozen_bytes(p) < 4);
 }
 
 void
@@ -230,6 +259,12 @@ sea_planning_tune(struct sea_planning *p)
     if (tower)                  /* in every step again, and backward */
         seen = 3 * rows;
     stage->items = (int64_t)rows;
+    /* A whole model, also beside the matrices of LoRA. */
+    stage->disk_bytes = frozen_bytes(p) * ((double)sea_lm_desc_floats(&p->lm) + clip_floats(p) +
+                                           adapter_floats(p)) + (lora ? 4 * lora_floats(p) : 0);
+    stage->checkpoint_bytes = STATE_BYTES * (adapter_floats(p) + (lora ? lora_floats(p) : 0) +
+                                             (full ? (double)sea_lm_desc_floats(&p->lm) : 0) +
+                                             (tower ? clip_floats(p) : 0));
     language = lm_flops(p, m + p->dialogue_ids, p->dialogue_ids / 4);
     stage->flops = seen * vision_flops(p) + 6 * rows * m * adapter_floats(p) +
                    rows * language * (full ? 3 : 2) + (redo ? rows * language : 0);
@@ -241,6 +276,7 @@ sea_planning_tune(struct sea_planning *p)
         (tower ? trained_bytes(p) : frozen_bytes(p)) * clip_floats(p) +
         (lora ? 16 * lora_floats(p) : 0) +
         (double)sea_lm_desc_work_bytes(&p->lm, &limits);
+    stage->card_bytes = card_bytes(p, (double)limits.rows, frozen_bytes(p) < 4);
 }
 
 enum sea_status
@@ -259,11 +295,14 @@ sea_planning_eval(struct sea_planning *p, double *decode, struct sea_err *err)
         status = sea_bench_questions_load(suite.items[i].bench, suite.items[i].questions,
                                           sea_planning_int(p, "stages.eval.limit"), p->arena,
                                           &questions, err);
+        if (!status)
+            status = sea_bench_images_check(&questions, suite.items[i].images, err);
         asked += status ? 0 : (double)questions.count;
     }
     if (controls)
         asked *= 1 + (double)controls->count;
     stage->items = (int64_t)asked;
+    stage->disk_bytes = asked * ANSWER_BYTES;
     stage->flops = asked * (vision_flops(p) / 4 + lm_flops(p, m + SEA_PLAN_TEMPLATE_IDS + 20, 1));
     *decode = asked * ANSWER_IDS * lm_flops(p, 1, 1);
     stage->device_bytes = frozen_bytes(p) * ((double)sea_lm_desc_floats(&p->lm) +

@@ -16,30 +16,27 @@
 
 /* ---- the device's rate ---- */
 
+/* FLOP/s of a product of the model's own width. */
 static enum sea_status
-measure(const struct sea_planning *p, const char *name, double *rate, const char **about,
-        struct sea_err *err)
+measure_product(const struct sea_planning *p, const struct sea_device *device, bool rounded,
+                double *rate, struct sea_err *err)
 {
-    struct sea_device device;
     int64_t D = p->lm.D ? p->lm.D : p->clip.vision.D, F = p->lm.F ? p->lm.F : 4 * D;
     size_t bytes = (size_t)(PRODUCT_ROWS * D + D * F + PRODUCT_ROWS * F) * sizeof(float);
     double start, took = 0, times = 0;
     void *mem = NULL;
-    enum sea_status status = sea_device_open(&device, name, err);
+    enum sea_status status = sea_device_alloc(device, bytes, &mem, err);
 
-    if (status)
-        return status;
-    *about = sea_arena_strdup(p->arena, sea_device_text(&device));
-    status = sea_device_alloc(&device, bytes, &mem, err);
     start = sea_clock_seconds();
     while (!status && (took < MEASURE_S || times < 2)) {
         float *a = mem, *b = a + PRODUCT_ROWS * D, *c = b + D * F;
         struct sea_op_gemm gemm = { .a = a, .b = b, .c = c, .M = PRODUCT_ROWS, .N = F, .K = D,
-                                    .lda = D, .ldb = F, .ldc = F, .alpha = 1 };
+                                    .lda = D, .ldb = F, .ldc = F, .alpha = 1, .rounded = rounded,
+                                    .b_type = rounded ? SEA_STORE_BF16 : SEA_STORE_F32 };
 
-        status = sea_run(&device, err, gemm, &gemm);
+        status = sea_run(device, err, gemm, &gemm);
         if (!status)
-            status = sea_device_status(&device, device.ops->wait(device.dev), "wait", err);
+            status = sea_device_status(device, device->ops->wait(device->dev), "wait", err);
         times++;
         took = sea_clock_seconds() - start;
         if (times == 1) {       /* the first one warms up */
@@ -49,7 +46,28 @@ measure(const struct sea_planning *p, const char *name, double *rate, const char
     }
     if (!status)
         *rate = (times - 1) * 2.0 * PRODUCT_ROWS * (double)D * (double)F / took;
-    sea_device_free(&device, mem);
+    sea_device_free(device, mem);
+    return status;
+}
+
+/* A card multiplies rounded numbers many times faster; a processor does not (docs/performance.md).
+ * *is_card: the device is none of the processor's. */
+static enum sea_status
+measure(const struct sea_planning *p, const char *name, struct sea_plan_report *out, bool *is_card,
+        struct sea_err *err)
+{
+    bool rounds = strcmp(sea_planning_text(p, "model.precision"), "bf16") == 0;
+    struct sea_device device;
+    enum sea_status status = sea_device_open(&device, name, err);
+
+    if (status)
+        return status;
+    out->device = sea_arena_strdup(p->arena, sea_device_text(&device));
+    *is_card = strcmp(device.ops->name, "cpu") != 0;
+    status = measure_product(p, &device, false, &out->exact_rate, err);
+    out->rate = out->exact_rate;
+    if (!status && rounds && *is_card)
+        status = measure_product(p, &device, true, &out->rate, err);
     sea_device_close(&device);
     return status;
 }
@@ -61,6 +79,7 @@ sea_plan_report_make(const struct sea_node *config, const char *device, struct s
     struct sea_planning p = { .config = config, .arena = arena, .report = out };
     unsigned stages = sea_experiment_stages(config);
     double decode = 0;
+    bool is_card = false;
     enum sea_status status;
     size_t i;
 
@@ -85,18 +104,23 @@ sea_plan_report_make(const struct sea_node *config, const char *device, struct s
     if (stages & SEA_BIT_EVAL)
         status = sea_planning_eval(&p, &decode, err);
     if (!status && device)
-        status = measure(&p, device, &out->rate, &out->device, err);
+        status = measure(&p, device, out, &is_card, err);
     for (i = 0; i < out->count && !status; i++) {
         struct sea_plan_stage *stage = &out->stages[i];
 
+        if (is_card)
+            stage->device_bytes += stage->card_bytes;
         if (out->rate > 0)
-            stage->seconds = stage->flops / (STEP_SHARE * out->rate);
+            stage->seconds = stage->flops /
+                             (STEP_SHARE * (stage->exact ? out->exact_rate : out->rate));
         if (out->rate > 0 && strcmp(stage->name, "eval") == 0)
             stage->seconds += decode / (DECODE_SHARE * out->rate);
         if (strcmp(stage->name, "eval") == 0)
             stage->flops += decode;
         out->flops += stage->flops;
         out->seconds += stage->seconds;
+        out->disk_bytes += stage->disk_bytes;
+        out->checkpoints_bytes = fmax(out->checkpoints_bytes, 2 * stage->checkpoint_bytes);
     }
     return status;
 }
@@ -150,6 +174,9 @@ sea_plan_report_print(const struct sea_plan_report *report, FILE *to)
     show_seconds(took, report->seconds);
     fprintf(to, "%-11s %10s %-19s %8s %12.3g %11s %9s\n", "all", "", "", "", report->flops, "",
             took);
+    show_bytes(took, report->disk_bytes);
+    show_bytes(memory, report->checkpoints_bytes);
+    fprintf(to, "disk: %s of outputs, which stay; and up to %s of checkpoints\n", took, memory);
 }
 
 struct sea_node *
@@ -175,8 +202,12 @@ sea_plan_report_node(const struct sea_plan_report *report, struct sea_arena *are
         sea_node_put_real(arena, map, "flops", stage->flops);
         sea_node_put_real(arena, map, "device_bytes", stage->device_bytes);
         sea_node_put_real(arena, map, "seconds", stage->seconds);
+        sea_node_put_real(arena, map, "disk_bytes", stage->disk_bytes);
+        sea_node_put_real(arena, map, "checkpoint_bytes", stage->checkpoint_bytes);
     }
     sea_node_put_real(arena, root, "flops", report->flops);
     sea_node_put_real(arena, root, "seconds", report->seconds);
+    sea_node_put_real(arena, root, "disk_bytes", report->disk_bytes);
+    sea_node_put_real(arena, root, "checkpoints_bytes", report->checkpoints_bytes);
     return root;
 }

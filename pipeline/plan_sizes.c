@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "engine/base/sea_file.h"
+#include "engine/sea_mllm.h"
 #include "pipeline/plan_report_int.h"
 #include "pipeline/sea_experiment.h"
 
@@ -52,15 +53,31 @@ foundation_lm(struct sea_planning *p)
     p->lm.max_positions = sea_planning_int(p, "stages.foundation.language.positions");
 }
 
+/* The stage would tell it behind the labels. */
+static enum sea_status
+check_layer(const struct sea_planning *p, struct sea_err *err)
+{
+    int64_t layer = sea_planning_int(p, "model.vision.layer"), layers = p->clip.vision.layers;
+
+    if (layer >= -layers - 1 && layer <= layers)
+        return SEA_OK;
+    sea_fail(err, SEA_E_CONFIG, "model.vision.layer is %lld, this tower has %lld to %lld",
+             (long long)layer, (long long)-layers - 1, (long long)layers);
+    sea_hint(err, "LLaVA reads layer -2.");
+    return SEA_E_CONFIG;
+}
+
 enum sea_status
 sea_planning_load_models(struct sea_planning *p, struct sea_err *err)
 {
-    const char *whole_model = sea_planning_text(p, "model.path"), *vision, *language;
+    const char *whole_model = sea_planning_text(p, "model.path");
+    const char *vision = sea_planning_text(p, "model.vision.path");
+    const char *language = sea_planning_text(p, "model.language.path");
     struct sea_node *config;
     enum sea_status status = SEA_OK;
 
-    vision = whole_model[0] ? whole_model : sea_planning_text(p, "model.vision.path");
-    language = whole_model[0] ? whole_model : sea_planning_text(p, "model.language.path");
+    if (whole_model[0])
+        return sea_mllm_describe(whole_model, &p->clip, &p->lm, err);
     if (vision[0] == '@') {
         foundation_clip(p);
     } else if (vision[0]) {
@@ -70,6 +87,8 @@ sea_planning_load_models(struct sea_planning *p, struct sea_err *err)
         if (!status)
             status = sea_clip_desc_size(&p->clip, vision, err);
     }
+    if (!status && vision[0])
+        status = check_layer(p, err);
     if (status)
         return status;
     if (language[0] == '@') {

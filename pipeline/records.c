@@ -10,7 +10,7 @@
 
 enum sea_status
 sea_records_fail(const struct sea_records *rows, const char *id, struct sea_err *err,
-              enum sea_status status, const char *fmt, ...)
+                 enum sea_status status, const char *fmt, ...)
 {
     char text[320], who[ID_SHOWN + 16] = "";
     va_list args;
@@ -167,7 +167,7 @@ find_member(const char *at, const char *end, const char *key)
 
 enum sea_status
 sea_records_open_member(struct sea_records *rows, const char *path, const char *key,
-                     struct sea_err *err)
+                        struct sea_err *err)
 {
     enum sea_status status = open_file(rows, path, err);
     const char *value;
@@ -217,7 +217,7 @@ next_element(struct sea_records *rows, const char **text, size_t *len, struct se
     count_lines(rows, at < rows->end ? at : rows->end);
     if (at >= rows->end)
         return sea_records_fail(rows, NULL, err, SEA_E_FORMAT,
-                             "the file ends inside the list, expected \"]\"");
+                                "the file ends inside the list, expected \"]\"");
     after = skip_value(at, rows->end);
     if (!after)
         return sea_records_fail(rows, NULL, err, SEA_E_FORMAT, "the file ends inside this row");
@@ -226,7 +226,7 @@ next_element(struct sea_records *rows, const char **text, size_t *len, struct se
     at = skip_blank(after, rows->end);
     if (*len == 0 || (at < rows->end && *at != ',' && *at != ']'))
         return sea_records_fail(rows, NULL, err, SEA_E_FORMAT,
-                             "expected a row, then \",\" or \"]\"");
+                                "expected a row, then \",\" or \"]\"");
     rows->at = at < rows->end && *at == ',' ? at + 1 : at;
     return SEA_OK;
 }
@@ -289,7 +289,7 @@ sea_records_next_text(struct sea_records *rows, const char **text, size_t *len, 
 
 enum sea_status
 sea_records_next(struct sea_records *rows, struct sea_arena *arena, struct sea_node **row,
-              struct sea_err *err)
+                 struct sea_err *err)
 {
     struct sea_err inner = { 0 };
     enum sea_status status;
@@ -307,8 +307,8 @@ sea_records_next(struct sea_records *rows, struct sea_arena *arena, struct sea_n
         return sea_records_fail(rows, NULL, err, status, "%s", inner.message);
     if ((*row)->kind != SEA_NODE_MAP)
         return sea_records_fail(rows, NULL, err, SEA_E_FORMAT,
-                             "a row is a %s, expected an object {...}",
-                             sea_node_kind_name((*row)->kind));
+                                "a row is a %s, expected an object {...}",
+                                sea_node_kind_name((*row)->kind));
     return SEA_OK;
 }
 
@@ -354,20 +354,20 @@ sea_records_raw_text(const char *piece, size_t len, struct sea_arena *arena)
 
 enum sea_status
 sea_records_text(const struct sea_records *rows, const char *id, const struct sea_node *row,
-              const char *key, const char **out, struct sea_err *err)
+                 const char *key, const char **out, struct sea_err *err)
 {
     const struct sea_node *node = sea_node_get(row, key);
 
     if (!node || node->kind != SEA_NODE_STRING)
         return sea_records_fail(rows, id, err, SEA_E_FORMAT, "field \"%s\" is %s, expected a text",
-                             key, node ? sea_node_kind_name(node->kind) : "missing");
+                                key, node ? sea_node_kind_name(node->kind) : "missing");
     *out = node->text;
     return SEA_OK;
 }
 
 enum sea_status
 sea_records_id(const struct sea_records *rows, const struct sea_node *row, const char *key,
-            struct sea_arena *arena, const char **out, bool *is_number, struct sea_err *err)
+               struct sea_arena *arena, const char **out, bool *is_number, struct sea_err *err)
 {
     const struct sea_node *node = sea_node_get(row, key);
 
@@ -377,8 +377,8 @@ sea_records_id(const struct sea_records *rows, const struct sea_node *row, const
         *out = sea_arena_printf(arena, "%lld", (long long)node->integer);
     } else {
         return sea_records_fail(rows, NULL, err, SEA_E_FORMAT,
-                             "field \"%s\" is %s, expected a text or a whole number", key,
-                             node ? sea_node_kind_name(node->kind) : "missing");
+                                "field \"%s\" is %s, expected a text or a whole number", key,
+                                node ? sea_node_kind_name(node->kind) : "missing");
     }
     if (is_number)
         *is_number = node->kind == SEA_NODE_INT;

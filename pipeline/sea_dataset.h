@@ -65,6 +65,11 @@ const char *sea_row_caption(const struct sea_row *row);
 SEA_MUST_CHECK enum sea_status
 sea_dataset_digest(const char *json, const char *images, char out[SEA_SHA256_TEXT],
                    struct sea_err *err);
+/* The same; names: of the pictures, sorted, in the arena. */
+SEA_MUST_CHECK enum sea_status
+sea_dataset_digest_names(const char *json, const char *images, struct sea_arena *arena,
+                         const char ***names, size_t *count, char out[SEA_SHA256_TEXT],
+                         struct sea_err *err);
 
 /* ---- objects: COCO instances ---- */
 

@@ -14,6 +14,7 @@
 #ifndef SEA_PLAN_REPORT_H
 #define SEA_PLAN_REPORT_H
 
+#include <stdbool.h>
 #include <stdio.h>
 
 #include "engine/base/sea_node.h"
@@ -25,17 +26,24 @@ struct sea_plan_stage {
     int64_t items, steps;       /* pictures, rows or questions that pass through; steps or 0 */
     const char *unit;           /* of items */
     double flops;
-    double device_bytes;        /* at once */
+    double device_bytes;        /* at once; on a measured card with card_bytes */
+    double card_bytes;          /* what a card takes more than a processor */
+    bool exact;                 /* in float32 whatever model.precision is */
     double seconds;             /* predicted; 0 without a measured rate */
+    double disk_bytes;          /* of the output, which stays in the store */
+    double checkpoint_bytes;    /* of a checkpoint; while one is written there are two */
 };
 struct sea_plan_report {        /* lives in the arena given to make */
     const char *name;
     const char *device;         /* the device's own line, "" when not measured */
     double rate;                /* flops per second of the measured product; 0: not measured */
+    double exact_rate;          /* of the same in float32: stages that are exact */
     int64_t pictures, patches;  /* of the alignment data; per picture */
     struct sea_plan_stage stages[SEA_PLAN_STAGES_MAX];
     size_t count;
     double flops, seconds;      /* of all stages */
+    double disk_bytes;          /* of all outputs */
+    double checkpoints_bytes;   /* of two checkpoints of the stage with the largest */
 };
 
 /* config: resolved. device: "cpu", "auto", ...; NULL: nothing is measured. Data or models

@@ -45,6 +45,8 @@ struct sea_stage_input {
     const char *dir;            /* may be NULL for sea_stage_key when digest is given */
 };
 
+/* "f32" or "bf16": how a stage of this config stores matrices. */
+const char *sea_stage_precision(const struct sea_stage_def *def, const struct sea_node *config);
 /* The version of the arithmetic that a stage of this config runs on: SEA_NUMERICS or its
  * bfloat16 form. Part of the key and of the provenance. */
 const char *sea_stage_numerics(const struct sea_stage_def *def, const struct sea_node *config);
@@ -61,6 +63,12 @@ SEA_MUST_CHECK enum sea_status
 sea_stage_key(const char *stage, const struct sea_node *config,
               const struct sea_stage_input *inputs, size_t inputs_count,
               char out[SEA_SHA256_TEXT], struct sea_err *err);
+/* The same, with digests that an earlier call has left in the memo (sea_digest_memo.h). */
+struct sea_digest_memo;
+SEA_MUST_CHECK enum sea_status
+sea_stage_key_memo(const char *stage, const struct sea_node *config,
+                   const struct sea_stage_input *inputs, size_t inputs_count,
+                   struct sea_digest_memo *memo, char out[SEA_SHA256_TEXT], struct sea_err *err);
 
 struct sea_stage_options {
     const char *name;           /* "align" */

@@ -95,5 +95,9 @@ sea_suite_load(struct sea_suite *suite, const struct sea_node *config, struct se
  * and folders that it names. */
 SEA_MUST_CHECK enum sea_status
 sea_suite_digest(const struct sea_node *config, char out[SEA_SHA256_TEXT], struct sea_err *err);
+struct sea_digest_memo;
+SEA_MUST_CHECK enum sea_status
+sea_suite_digest_memo(const struct sea_node *config, struct sea_digest_memo *memo,
+                      char out[SEA_SHA256_TEXT], struct sea_err *err);
 
 #endif

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The key of a stage: what decides its result, and nothing else. */
+#include "pipeline/sea_digest_memo.h"
 #include "pipeline/sea_stage_body.h"
 #include "pipeline/sea_suite.h"
 
@@ -43,7 +44,8 @@ explain(const char *key, const char *json, const char *images, struct sea_err *e
 /* images: digested together with the rows that name them. */
 static enum sea_status
 put_digest(struct sea_arena *arena, struct sea_node *map, const struct sea_config_key *key,
-           const char *path, const char *images, struct sea_err *err)
+           const char *path, const char *images, struct sea_digest_memo *memo,
+           struct sea_err *err)
 {
     char digest[SEA_SHA256_TEXT];
     enum sea_status status;
@@ -52,12 +54,10 @@ put_digest(struct sea_arena *arena, struct sea_node *map, const struct sea_confi
         sea_node_put_text(arena, map, key->path, path); /* the input's digest stands for it */
         return SEA_OK;
     }
-    if (images)
-        status = sea_dataset_digest(path, images, digest, err);
-    else if (key->kind == SEA_KEY_FILE)
-        status = sea_digest_file(path, digest, err);
-    else
-        status = sea_digest_model(path, digest, err);
+    status = sea_digest_of(memo, images                        ? SEA_DIGEST_DATASET
+                                 : key->kind == SEA_KEY_FILE ? SEA_DIGEST_FILE
+                                                             : SEA_DIGEST_MODEL,
+                           path, images, digest, err);
     if (status && images)
         status = explain(key->path, path, images, err);
     if (status) {
@@ -70,7 +70,7 @@ put_digest(struct sea_arena *arena, struct sea_node *map, const struct sea_confi
 
 static enum sea_status
 put_config(struct sea_arena *arena, struct sea_node *map, const struct sea_stage_def *def,
-           const struct sea_node *config, struct sea_err *err)
+           const struct sea_node *config, struct sea_digest_memo *memo, struct sea_err *err)
 {
     size_t i, count;
     const struct sea_config_key *keys = sea_experiment_keys(&count);
@@ -83,7 +83,7 @@ put_config(struct sea_arena *arena, struct sea_node *map, const struct sea_stage
             continue;           /* a folder counts by what its JSON file names */
         if (keys[i].kind >= SEA_KEY_FILE)
             status = put_digest(arena, map, &keys[i], sea_node_text(node, ""),
-                                images_of(config, keys[i].path), err);
+                                images_of(config, keys[i].path), memo, err);
         else
             sea_node_put_copy(arena, map, keys[i].path, node);
     }
@@ -93,7 +93,7 @@ put_config(struct sea_arena *arena, struct sea_node *map, const struct sea_stage
 /* What a key of plain text names after all. */
 static enum sea_status
 put_extras(struct sea_arena *arena, struct sea_node *map, const struct sea_stage_def *def,
-           const struct sea_node *config, struct sea_err *err)
+           const struct sea_node *config, struct sea_digest_memo *memo, struct sea_err *err)
 {
     char digest[SEA_SHA256_TEXT];
     enum sea_status status = SEA_OK;
@@ -103,11 +103,11 @@ put_extras(struct sea_arena *arena, struct sea_node *map, const struct sea_stage
 
         if (strcmp(words, "auto") == 0)
             return SEA_OK;
-        status = sea_digest_file(words, digest, err);
+        status = sea_digest_of(memo, SEA_DIGEST_FILE, words, NULL, digest, err);
         if (!status)
             sea_node_put_text(arena, map, "stages.label.words", digest);
     } else if (def->bit == SEA_BIT_EVAL) {
-        status = sea_suite_digest(config, digest, err);
+        status = sea_suite_digest_memo(config, memo, digest, err);
         if (!status)
             sea_node_put_text(arena, map, "stages.eval.suite", digest);
     }
@@ -136,11 +136,20 @@ put_inputs(struct sea_arena *arena, struct sea_node *map, const struct sea_stage
 }
 
 const char *
+sea_stage_precision(const struct sea_stage_def *def, const struct sea_node *config)
+{
+    const char *key = def->bit == SEA_BIT_LABEL ? "stages.label.precision" : "model.precision";
+
+    if (!(def->bit & (SEA_BIT_LABEL | SEA_BIT_ALIGN | SEA_BIT_TUNE | SEA_BIT_EVAL)))
+        return "f32";
+    return sea_node_text(sea_node_path(config, key), "f32");
+}
+
+const char *
 sea_stage_numerics(const struct sea_stage_def *def, const struct sea_node *config)
 {
-    const char *precision = sea_node_text(sea_node_path(config, "model.precision"), "f32");
-
-    return def->bit & (SEA_BIT_ALIGN | SEA_BIT_TUNE) && strcmp(precision, "bf16") == 0
+    return def->bit & (SEA_BIT_ALIGN | SEA_BIT_TUNE) &&
+                   strcmp(sea_stage_precision(def, config), "bf16") == 0
                ? SEA_NUMERICS_BF16 : SEA_NUMERICS;
 }
 
@@ -148,6 +157,14 @@ enum sea_status
 sea_stage_key(const char *stage, const struct sea_node *config,
               const struct sea_stage_input *inputs, size_t inputs_count,
               char out[SEA_SHA256_TEXT], struct sea_err *err)
+{
+    return sea_stage_key_memo(stage, config, inputs, inputs_count, NULL, out, err);
+}
+
+enum sea_status
+sea_stage_key_memo(const char *stage, const struct sea_node *config,
+                   const struct sea_stage_input *inputs, size_t inputs_count,
+                   struct sea_digest_memo *memo, char out[SEA_SHA256_TEXT], struct sea_err *err)
 {
     const struct sea_stage_def *def = sea_stage_find(stage);
     struct sea_arena *arena = sea_arena_create(NULL, "stage key");
@@ -166,9 +183,9 @@ sea_stage_key(const char *stage, const struct sea_node *config,
     sea_node_put_text(arena, root, "numerics", sea_stage_numerics(def, config));
     sea_node_put_int(arena, root, "schema", SEA_SCHEMA_VERSION);
     map = sea_node_put(arena, root, "config", SEA_NODE_MAP);
-    status = put_config(arena, map, def, config, err);
+    status = put_config(arena, map, def, config, memo, err);
     if (!status)
-        status = put_extras(arena, map, def, config, err);
+        status = put_extras(arena, map, def, config, memo, err);
     if (!status) {
         map = sea_node_put(arena, root, "inputs", SEA_NODE_MAP);
         status = put_inputs(arena, map, inputs, inputs_count, err);

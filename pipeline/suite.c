@@ -4,6 +4,7 @@
 #include <ctype.h>
 #include <string.h>
 
+#include "pipeline/sea_digest_memo.h"
 #include "pipeline/sea_parquet.h"
 #include "pipeline/sea_stage_body.h"
 
@@ -412,17 +413,14 @@ sea_suite_read(struct sea_suite *suite, const char *name, const char *root,
 }
 
 static enum sea_status
-add_path(struct sea_hash *hash, const char *path, struct sea_err *err)
+add_path(struct sea_hash *hash, struct sea_digest_memo *memo, const char *path,
+         struct sea_err *err)
 {
+    enum sea_digest_kind kind = sea_dir_exists(path)   ? SEA_DIGEST_FOLDER
+                                : sea_parquet_is(path) ? SEA_DIGEST_PARQUET : SEA_DIGEST_FILE;
     char digest[SEA_SHA256_TEXT];
-    enum sea_status status;
+    enum sea_status status = sea_digest_of(memo, kind, path, NULL, digest, err);
 
-    if (sea_parquet_is(path) && !sea_dir_exists(path))
-        status = sea_parquet_digest(path, digest, err);
-    else if (sea_dir_exists(path))
-        status = sea_digest_folder(path, digest, err);
-    else
-        status = sea_digest_file(path, digest, err);
     if (!status)
         sea_hash_add_field(hash, digest);
     return status;
@@ -464,6 +462,13 @@ add_judge(struct sea_hash *hash, const struct sea_suite *suite, const struct sea
 enum sea_status
 sea_suite_digest(const struct sea_node *config, char out[SEA_SHA256_TEXT], struct sea_err *err)
 {
+    return sea_suite_digest_memo(config, NULL, out, err);
+}
+
+enum sea_status
+sea_suite_digest_memo(const struct sea_node *config, struct sea_digest_memo *memo,
+                      char out[SEA_SHA256_TEXT], struct sea_err *err)
+{
     struct sea_arena *arena = sea_arena_create(NULL, "suite");
     struct sea_hash *hash = sea_hash_create();
     struct sea_suite suite;
@@ -481,13 +486,13 @@ sea_suite_digest(const struct sea_node *config, char out[SEA_SHA256_TEXT], struc
         sea_hash_add_field(hash, item->bench->scorer);
         add_asking(hash, item);
         sea_hash_add_field(hash, number);
-        status = add_path(hash, item->questions, err);
+        status = add_path(hash, memo, item->questions, err);
         if (!status && item->bench->needs_judge)
             status = add_judge(hash, &suite, item->bench, err);
         for (k = 0; k < item->annotations_count && !status; k++)
-            status = add_path(hash, item->annotations[k], err);
+            status = add_path(hash, memo, item->annotations[k], err);
         if (!status && item->images)
-            status = add_path(hash, item->images, err);
+            status = add_path(hash, memo, item->images, err);
         if (status)
             sea_context(err, "benchmark %s of suite \"%s\"", item->bench->name, suite.path);
     }

@@ -10,6 +10,7 @@
 #include "engine/base/sea_node.h"
 #include "engine/sea_conversation.h"
 #include "engine/sea_generate.h"
+#include "engine/sea_lora.h"
 #include "engine/sea_mllm.h"
 #include "engine/sea_safetensors.h"
 #include "pipeline/tools_int.h"
@@ -173,6 +174,32 @@ print_tensors(const struct sea_node *tensors, FILE *to)
     }
 }
 
+/* A PEFT folder: its adapter, and in model the folder that it belongs to; else dir itself. */
+static enum sea_status
+put_lora(struct sea_arena *arena, struct sea_node *root, const char *dir,
+         char model[SEA_PATH_MAX], struct sea_err *err)
+{
+    struct sea_node *config, *map;
+    char path[SEA_PATH_MAX];
+    enum sea_status status;
+
+    snprintf(model, SEA_PATH_MAX, "%s", dir);
+    if (!sea_lora_is_folder(dir))
+        return SEA_OK;
+    status = sea_path_join(path, dir, "adapter_config.json", err);
+    if (!status)
+        status = sea_json_load(path, CONFIG_BYTES_MAX, arena, &config, err);
+    if (!status)
+        status = sea_lora_base(dir, model, err);
+    if (status)
+        return status;
+    map = sea_node_put(arena, root, "peft", SEA_NODE_MAP);
+    sea_node_put_text(arena, map, "kind", sea_node_text(sea_node_get(config, "peft_type"), "?"));
+    sea_node_put_int(arena, map, "rank", sea_node_int(sea_node_get(config, "r"), 0));
+    sea_node_put_text(arena, map, "base", model);
+    return SEA_OK;
+}
+
 enum sea_status
 sea_tool_inspect(const char *dir, bool json, bool tensors, FILE *to, struct sea_err *err)
 {
@@ -181,24 +208,30 @@ sea_tool_inspect(const char *dir, bool json, bool tensors, FILE *to, struct sea_
     struct sea_tensors *files = NULL;
     struct sea_tokenizer *tokenizer = NULL;
     struct sea_buf text;
-    char path[SEA_PATH_MAX];
-    enum sea_status status = load_config(dir, arena, &config, err);
+    char path[SEA_PATH_MAX], model[SEA_PATH_MAX];
+    enum sea_status status;
 
     sea_buf_init(&text, (size_t)256 << 20);
+    sea_node_put_text(arena, root, "folder", dir);
+    status = put_lora(arena, root, dir, model, err);
+    if (!status)
+        status = load_config(model, arena, &config, err);
     if (status)
         goto out;
-    sea_node_put_text(arena, root, "folder", dir);
     sea_node_put_text(arena, root, "model_type",
                       sea_node_text(sea_node_get(config, "model_type"), "unknown"));
-    status = put_parts(arena, root, config, dir, err);
+    status = put_parts(arena, root, config, model, err);
     if (!status)
-        status = sea_tensors_open_dir(&files, dir, err);
+        status = sea_tensors_open_dir(&files, model, err);
     if (status)
         goto out;
     sea_node_put_int(arena, root, "parameters", put_tensors(arena, root, files, tensors));
     status = sea_path_join(path, dir, "tokenizer.json", err);
+    if (!status && !sea_file_exists(path))
+        status = sea_path_join(path, model, "tokenizer.json", err);
     if (!status && sea_file_exists(path)) {
-        status = sea_tokenizer_load(&tokenizer, dir, err);
+        *strrchr(path, '/') = 0;
+        status = sea_tokenizer_load(&tokenizer, path, err);
         if (!status)
             sea_node_put_int(arena, root, "tokenizer_words", sea_tokenizer_count(tokenizer));
     }
@@ -254,7 +287,7 @@ warn(const struct sea_params *weights)
 
 enum sea_status
 sea_opened_model(struct sea_opened *opened, const char *dir, const char *tower, const char *device,
-           const char *precision, struct sea_err *err)
+                 const char *precision, struct sea_err *err)
 {
     struct sea_arena *arena = sea_arena_create(NULL, "model");
     char base[SEA_PATH_MAX];
@@ -299,8 +332,8 @@ out:
 }
 
 enum sea_status
-sea_opened_picture(struct sea_opened *opened, const char *dir, const char *image, const char *aspect,
-             struct sea_err *err)
+sea_opened_picture(struct sea_opened *opened, const char *dir, const char *image,
+                   const char *aspect, struct sea_err *err)
 {
     struct sea_clip_limits limits = { .images = 1 };
     const struct sea_clip *clip = opened->folder.clip;

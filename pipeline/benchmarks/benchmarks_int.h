@@ -74,8 +74,9 @@ sea_bench_add_mean(struct sea_bench_scoring *scoring, const char *name, const do
  * number where the question file has one. */
 void sea_bench_dump_texts(const struct sea_bench_scoring *scoring, const char *id_key,
                           const char *text_key, struct sea_buf *out);
-/* The same as one map {key: answer as given}. */
-void sea_bench_dump_map(const struct sea_bench_scoring *scoring, struct sea_buf *out);
+/* The same as one map {key: answer as given}: the member dump of benchmarks that publish it so. */
+SEA_MUST_CHECK enum sea_status
+sea_bench_dump_map(struct sea_bench_scoring *scoring, struct sea_buf *out, struct sea_err *err);
 /* Mean score of the rows for which keep(row, arg) holds; nothing is added when there are
  * none and name is optional. */
 typedef bool sea_bench_keep_fn(const struct sea_bench_row *row, const void *arg);

@@ -154,15 +154,9 @@ close_pictures(void *arg)
 static void
 add_entry(struct sea_hub *hub, const struct entry *entry, struct sea_arena *arena)
 {
-    if (hub->count == hub->room) {
-        struct entry *more;
-
-        hub->room = hub->room ? 2 * hub->room : 1024;
-        more = sea_arena_alloc(arena, hub->room, sizeof(*more));
-        if (hub->count)
-            memcpy(more, hub->entries, hub->count * sizeof(*more));
-        hub->entries = more;
-    }
+    if (hub->count == hub->room)
+        hub->entries = sea_arena_grow(arena, hub->entries, &hub->room, 1024,
+                                      sizeof(*hub->entries));
     hub->entries[hub->count++] = *entry;
 }
 

@@ -240,15 +240,6 @@ load(struct sea_bench_questions *questions, int64_t limit, struct sea_err *err)
                                            : sea_bench_load_rows(questions, limit, take_row, err);
 }
 
-/* The official {id: answer}; scored by variant "parsed" what it scores, else as any answers. */
-static enum sea_status
-dump(struct sea_bench_scoring *s, struct sea_buf *out, struct sea_err *err)
-{
-    (void)err;
-    sea_bench_dump_map(s, out);
-    return SEA_OK;
-}
-
 static const char *const variants[] = { "official", "parsed", "random", NULL };
 
 const struct sea_bench sea_bench_mmmu = {
@@ -266,5 +257,5 @@ const struct sea_bench sea_bench_mmmu = {
     .export_name = "mmmu_output.json",
     .load = load,
     .score = score,
-    .dump = dump,
+    .dump = sea_bench_dump_map,        /* of variant "parsed" what it scores */
 };

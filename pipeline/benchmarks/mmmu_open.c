@@ -25,15 +25,8 @@ struct values {
 static struct value *
 add_value(struct values *list)
 {
-    if (list->count == list->room) {
-        size_t room = list->room ? 2 * list->room : 16;
-        struct value *more = sea_arena_alloc(list->arena, room, sizeof(*more));
-
-        if (list->count)
-            memcpy(more, list->at, list->count * sizeof(*more));
-        list->at = more;
-        list->room = room;
-    }
+    if (list->count == list->room)
+        list->at = sea_arena_grow(list->arena, list->at, &list->room, 16, sizeof(*list->at));
     return &list->at[list->count++];
 }
 

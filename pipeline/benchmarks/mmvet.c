@@ -416,15 +416,6 @@ score(struct sea_bench_scoring *s, struct sea_err *err)
     return SEA_OK;
 }
 
-/* The official result file: {"v1_0": answer, ...}. */
-static enum sea_status
-dump(struct sea_bench_scoring *s, struct sea_buf *out, struct sea_err *err)
-{
-    (void)err;
-    sea_bench_dump_map(s, out);
-    return SEA_OK;
-}
-
 const struct sea_bench sea_bench_mmvet = {
     .name = "mm-vet",
     .about = "open questions of six abilities, graded by a judge",
@@ -440,7 +431,7 @@ const struct sea_bench sea_bench_mmvet = {
     .export_name = "mm-vet_results.json",
     .take_row = take_row,
     .score = score,
-    .dump = dump,
+    .dump = sea_bench_dump_map,
     .read_answers = read_answers,
     .answer_key = answer_key,
     .prompts_digest = prompts_digest,

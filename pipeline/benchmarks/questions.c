@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/base/sea_base64.h"
 #include "pipeline/benchmarks/benchmarks_int.h"
 #include "pipeline/sea_parquet.h"
 
@@ -322,48 +323,21 @@ sea_bench_questions_ask(struct sea_bench_questions *questions, const struct sea_
 
 /* ---- pictures ---- */
 
-static int
-base64_value(char c)
-{
-    if (c >= 'A' && c <= 'Z')
-        return c - 'A';
-    if (c >= 'a' && c <= 'z')
-        return c - 'a' + 26;
-    if (c >= '0' && c <= '9')
-        return c - '0' + 52;
-    return c == '+' || c == '-' ? 62 : c == '/' || c == '_' ? 63 : -1;
-}
-
 static enum sea_status
 decode_inline(const struct sea_bench_question *question, struct sea_image *out,
               struct sea_err *err)
 {
-    size_t n = question->inline_len, used = 0;
-    unsigned char *bytes = sea_xcalloc(n / 4 * 3 + 4, 1);
-    uint32_t word = 0;
-    enum sea_status status = SEA_OK;
+    size_t n = question->inline_len, used, read;
+    unsigned char *bytes = sea_xcalloc(sea_base64_room(n), 1);
+    enum sea_status status;
     char name[160];
-    int have = 0;
 
     snprintf(name, sizeof(name), "picture of question \"%.80s\"", question->id);
-    while (n > 0 && question->inline_image[n - 1] == '=')
-        n--;
-    for (size_t i = 0; i < n && !status; i++) {
-        int value = base64_value(question->inline_image[i]);
-
-        if (value < 0) {
-            status = sea_fail(err, SEA_E_FORMAT, "%s is not base64: byte %zu of %zu is 0x%02x",
-                              name, i, n, (unsigned char)question->inline_image[i]);
-            break;
-        }
-        word = word << 6 | (uint32_t)value;
-        have += 6;
-        if (have >= 8) {
-            have -= 8;
-            bytes[used++] = (unsigned char)(word >> have & 0xFF);
-        }
-    }
-    if (!status)
+    read = sea_base64_read(bytes, &used, question->inline_image, n);
+    if (read < n)
+        status = sea_fail(err, SEA_E_FORMAT, "%s is not base64: byte %zu of %zu is 0x%02x", name,
+                          read, n, (unsigned char)question->inline_image[read]);
+    else
         status = sea_image_decode(out, bytes, used, name, err);
     free(bytes);
     return status;

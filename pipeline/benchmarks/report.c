@@ -14,15 +14,9 @@ add(struct sea_bench_scoring *s, const char *name)
 {
     struct sea_bench_metric *metric;
 
-    if (s->metrics_count == s->metrics_room) {
-        size_t room = s->metrics_room ? 2 * s->metrics_room : 16;
-        struct sea_bench_metric *more = sea_arena_alloc(s->arena, room, sizeof(*more));
-
-        if (s->metrics_count)
-            memcpy(more, s->metrics, s->metrics_count * sizeof(*more));
-        s->metrics = more;
-        s->metrics_room = room;
-    }
+    if (s->metrics_count == s->metrics_room)
+        s->metrics = sea_arena_grow(s->arena, s->metrics, &s->metrics_room, 16,
+                                    sizeof(*s->metrics));
     metric = &s->metrics[s->metrics_count++];
     *metric = (struct sea_bench_metric){ .name = sea_arena_strdup(s->arena, name), .value = NAN,
                                          .scale = PERCENT, .se = NAN, .clustered_se = NAN,
@@ -398,9 +392,10 @@ sea_bench_dump_texts(const struct sea_bench_scoring *s, const char *id_key,
     sea_buf_puts(out, s->count ? "\n]\n" : "[\n]\n");
 }
 
-void
-sea_bench_dump_map(const struct sea_bench_scoring *s, struct sea_buf *out)
+enum sea_status
+sea_bench_dump_map(struct sea_bench_scoring *s, struct sea_buf *out, struct sea_err *err)
 {
+    (void)err;
     for (size_t i = 0; i < s->count; i++) {
         const char *key = sea_bench_key(s->rows[i].question);
 
@@ -410,4 +405,5 @@ sea_bench_dump_map(const struct sea_bench_scoring *s, struct sea_buf *out)
         sea_json_quote(out, s->rows[i].text, strlen(s->rows[i].text));
     }
     sea_buf_puts(out, s->count ? "\n}\n" : "{\n}\n");
+    return SEA_OK;
 }

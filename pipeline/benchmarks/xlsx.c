@@ -241,14 +241,9 @@ read_shared(struct book *book, struct sea_err *err)
             add_text(&x, &text);
         if (!is_tag(&x, "si") || !(x.is_close || x.is_empty))
             continue;
-        if (book->shared_count == room) {
-            const char **more = sea_arena_alloc(book->arena, room ? 2 * room : 64, sizeof(*more));
-
-            if (room)
-                memcpy(more, book->shared, room * sizeof(*more));
-            book->shared = more;
-            room = room ? 2 * room : 64;
-        }
+        if (book->shared_count == room)
+            book->shared = sea_arena_grow(book->arena, book->shared, &room, 64,
+                                          sizeof(*book->shared));
         book->shared[book->shared_count++] =
             sea_arena_strndup(book->arena, text.len ? text.data : "", text.len);
         sea_buf_clear(&text);

@@ -10,10 +10,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/base/sea_clock.h"
+#include "engine/base/sea_hash.h"
 #include "pipeline/stages/eval_int.h"
 
 #define PART_BYTES_MAX ((size_t)256 << 20)
 #define SHUFFLE_SEED 22
+#define PARTS "checkpoint/answers"
+#define TELL_S 300              /* between two checkpoints */
 #define QUESTIONS_MAX 512       /* of one part */
 
 struct asked {                  /* one question, in the order of answering */
@@ -349,6 +353,37 @@ load_part(struct answering *a, int64_t first, int64_t end)
     return true;
 }
 
+/* All finished parts, of the benchmarks before as well, as a checkpoint: progress.json and DONE,
+ * written last, say that they may be kept. */
+static enum sea_status
+tell_parts(const struct answering *a, struct sea_err *err)
+{
+    struct sea_stage *stage = a->eval->stage;
+    struct sea_node *root = sea_node_put(stage->arena, NULL, NULL, SEA_NODE_MAP), *file;
+    char path[SEA_PATH_MAX], digest[SEA_SHA256_TEXT];
+    uint64_t bytes = 0;
+    enum sea_status status;
+
+    sea_node_put_int(stage->arena, root, "questions", a->eval->done);
+    status = sea_stage_write_json(stage, PARTS "/progress.json", root, err);
+    if (!status)
+        status = sea_stage_path(stage, PARTS "/progress.json", path, err);
+    if (!status)
+        status = sea_hash_file(path, digest, &bytes, err);
+    if (status)
+        return status;
+    root = sea_node_put(stage->arena, NULL, NULL, SEA_NODE_MAP);
+    file = sea_node_put(stage->arena, sea_node_put(stage->arena, root, "files", SEA_NODE_LIST),
+                        NULL, SEA_NODE_MAP);
+    sea_node_put_text(stage->arena, file, "path", "progress.json");
+    sea_node_put_int(stage->arena, file, "bytes", (int64_t)bytes);
+    sea_node_put_text(stage->arena, file, "sha256", digest);
+    status = sea_stage_write_json(stage, PARTS "/DONE", root, err);
+    if (!status)
+        sea_events_checkpoint(stage->events, PARTS, a->eval->done);
+    return status;
+}
+
 static enum sea_status
 answer_all(struct answering *a, struct sea_err *err)
 {
@@ -356,6 +391,8 @@ answer_all(struct answering *a, struct sea_err *err)
     int64_t first, end, count = (int64_t)a->questions->count;
     enum sea_status status = SEA_OK;
 
+    if (a->eval->told_s <= 0)
+        a->eval->told_s = sea_clock_seconds();
     for (first = 0; first < count && !status; first = end) {
         end = part_end(a, first);
         if (load_part(a, first, end)) {
@@ -370,6 +407,11 @@ answer_all(struct answering *a, struct sea_err *err)
         sea_events_progress(stage->events, a->eval->done, a->eval->total, "questions");
         if (!status)
             status = sea_events_check(stage->events, err);
+        if (!status && (sea_stage_is_stopped() ||
+                        sea_clock_seconds() - a->eval->told_s > TELL_S)) {
+            status = tell_parts(a, err);
+            a->eval->told_s = sea_clock_seconds();
+        }
         if (!status && sea_stage_is_stopped())
             status = sea_stage_stop(stage, err);
     }
@@ -414,7 +456,7 @@ sea_eval_answer(struct sea_eval *eval, const struct sea_suite_item *item,
         a.view.aspect = (enum sea_aspect)item->aspect;
     a.texts = sea_arena_alloc(a.arena, questions->count + 1, sizeof(*a.texts));
     a.lengths = sea_arena_alloc(a.arena, questions->count + 1, sizeof(*a.lengths));
-    snprintf(relative, sizeof(relative), "checkpoint/%s", name);
+    snprintf(relative, sizeof(relative), PARTS "/%s", name);
     status = sea_stage_path(eval->stage, relative, parts, err);
     a.parts = parts;
     if (!status)

@@ -24,6 +24,7 @@ struct sea_eval {
     int64_t slots;
     const struct sea_judge_options *judge;      /* NULL: no benchmark needs one */
     int64_t done, total;        /* questions of the whole suite */
+    double told_s;              /* when a checkpoint was told; 0: none was due yet */
 };
 
 enum sea_control { SEA_CONTROL_NONE, SEA_CONTROL_SHUFFLE, SEA_CONTROL_NO_IMAGE };

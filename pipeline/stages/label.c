@@ -8,8 +8,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/base/sea_clock.h"
+#include "engine/sea_checkpoint.h"
 #include "pipeline/stages/label_int.h"
 #include "pipeline/stages/overlay_int.h"
+
+#define SAVE_S 300              /* between two checkpoints; one is as large as a shard at most */
 
 static enum sea_status
 make_info(const struct sea_labelling *run, enum sea_clip_variant variant,
@@ -26,6 +30,20 @@ make_info(const struct sea_labelling *run, enum sea_clip_variant variant,
     return sea_clip_digest(run->clip, info->tower, err);
 }
 
+/* A checkpoint: the pictures of the open shard, too, are not lost. */
+static enum sea_status
+save(struct sea_labelling *run, struct sea_labels_writer *writer, struct sea_err *err)
+{
+    int64_t pictures = sea_labels_writer_next(writer);
+    char name[64];
+    enum sea_status status = sea_labels_writer_save(writer, err);
+
+    sea_checkpoint_name(pictures, name);
+    if (!status)
+        sea_events_checkpoint(run->stage->events, name, pictures);
+    return status;
+}
+
 static enum sea_status
 write_store(struct sea_labelling *run, const struct sea_reading *reading, struct sea_err *err)
 {
@@ -36,11 +54,15 @@ write_store(struct sea_labelling *run, const struct sea_reading *reading, struct
     int64_t *numbers = sea_xcalloc((size_t)run->batch, sizeof(*numbers));
     int32_t *index = sea_xcalloc((size_t)(run->batch * each), sizeof(*index));
     float *score = sea_xcalloc((size_t)(run->batch * each), sizeof(*score));
+    double saved = sea_clock_seconds();
     enum sea_status status = make_info(run, reading->variant, &info, err);
 
     if (!status)
         status = sea_labels_writer_open(&writer, stage->out, &info, run->words.items,
                                         run->pictures.names, err);
+    if (!status && sea_labels_writer_next(writer))
+        sea_events_log(stage->events, "info", "going on with the labels at picture %lld of %lld",
+                       (long long)sea_labels_writer_next(writer), (long long)total);
     for (i = status ? total : sea_labels_writer_next(writer); i < total && !status;
          i += run->batch) {
         int64_t n = total - i < run->batch ? total - i : run->batch;
@@ -53,6 +75,11 @@ write_store(struct sea_labelling *run, const struct sea_reading *reading, struct
             status = sea_labels_writer_add(writer, index, score, n, err);
         if (!status)
             status = sea_events_check(stage->events, err);
+        if (!status && (sea_stage_is_stopped() ||
+                        (i + n < total && sea_clock_seconds() - saved > SAVE_S))) {
+            status = save(run, writer, err);
+            saved = sea_clock_seconds();
+        }
         if (!status && sea_stage_is_stopped())
             status = sea_stage_stop(stage, err);
     }

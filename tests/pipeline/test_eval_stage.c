@@ -126,7 +126,7 @@ count_kept(const char *out)
     int64_t kept = 0;
 
     for (int first = 0; first < PICTURES * EACH; first++) {
-        const char *path = path_of(sea_arena_printf(arena, "%s/checkpoint/pope/part-%08d.json", out,
+        const char *path = path_of(sea_arena_printf(arena, "%s/checkpoint/answers/pope/part-%08d.json", out,
                                                     first));
         struct sea_node *list;
         struct sea_err err = { 0 };

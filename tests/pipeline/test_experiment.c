@@ -94,6 +94,11 @@ an_unknown_key_is_refused_with_line_and_nearest_key(void)
     CHECK(strstr(err.hint, "\"stages.align.lambda\"") != NULL);
     parse_more("label: {top: 5}\n");
     CHECK_FAILS(err, SEA_E_CONFIG, "unknown key \"label\"");
+    CHECK(strstr(err.hint, "\"stages.label\"") != NULL);
+    parse_more("modle: {adapter: linear}\n");
+    CHECK(strstr(err.hint, "\"model\"") != NULL);
+    parse_more("  tun: {lr: 0.1}\n");
+    CHECK(strstr(err.hint, "\"stages.tune\"") != NULL);
     parse_more("sede: 5\n");
     CHECK_FAILS(err, SEA_E_CONFIG, "unknown key \"sede\"");
     CHECK(strstr(err.hint, "\"seed\"") != NULL);
@@ -118,6 +123,10 @@ wrong_kinds_and_values_say_what_was_expected(void)
         { "  label: {prompt: a photo}\n", "has no {}" },
         { "  tune: [1, 2]\n", "expected a map" },
         { "  foundation: {clip: {width: 100, heads: 3}}\n", "is not a multiple of" },
+        { "  tune: {order: length, batch: 32, chunk: 5}\n", "chunk = 5 does not divide" },
+        { "  tune: {lora: {targets: [q_proj, 3]}}\n", "targets\" holds 3, expected a list" },
+        { "resources: {device: gpu}\n", "resources.device \"gpu\" is no device" },
+        { "resources: {device: cpu:0}\n", "is no device" },
     };
     size_t i;
 
@@ -211,6 +220,10 @@ a_broken_sweep_is_refused(void)
     CHECK_FAILS(err, SEA_E_CONFIG, "key \"seed\" is \"x\"");
     parse_more("sweep: {seed: [1, 1]}\n");
     CHECK_FAILS(err, SEA_E_CONFIG, "twice");
+    parse_more("sweep: {seed: [1, null]}\n");
+    CHECK_FAILS(err, SEA_E_CONFIG, "sweep over \"seed\" holds null");
+    parse("name:\nsweep: {seed: [1, 2]}\n", NULL, 0);
+    CHECK_FAILS(err, SEA_E_CONFIG, "name \"\" cannot be used");
 }
 
 /* Early stopping: the trials of a sweep name one study; what cannot be compared is refused. */
@@ -229,6 +242,8 @@ the_experiments_of_a_sweep_are_one_study(void)
     CHECK_FAILS(err, SEA_E_CONFIG, "halving.metric \"loss\" is no metric of a stage");
     parse_more("halving: {metric: eval.pope, first: 100}\n");
     CHECK_FAILS(err, SEA_E_CONFIG, "no metric of a stage that runs and trains");
+    parse_more("halving: {metric: tune.los, first: 100}\n");
+    CHECK_FAILS(err, SEA_E_CONFIG, "is measured in no step");
     parse_more("halving: {metric: tune.loss}\n");
     CHECK_FAILS(err, SEA_E_CONFIG, "needs key \"halving.first\"");
     parse_more("halving: {metric: tune.loss, first: 1, eta: 1}\n");
@@ -241,7 +256,7 @@ overrides_win_and_leave_the_sweep(void)
     static char text[4096];
     const char *sets[] = { "align.lambda=0.5", "stages.tune.lr=3.0e-4", "sweep.seed=[4, 5]" };
     const char *bad[] = { "align.lamda=1" }, *worse[] = { "align.lambda" };
-    const char *list[] = { "eval.controls=[shuffle]" };
+    const char *list[] = { "eval.controls=[shuffle]" }, *empty[] = { "align.lambda=" };
 
     snprintf(text, sizeof(text), "%ssweep: {align.lambda: [0, 1]}\n", base);
     CHECK_OK(parse(text, sets, 3), err);
@@ -255,6 +270,8 @@ overrides_win_and_leave_the_sweep(void)
     CHECK_FAILS(err, SEA_E_CONFIG, "unknown key \"align.lamda\"");
     parse(base, worse, 1);
     CHECK_FAILS(err, SEA_E_CONFIG, "is not KEY=VALUE");
+    parse(base, empty, 1);
+    CHECK_FAILS(err, SEA_E_CONFIG, "has no value");
     CHECK_OK(parse(base, list, 1), err);
     CHECK_STR(at(0, "stages.eval.controls")->first->text, "shuffle");
 }
