@@ -1,7 +1,7 @@
 #!/bin/bash
 # Runs the built test programs and the shell tests, quick ones first, and ends with one line
 # "N passed, N failed, N skipped". BUILD: where the programs are. T: only paths that contain
-# this. QUICK=1: C programs only. TEST_JOBS: tests of the service at a time (2).
+# this. QUICK=1: C programs only. TEST_JOBS: tests of the service at a time (3).
 #
 # A test (program or script) ends with a line "...: N passed, N failed, N skipped"; one that
 # does not, or that exits non-zero without a failed check, counts as one failure.
@@ -23,7 +23,8 @@ done)
 run_test() {                    # number, test
     local start=$SECONDS
     timeout "${TEST_TIMEOUT:-900}" "$2" > "$work/$1.log" 2>&1 < /dev/null
-    echo "$? $((SECONDS - start))" > "$work/$1.rc"
+    echo "$? $((SECONDS - start))" > "$work/$1.end"
+    mv "$work/$1.end" "$work/$1.rc"     # whole, or not there
 }
 
 # Counts and prints what test number $1 said.
@@ -47,25 +48,29 @@ tell_test() {                   # number, test
     grep '^SKIP' "$log" | sed 's/^/    /'
 }
 
-# Tests of the service wait more than they work: two at a time. The others use all cores.
+# Tests of the service wait more than they work: three at a time. The others use all cores.
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 trap 'exit 1' INT TERM
 i=0 told=0 names=()
-wait_until_running() {          # at most so many
-    while [ $((i - told)) -gt "$1" ]; do
-        if [ -s "$work/$told.rc" ]; then
-            tell_test $told "${names[told]}"
-            told=$((told + 1))
-        else
-            wait -n
-        fi
+running() {
+    local ended=("$work"/*.rc)
+    [ -e "${ended[0]}" ] || ended=()
+    echo $((i - ${#ended[@]}))
+}
+wait_until_running() {          # at most so many; results are told in the order of the list
+    while [ "$(running)" -gt "$1" ]; do
+        wait -n || :
+    done
+    while [ $told -lt $i ] && [ -e "$work/$told.rc" ]; do
+        tell_test $told "${names[told]}"
+        told=$((told + 1))
     done
 }
 for test in $list; do
     case $test in *"${T:-}"*) ;; *) continue ;; esac
     case $test in
-    */scheduler/* | tests/e2e/*) wait_until_running $((${TEST_JOBS:-2} - 1)) ;;
+    */scheduler/* | tests/e2e/*) wait_until_running $((${TEST_JOBS:-3} - 1)) ;;
     *) wait_until_running 0 ;;
     esac
     names[i]=$test

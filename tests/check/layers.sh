@@ -41,7 +41,7 @@ BEGIN {
     # The scorers follow Python in lower(), \d and split(), which no tokenizer needs.
     wrap("^utf8proc[.]h$",       "^(engine/token[a-z_]*|pipeline/benchmarks/text)[.]c$")
     wrap("^(ft2build[.]h|freetype)", "^pipeline/scenes/emoji[.]c$")
-    wrap("^(libpq-fe|libpq-events|postgres_fe)[.]h$", "^scheduler/db(_rows[.]c|_int[.]h|[.]c)$")
+    wrap("^(libpq-fe|libpq-events|postgres_fe)[.]h$", "^scheduler/db(_rows[.]c|_connect[.]c|_int[.]h|[.]c)$")
     wrap("^curl/",               "^(scheduler/[a-z0-9_]*|pipeline/judge_http)[.]c$")
     wrap("^microhttpd[.]h$",     "^(scheduler/[a-z_]*[.]c|tests/scheduler/s3_server[.]h)$")
     wrap("^CUnit/",              "^tests/sea_test[.][ch]$")
