@@ -221,7 +221,7 @@ $(BUILD)/tests/fuzz/fuzz_%: $(BUILD)/tests/fuzz/fuzz_%.o $(LIB_PIPELINE) $(LIB_E
 ## tests      build the test programs without running them
 tests: $(TEST_BINS) $(FAULT) $(SEA)
 
-## demo       the main job on a demo world: from a YAML file to a leaderboard (about 10 min)
+## demo       the main job on a demo world: from a YAML file to a leaderboard (4 to 8 min)
 demo: deps
 	$(Q)$(MAKE) --no-print-directory -j$(JOBS) all
 	$(Q)configs/demo.sh
