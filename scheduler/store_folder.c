@@ -15,6 +15,7 @@
 
 #define COPY_BYTES ((size_t)1 << 20)
 #define LINK_BYTES_MIN ((uint64_t)64 << 20)     /* files that nobody appends to any more */
+#define LINK_TRIES 10
 #define DONE_BYTES_MAX ((size_t)1 << 20)
 
 /* ---- one file ---- */
@@ -68,12 +69,19 @@ copy_file(const char *from, const char *to, struct sea_err *err)
     return status;
 }
 
-/* A second name for the content, or a copy where there can be none. */
+/* A second name for the content, or a copy where there can be none. link(2) finds nothing when
+ * another worker puts the same content in the place of `from` between its two looks. */
 static enum sea_status
 link_or_copy(const char *from, const char *to, struct sea_err *err)
 {
-    if (link(from, to) == 0)
-        return SEA_OK;
+    int try;
+
+    for (try = 0; try < LINK_TRIES; try++) {
+        if (link(from, to) == 0)
+            return SEA_OK;
+        if (errno != ENOENT)
+            break;
+    }
     if (errno == EXDEV || errno == EPERM || errno == EMLINK || errno == ENOTSUP)
         return copy_file(from, to, err);
     return sea_fail_errno(err, "could not link \"%s\" to \"%s\"", from, to);

@@ -42,6 +42,8 @@ tell_test() {                   # number, test
     printf '%-52s %4d passed %3d failed %3d skipped %4ds\n' "${2#"$BUILD"/}" "$p" "$f" "$s" "$took"
     if [ "$f" -ne 0 ]; then
         bad="$bad ${2#"$BUILD"/}"
+        { echo "${2#"$BUILD"/}, exit status $rc:"
+          { grep -a FAIL "$log" || tail -n 8 "$log"; } | head -n 12 | sed 's/^/    | /'; } >> "$work/bad"
         sed 's/^/    | /' "$log" | tail -n 60
         echo "    | exit status $rc"
     fi
@@ -79,6 +81,7 @@ for test in $list; do
     case $test in */scheduler/* | tests/e2e/*) ;; *) wait_until_running 0 ;; esac
 done
 wait_until_running 0
-[ -z "$bad" ] || echo "failed:$bad"
+# Once more, where a cut log still shows them.
+[ -z "$bad" ] || { echo "failed:$bad"; cat "$work/bad"; }
 echo "$passed passed, $failed failed, $skipped skipped"
 [ "$failed" -eq 0 ] && [ $((passed + skipped)) -gt 0 ]
