@@ -214,6 +214,8 @@ an_experiment_runs_to_its_scores(void)
               600);
     CHECK_INT(number("SELECT count(*) FROM sea.leaderboard"), 2);
     CHECK_STR(text("SELECT DISTINCT judge FROM sea.leaderboard"), "grader-2, prompts 0123456789ab");
+    run_sql("UPDATE sea.benchmark SET judge = 'said later'");
+    CHECK_STR(text("SELECT DISTINCT judge FROM sea.leaderboard"), "said later");
     CHECK_INT(number("SELECT count(*) FROM sea.score WHERE item_n = 600 AND clusters = 200"
                      " AND item_mean = 0.5"), 1);
     CHECK_INT(number("SELECT count(*) FROM sea.metric"), 60);
