@@ -56,22 +56,50 @@ format_of(const void *bytes, size_t n)
     return NULL;
 }
 
+static enum sea_status
+refuse_format(const void *bytes, size_t n, const char *name, struct sea_err *err)
+{
+    static const struct { size_t at; const char *magic, *words, *hint; } rows[] = {
+        { 0, "GIF8", "a GIF image", "Convert it to PNG." },
+        { 0, "BM", "a BMP image", "Convert it to PNG." },
+        { 0, "II*", "a TIFF image", "Convert it to PNG." },
+        { 0, "MM", "a TIFF image", "Convert it to PNG." },
+        { 4, "ftypavi", "an AVIF image", "Convert it to PNG." },
+        { 4, "ftyphei", "a HEIC image", "Convert it to JPEG." },
+        { 4, "ftypmif1", "a HEIC image", "Convert it to JPEG." },
+        { 0, "%PDF", "a PDF document", "Make a picture of its page." },
+        { 0, "<", "text with tags", "Fetch it again: a web server's error page looks like this." },
+    };
+    const unsigned char *b = bytes;
+    size_t i;
+
+    for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        size_t len = strlen(rows[i].magic);
+
+        if (n >= rows[i].at + len && memcmp(b + rows[i].at, rows[i].magic, len) == 0) {
+            sea_fail(err, SEA_E_FORMAT, "\"%s\" is %s, need JPEG, PNG or WebP", name,
+                     rows[i].words);
+            sea_hint(err, "%s", rows[i].hint);
+            return err->status;
+        }
+    }
+    sea_fail(err, SEA_E_FORMAT, "\"%s\" is no JPEG, PNG or WebP image (begins with %02x %02x)",
+             name, b[0], n > 1 ? b[1] : 0u);
+    sea_hint(err, "Fetch the file again, or take its row out of the data.");
+    return err->status;
+}
+
 enum sea_status
 sea_image_decode(struct sea_image *out, const void *bytes, size_t n, const char *name,
                  struct sea_err *err)
 {
     const char *format = format_of(bytes, n);
-    const unsigned char *b = bytes;
 
     *out = (struct sea_image){ 0 };
     if (!n)
         return sea_image_refuse("an", name, "the file is empty", err);
-    if (!format) {
-        sea_fail(err, SEA_E_FORMAT, "\"%s\" is no JPEG, PNG or WebP image (begins with %02x %02x)",
-                 name, b[0], n > 1 ? b[1] : 0u);
-        sea_hint(err, "Convert it, or fetch it again: a web server's error page looks like this.");
-        return err->status;
-    }
+    if (!format)
+        return refuse_format(bytes, n, name, err);
     if (*format == 'j')
         return sea_image_decode_jpeg(out, bytes, n, name, err);
     if (*format == 'p')

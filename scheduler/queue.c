@@ -107,6 +107,14 @@ sea_queue_worker_state(struct sea_db *db, int64_t worker_id, const char *state,
 }
 
 enum sea_status
+sea_queue_worker_trouble(struct sea_db *db, int64_t worker_id, const char *trouble,
+                         struct sea_err *err)
+{
+    return sea_db_query(db, "worker_trouble",
+                        SEA_PARAMS(SEA_P_INT(worker_id), SEA_P_TEXT(trouble)), NULL, err);
+}
+
+enum sea_status
 sea_queue_worker_beat(struct sea_db *db, int64_t worker_id, enum sea_drain *drain,
                       struct sea_err *err)
 {

@@ -64,6 +64,10 @@ sea_queue_register_gpus(struct sea_db *db, const char *host, int64_t pid, const 
 SEA_MUST_CHECK enum sea_status
 sea_queue_worker_state(struct sea_db *db, int64_t worker_id, const char *state,
                        struct sea_err *err);
+/* Why a worker that lives claims nothing, for who asks why nothing runs; NULL: it claims. */
+SEA_MUST_CHECK enum sea_status
+sea_queue_worker_trouble(struct sea_db *db, int64_t worker_id, const char *trouble,
+                         struct sea_err *err);
 /* An operator's wish that a worker leaves: after its stage, or after a checkpoint of it. */
 enum sea_drain { SEA_DRAIN_NO, SEA_DRAIN_FINISH, SEA_DRAIN_CHECKPOINT };
 /* Says that an idle worker lives. SEA_E_LEASE: it was given up; register again. */

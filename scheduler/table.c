@@ -46,6 +46,8 @@ shown(const struct sea_rows *rows, size_t row, size_t column)
 
     if (!cell)
         return sea_xstrdup("");
+    if (sea_rows_column_kind(rows, column) == SEA_COLUMN_BOOL)
+        return sea_xstrdup(cell[0] == 't' ? "yes" : "no");
     if (sea_rows_column_kind(rows, column) == SEA_COLUMN_NUMBER && strpbrk(cell, ".e")) {
         char number[40];
 

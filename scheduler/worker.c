@@ -25,6 +25,7 @@ struct worker {
     enum sea_drain drain;       /* an operator wants it to leave */
     struct sea_claimant who;    /* secret not "": a claim has no answer yet ... */
     int64_t sent_ms;            /* ... since then */
+    bool has_told;              /* the database, that there is no room */
 };
 
 struct turn {                   /* one attempt */
@@ -72,6 +73,7 @@ enter(struct worker *worker, struct sea_err *err)
                                      worker->options.queue, worker->options.ttl_ms, gpus,
                                      &worker->id, err);
     worker->beat_ms = sea_clock_ms();
+    worker->has_told = false;
     if (!status)
         sea_log(SEA_LOG_INFO, "worker registered id=%lld gpus=%s", (long long)worker->id, gpus);
     sea_arena_destroy(arena);
@@ -201,30 +203,53 @@ work_once(struct worker *worker, bool *worked, struct sea_err *err)
     return status;
 }
 
-/* Where no stage could keep its output none is claimed: each try would be one of its losses. */
+/* Bytes that the disk of a folder has left, and how many it must have. */
 static enum sea_status
-check_room(const struct worker *worker, struct sea_err *err)
+look_at_disk(const char *folder, double *room, double *need, struct sea_err *err)
+{
+    struct statvfs fs;
+
+    if (statvfs(folder, &fs))
+        return sea_fail_errno(err, "could not look at the disk of \"%s\"", folder);
+    *room = (double)fs.f_bavail * (double)fs.f_frsize;
+    *need = (double)fs.f_blocks * (double)fs.f_frsize / 100;
+    if (*need > ROOM_BYTES)
+        *need = ROOM_BYTES;
+    return SEA_OK;
+}
+
+/* Where no stage could keep its output none is claimed: each try would be one of its losses.
+ * The database is told when that begins and when it ends. */
+static enum sea_status
+check_room(struct worker *worker, struct sea_err *err)
 {
     const char *folders[] = { worker->tmp, worker->store.root };
-    struct statvfs fs;
+    char words[160] = "";
     size_t i;
 
-    for (i = 0; i < 2; i++) {
-        double room, need = ROOM_BYTES;
+    for (i = 0; i < 2 && !words[0]; i++) {
+        double room = 0, need = 0;
+        enum sea_status status = look_at_disk(folders[i], &room, &need, err);
 
-        if (statvfs(folders[i], &fs))
-            return sea_fail_errno(err, "could not look at the disk of \"%s\"", folders[i]);
-        room = (double)fs.f_bavail * (double)fs.f_frsize;
-        if (need > (double)fs.f_blocks * (double)fs.f_frsize / 100)
-            need = (double)fs.f_blocks * (double)fs.f_frsize / 100;
-        if (room >= need)
-            continue;
-        sea_fail(err, SEA_E_IO, "no stage is claimed: the disk of \"%s\" has %.1f MiB left, need "
-                 "%.1f", folders[i], room / 1048576, need / 1048576);
-        sea_hint(err, "Free space there; `sea gc --dry-run` tells what the store need not keep.");
-        return SEA_E_IO;
+        if (status)
+            return status;
+        if (room < need)
+            snprintf(words, sizeof(words), "the disk of its %s has %.1f MiB left, need %.1f",
+                     i ? "store" : "scratch folder", room / 1048576, need / 1048576);
     }
-    return SEA_OK;
+    if (worker->has_told != (words[0] != 0)) {
+        enum sea_status status = sea_queue_worker_trouble(worker->db, worker->id,
+                                                          words[0] ? words : NULL, err);
+
+        if (status)
+            return status;
+        worker->has_told = words[0] != 0;
+    }
+    if (!words[0])
+        return SEA_OK;
+    sea_fail(err, SEA_E_IO, "no stage is claimed: %s (\"%s\")", words, folders[i - 1]);
+    sea_hint(err, "Free space there; `sea gc --dry-run` tells what the store need not keep.");
+    return SEA_E_IO;
 }
 
 /* One round: a sign of life, a claim. */

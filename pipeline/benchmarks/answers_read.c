@@ -287,18 +287,30 @@ part_thoughts(struct sea_bench_scoring *s, struct sea_bench_row *row)
     row->text = sea_arena_strndup(s->arena, n ? behind : "", n);
 }
 
+/* Such as: 2 missing ("02", "3"). */
+static void
+add_words(struct sea_buf *text, const struct trouble *trouble, const char *words)
+{
+    if (trouble->count)
+        sea_buf_addf(text, "%s%lld %s (%s%s)", text->len ? ", " : "", (long long)trouble->count,
+                     words, trouble->names, trouble->count > NAMED ? ", ..." : "");
+}
+
 static enum sea_status
 report(const struct reading *r, const char *path, struct sea_err *err)
 {
     const struct trouble *missing = &r->missing, *doubled = &r->doubled, *unknown = &r->unknown;
     enum sea_status status;
+    struct sea_buf text;
 
+    sea_buf_init(&text, 4096);
+    add_words(&text, missing, "missing");
+    add_words(&text, doubled, "doubled");
+    add_words(&text, unknown, "unknown");
     status = sea_fail(err, SEA_E_FORMAT,
-                      "answer file \"%s\" does not fit the %zu questions of \"%s\": %lld missing "
-                      "(%s), %lld doubled (%s), %lld unknown (%s)", path, r->s->count,
-                      r->s->questions->path, (long long)missing->count, missing->names,
-                      (long long)doubled->count, doubled->names, (long long)unknown->count,
-                      unknown->names);
+                      "answer file \"%s\" does not fit the %zu questions of \"%s\": %s", path,
+                      r->s->count, r->s->questions->path, text.data);
+    sea_buf_release(&text);
     if (doubled->count + unknown->count == 0)
         sea_hint(err, "Finish the run, or count missing answers as empty ones with "
                  "--allow-missing.");

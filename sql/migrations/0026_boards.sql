@@ -53,3 +53,10 @@ SELECT d.suite, d.benchmark, d.split, d.metric, d.control,
        d.experiment_id, d.experiment, d.value, d.se, d.low, d.high, d.scale, d.n, d.clusters,
        d.seed, d.lambda, d.stage_id, d.key, d.ended_at, d.model, d.benchmark_id, d.judge
   FROM sea.board d;
+
+DO $$
+BEGIN
+    PERFORM sea.setup_roles();
+EXCEPTION WHEN insufficient_privilege THEN
+    RAISE WARNING 'no roles were made: call sea.setup_roles() as somebody who may create them';
+END $$;

@@ -60,7 +60,8 @@ SELECT *
  ORDER BY stage_id
 
 -- name: cli_workers
--- Workers that have not left: what each runs, and on which GPUs of those that it may use.
+-- Workers that have not left: what each runs, on which GPUs of those that it may use, and why it
+-- claims nothing.
 SELECT w.id, w.state, w.host, w.pid, w.device, w.queue,
        nullif(array_to_string(w.gpus, ','), '') AS gpus,
        (SELECT string_agg(g.gpu::text, ',' ORDER BY g.gpu)
@@ -71,7 +72,8 @@ SELECT w.id, w.state, w.host, w.pid, w.device, w.queue,
        (SELECT s.stage || ' of ' || s.experiment_id
           FROM sea.gpu_hold AS h JOIN sea.stage_run AS s ON s.id = h.stage_id
          WHERE h.host = w.host AND w.gpus <> '{}' AND h.holds_at <= clock_timestamp()
-           AND NOT sea.hold_is_void(h.host, h.stage_id)) AS kept_for
+           AND NOT sea.hold_is_void(h.host, h.stage_id)) AS kept_for,
+       w.trouble
   FROM sea.worker AS w
  WHERE w.ended_at IS NULL
  ORDER BY w.host, w.id

@@ -13,6 +13,9 @@ SELECT sea.worker_beat($1) AS drain;
 -- name: worker_state
 SELECT sea.worker_state($1, $2);
 
+-- name: worker_trouble
+SELECT sea.worker_trouble($1, $2);
+
 -- name: claim
 -- Kept prepared (db.c). $4: a new secret of the caller's, by which it finds the lease again.
 SELECT stage_id, epoch, secret::text AS secret, experiment_id, stage, key, config::text AS config,

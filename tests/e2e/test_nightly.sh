@@ -38,7 +38,7 @@ run "$sea" nightly add "$schedule"
 check_rc "adding it again changes it" 0
 check_equal "and makes no second one" 1 "$(sql 'SELECT count(*) FROM sea.schedule')"
 run "$sea" nightly list
-check_match "list shows it" '^tiny +30 2 \* \* mon-fri +t +first +last +one ' "$out"
+check_match "list shows it" '^tiny +30 2 \* \* mon-fri +yes +first +last +one ' "$out"
 run "$sea" nightly disable tiny
 check_match "disable lets it rest" '^schedule tiny: rests$' "$out"
 check_equal "then it is not enabled" f "$(sql 'SELECT enabled FROM sea.schedule')"

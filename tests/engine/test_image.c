@@ -244,8 +244,10 @@ what_is_no_picture_is_said(void)
     char path[SEA_PATH_MAX];
 
     check_bytes_refused("", 0, "empty");
-    check_bytes_refused("<html>not found</html>", 22, "no JPEG, PNG or WebP");
-    check_bytes_refused("GIF89a", 6, "no JPEG, PNG or WebP");
+    check_bytes_refused("<html>not found</html>", 22, "is text with tags, need JPEG, PNG or WebP");
+    check_bytes_refused("GIF89a", 6, "is a GIF image, need JPEG, PNG or WebP");
+    check_bytes_refused("\0\0\0\x20" "ftypavif", 12, "is an AVIF image");
+    check_bytes_refused("\0\0\0\x20" "ftypisom", 12, "no JPEG, PNG or WebP image (begins with 00 00)");
     check_bytes_refused("\xFF", 1, "no JPEG");
     check_bytes_refused("\xFF\xD8\xFF", 3, "ends before");
     check_bytes_refused("\xFF\xD8\xFF\xE0\0\0\0\0", 8, "ends before");

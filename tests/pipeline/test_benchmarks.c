@@ -66,7 +66,7 @@ answers_that_do_not_fit_are_refused_with_counts(void)
     CHECK_FAILS(err, SEA_E_FORMAT, "1 doubled");
     answers = put_file("gqa_c.jsonl", "{\"question_id\": \"01\", \"text\": \"cat\"}\n");
     score_with("gqa", questions, answers, gold, NULL, &err);
-    CHECK_FAILS(err, SEA_E_FORMAT, "2 missing (\"02\", \"3\"), 0 doubled (), 0 unknown ()");
+    CHECK_FAILS(err, SEA_E_FORMAT, "2 missing (\"02\", \"3\")");
     result = score_with("gqa", questions, answers, gold, &options, &err);
     CHECK_OK(err.status, err);
     CHECK_NEAR(value_of(&result, "accuracy"), 1.0 / 3, 1e-15);

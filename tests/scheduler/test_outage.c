@@ -282,11 +282,14 @@ a_worker_without_room_claims_nothing(void)
     submit_one(5, "", 5, "", 0);
     CHECK(wait_for("SELECT count(*) FROM sea.stage_run WHERE state = 'ready'", 1, 5000));
     CHECK(wait_for("SELECT count(*) FROM sea.worker WHERE state = 'active'", 1, 5000));
-    sea_clock_sleep_ms(700);
+    CHECK(wait_for("SELECT count(*) FROM sea.why_pending WHERE reason LIKE 'no worker of queue"
+                   " \"default\" takes stages now: worker % says: the disk of its store has %'",
+                   1, 5000));
     CHECK_INT(number("SELECT count(*) FROM sea.attempt"), 0);
     CHECK_INT(number("SELECT count(*) FROM sea.worker WHERE state = 'active'"), 1);
     empty(store);
     expect("SELECT state FROM sea.experiment", "succeeded", 8000);
+    CHECK_INT(number("SELECT count(*) FROM sea.worker WHERE trouble IS NULL"), 1);
     CHECK_STR(text(ATTEMPTS), "1 committed");
     finish();
     CHECK(umount2(store, MNT_DETACH) == 0);
