@@ -206,7 +206,23 @@ lay_out_head(struct sea_clip *clip)
     clip->head.list[clip->head.count - 1].rank = 0;
 }
 
-/* Parts laid out and reserved, weights all zero. */
+static enum sea_status
+reserve(struct sea_clip *clip, bool trained, struct sea_err *err)
+{
+    struct sea_params *parts[] = { &clip->vision, &clip->text, &clip->head };
+    enum sea_status status = SEA_OK;
+
+    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]) && !status; i++)
+        if (parts[i]->count > 0)
+            status = sea_params_reserve(parts[i], clip->device, trained, err);
+    if (!status && clip->desc.vision.D > 0)
+        status = sea_stack_reserve(&clip->vision_stack, err);
+    if (!status && clip->desc.text.D > 0)
+        status = sea_stack_reserve(&clip->text_stack, err);
+    return status;
+}
+
+/* Parts laid out and reserved, weights all zero. device NULL: laid out alone, without memory. */
 static enum sea_status
 prepare(struct sea_clip **out, const struct sea_device *device,
         const struct sea_clip_desc *desc, const char *vision_prefix, bool trained,
@@ -233,16 +249,8 @@ prepare(struct sea_clip **out, const struct sea_device *device,
         status = lay_out_text(clip, err);
     if (!status && desc->joint > 0)
         lay_out_head(clip);
-    if (!status && desc->vision.D > 0)
-        status = sea_params_reserve(&clip->vision, device, trained, err);
-    if (!status && desc->text.D > 0)
-        status = sea_params_reserve(&clip->text, device, trained, err);
-    if (!status && clip->head.count > 0)
-        status = sea_params_reserve(&clip->head, device, trained, err);
-    if (!status && desc->vision.D > 0)
-        status = sea_stack_reserve(&clip->vision_stack, err);
-    if (!status && desc->text.D > 0)
-        status = sea_stack_reserve(&clip->text_stack, err);
+    if (!status && device)
+        status = reserve(clip, trained, err);
     if (status)
         sea_clip_destroy(clip);
     else
@@ -335,13 +343,30 @@ load_alone(struct sea_clip **out, const struct sea_device *device, struct sea_cl
                               && is_there(tensors, prefix, inner, "embeddings.mask_token");
     status = prepare(&clip, device, desc, inner, trained, err);
     if (!status)
-        status = sea_params_load(&clip->vision, tensors, prefix, err);
+        status = device ? sea_params_load(&clip->vision, tensors, prefix, err)
+                        : sea_params_fit(&clip->vision, tensors, prefix, err);
     if (!status && clip->head.count > 0)
-        status = sea_params_load(&clip->head, tensors, prefix, err);
+        status = device ? sea_params_load(&clip->head, tensors, prefix, err)
+                        : sea_params_fit(&clip->head, tensors, prefix, err);
     for (t = 0; !status && inner != row->inner && t < clip->vision.count; t++)
         clip->vision.list[t].name = sea_arena_printf(clip->arena, "%s%s", row->inner,
                                                      clip->vision.list[t].name);
     *out = clip;
+    return status;
+}
+
+enum sea_status
+sea_clip_desc_fits(const struct sea_clip_desc *desc, const struct sea_tensors *tensors,
+                   const char *prefix, struct sea_err *err)
+{
+    struct sea_clip_desc alone = *desc;
+    struct sea_clip *clip;
+    enum sea_status status;
+
+    memset(&alone.text, 0, sizeof(alone.text));
+    alone.joint = 0;
+    status = load_alone(&clip, NULL, &alone, tensors, prefix, false, err);
+    sea_clip_destroy(clip);
     return status;
 }
 

@@ -305,6 +305,28 @@ sea_lm_load_tensors(struct sea_lm **out, const struct sea_device *device,
 }
 
 enum sea_status
+sea_lm_desc_fits(const struct sea_lm_desc *given, const struct sea_tensors *tensors,
+                 const char *prefix, struct sea_err *err)
+{
+    struct sea_lm_desc desc = desc_in_folder(given, tensors, prefix);
+    struct sea_arena *arena = sea_arena_create(NULL, "shapes of a language model");
+    struct sea_params named;
+    struct sea_lm lm;
+    bool own_head;
+    enum sea_status status = find_own_head(&desc, tensors, prefix, &own_head, err);
+
+    if (!status && lay_out(&lm, &desc, arena)) {
+        lm.arena = arena;
+        named = names_in(&lm, tensors, prefix);
+        status = sea_params_fit(&named, tensors, "", err);
+        if (status)
+            hint_at_head(&desc, tensors, prefix, err);
+    }
+    sea_arena_destroy(arena);
+    return status;
+}
+
+enum sea_status
 sea_lm_load(struct sea_lm **out, const struct sea_device *device, const char *dir,
             bool trained, struct sea_err *err)
 {

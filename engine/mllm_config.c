@@ -286,7 +286,7 @@ out:
 }
 
 enum sea_status
-sea_mllm_describe(const char *dir, struct sea_clip_desc *clip, struct sea_lm_desc *lm,
+sea_mllm_describe(struct sea_mllm_about *about, const char *dir, const char *tower,
                   struct sea_err *err)
 {
     struct sea_mllm_settings settings;
@@ -295,10 +295,11 @@ sea_mllm_describe(const char *dir, struct sea_clip_desc *clip, struct sea_lm_des
                                                      : sea_path_join(base, dir, "", err);
 
     if (!status)
-        status = sea_mllm_settings_load(&settings, base, NULL, err);
+        status = sea_mllm_settings_load(&settings, base, tower, err);
     if (status)
         return status;
-    *clip = settings.clip;
-    *lm = settings.lm;
+    about->clip = settings.clip;
+    about->lm = settings.lm;
+    memcpy(about->tower, settings.tower, sizeof(about->tower));
     return SEA_OK;
 }

@@ -21,7 +21,8 @@ tower_prefix(const struct sea_clip_desc *desc, const struct sea_tensors *tensors
     return NULL;
 }
 
-/* The tower of the folder, else (the original layout) of a folder of its own. */
+/* The tower of the folder, else (the original layout) of a folder of its own. device NULL: only
+ * whether it could be loaded. */
 static enum sea_status
 load_tower(struct sea_mllm_folder *folder, const struct sea_mllm_settings *settings,
            const struct sea_device *device, const struct sea_tensors *tensors, bool trained,
@@ -36,9 +37,12 @@ load_tower(struct sea_mllm_folder *folder, const struct sea_mllm_settings *setti
         tensors = own;
         prefix = "";
     }
-    if (!status)
-        status = sea_clip_load_vision(&folder->clip, device, &settings->clip, tensors,
-                                      prefix ? prefix : "vision_tower.", trained, err);
+    prefix = prefix ? prefix : "vision_tower.";
+    if (!status && device)
+        status = sea_clip_load_vision(&folder->clip, device, &settings->clip, tensors, prefix,
+                                      trained, err);
+    else if (!status)
+        status = sea_clip_desc_fits(&settings->clip, tensors, prefix, err);
     if (own)
         sea_context(err, "while loading the vision tower \"%s\"", settings->tower);
     sea_tensors_close(own);
@@ -127,6 +131,25 @@ sea_mllm_load(struct sea_mllm_folder *folder, const struct sea_device *device,
               const char *dir, struct sea_mllm_trained trained, struct sea_err *err)
 {
     return sea_mllm_load_tower(folder, device, dir, NULL, trained, err);
+}
+
+enum sea_status
+sea_mllm_fits(const char *dir, const char *tower, struct sea_err *err)
+{
+    struct sea_mllm_folder none = { 0 };
+    struct sea_tensors *tensors = NULL;
+    struct sea_mllm_settings settings;
+    enum sea_status status = sea_mllm_settings_load(&settings, dir, tower, err);
+
+    if (!status)
+        status = sea_tensors_open_dir(&tensors, dir, err);
+    if (!status)
+        status = load_tower(&none, &settings, NULL, tensors, false, err);
+    if (!status)
+        status = sea_lm_desc_fits(&settings.lm, tensors,
+                                  settings.original ? "" : "language_model.", err);
+    sea_tensors_close(tensors);
+    return status;
 }
 
 void

@@ -167,6 +167,24 @@ sea_params_load(struct sea_params *params, const struct sea_tensors *tensors,
     return status;
 }
 
+enum sea_status
+sea_params_fit(const struct sea_params *params, const struct sea_tensors *tensors,
+               const char *prefix, struct sea_err *err)
+{
+    struct sea_arena *arena = sea_arena_create(NULL, "names of tensors");
+    const struct sea_tensor *tensor;
+    enum sea_status status = SEA_OK;
+
+    for (int64_t t = 0; t < params->count && !status; t++) {
+        const struct sea_param *param = &params->list[t];
+
+        status = sea_tensors_need(tensors, sea_arena_printf(arena, "%s%s", prefix, param->name),
+                                  param->rank, param->shape, &tensor, err);
+    }
+    sea_arena_destroy(arena);
+    return status;
+}
+
 /* What a tensor's fill needs to find its bytes. */
 struct source {
     const struct sea_params *params;

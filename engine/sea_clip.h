@@ -156,6 +156,11 @@ SEA_MUST_CHECK enum sea_status
 sea_clip_load_vision(struct sea_clip **out, const struct sea_device *device,
                      const struct sea_clip_desc *desc, const struct sea_tensors *tensors,
                      const char *prefix, bool trained, struct sea_err *err);
+/* Whether the tensors are there in the shapes that desc asks for: what load_vision would say, and
+ * nothing is loaded. */
+SEA_MUST_CHECK enum sea_status
+sea_clip_desc_fits(const struct sea_clip_desc *desc, const struct sea_tensors *tensors,
+                   const char *prefix, struct sea_err *err);
 /* True when that tower's tensors begin with PREFIX, under either naming. */
 bool sea_clip_is_at(const struct sea_clip_desc *desc, const struct sea_tensors *tensors,
                     const char *prefix);

@@ -154,6 +154,11 @@ SEA_MUST_CHECK enum sea_status
 sea_lm_work_create(struct sea_lm_work **out, const struct sea_lm *lm,
                    const struct sea_lm_limits *limits, struct sea_err *err);
 void sea_lm_work_destroy(struct sea_lm_work *work);     /* accepts NULL */
+/* Whether the tensors are there in the shapes that desc asks for: what load_tensors would say, and
+ * nothing is loaded. */
+SEA_MUST_CHECK enum sea_status
+sea_lm_desc_fits(const struct sea_lm_desc *desc, const struct sea_tensors *tensors,
+                 const char *prefix, struct sea_err *err);
 /* Device bytes that create takes; SIZE_MAX when too large. */
 size_t sea_lm_work_bytes(const struct sea_lm *lm, const struct sea_lm_limits *limits);
 /* The same for a model that is not there, and the bytes of its weights (and gradients, and

@@ -120,11 +120,20 @@ sea_mllm_load_tower(struct sea_mllm_folder *folder, const struct sea_device *dev
  * sea_lm_desc_parse knows; NULL when config is not in that layout. */
 struct sea_node *
 sea_mllm_original_language(const struct sea_node *config, struct sea_arena *arena);
-/* What a folder that sea_mllm_load takes says of its tower and its language model; no weights are
- * read. */
+struct sea_mllm_about {
+    struct sea_clip_desc clip;
+    struct sea_lm_desc lm;
+    char tower[SEA_PATH_MAX];   /* the original layout: the folder of the tower; else "" */
+};
+/* What a folder that sea_mllm_load_tower takes says of its tower and its language model; no
+ * weights are read. */
 SEA_MUST_CHECK enum sea_status
-sea_mllm_describe(const char *dir, struct sea_clip_desc *clip, struct sea_lm_desc *lm,
+sea_mllm_describe(struct sea_mllm_about *about, const char *dir, const char *tower,
                   struct sea_err *err);
+/* Whether the tensors of tower and language model are there in the shapes that the config asks
+ * for; nothing is loaded. Not for PEFT folders. */
+SEA_MUST_CHECK enum sea_status
+sea_mllm_fits(const char *dir, const char *tower, struct sea_err *err);
 void sea_mllm_release(struct sea_mllm_folder *folder);  /* destroys the parts; all-zero ok */
 /* Adds the adapters of a PEFT folder to a loaded language model: merged into float32
  * weights, attached to those of bfloat16. */

@@ -95,6 +95,10 @@ sea_params_fill(struct sea_params *params, uint64_t seed, const char *part,
 SEA_MUST_CHECK enum sea_status
 sea_params_load(struct sea_params *params, const struct sea_tensors *tensors,
                 const char *prefix, struct sea_err *err);
+/* Whether load would find them all, in their shapes; reads no numbers, needs no reserve. */
+SEA_MUST_CHECK enum sea_status
+sea_params_fit(const struct sea_params *params, const struct sea_tensors *tensors,
+               const char *prefix, struct sea_err *err);
 SEA_MUST_CHECK enum sea_status sea_params_zero_grad(struct sea_params *params, struct sea_err *err);
 
 /* Weights as operators take them, at an offset that sea_params_add gave (or within that

@@ -94,10 +94,14 @@ read_turns(const struct sea_records *rows, const char *id, const struct sea_node
         const struct sea_node *value = sea_node_get(node, "value");
         bool human;
 
-        if (!from || (strcmp(from, "human") != 0 && strcmp(from, "gpt") != 0))
+        if (!from)
+            return sea_records_fail(rows, id, err, SEA_E_FORMAT,
+                                    "field \"from\" of turn %zu is missing, expected \"human\" or "
+                                    "\"gpt\"", number);
+        if (strcmp(from, "human") != 0 && strcmp(from, "gpt") != 0)
             return sea_records_fail(rows, id, err, SEA_E_FORMAT,
                                     "turn %zu is from \"%.40s\", expected \"human\" or \"gpt\"",
-                                    number, from ? from : "");
+                                    number, from);
         if (!value || value->kind != SEA_NODE_STRING)
             return sea_records_fail(rows, id, err, SEA_E_FORMAT,
                                     "field \"value\" of turn %zu is %s, expected a text", number,
@@ -115,6 +119,11 @@ read_turns(const struct sea_records *rows, const char *id, const struct sea_node
         (*turns)[n].value = sea_arena_strndup(arena, value->text, value->text_len);
         (*turns)[n++].len = value->text_len;
     }
+    if (n < 2 && list->count > n)
+        return sea_records_fail(rows, id, err, SEA_E_FORMAT,
+                                "the first turn is from \"gpt\" and is left out; behind it are %zu "
+                                "turns, expected a question of \"human\" and an answer of \"gpt\"",
+                                n);
     if (n < 2)
         return sea_records_fail(rows, id, err, SEA_E_FORMAT,
                                 "field \"conversations\" has %zu turns, expected a question of "

@@ -142,17 +142,22 @@ look_at_parquet(struct looking *l, const char *path, struct sea_err *err)
     return status;
 }
 
-/* An adapter is what it is with its base model. */
+/* An adapter is what it is with its base model, and LLaVA's own layout with its tower. */
 static enum sea_status
 look_at_model(struct looking *l, const char *path, struct sea_err *err)
 {
-    char base[SEA_PATH_MAX];
+    char base[SEA_PATH_MAX], tower[SEA_PATH_MAX];
     enum sea_status status = look_at_folder(l, path, err);
 
-    if (status || !sea_lora_is_folder(path))
-        return status;
-    status = sea_lora_base(path, base, err);
-    return status ? status : look_at_folder(l, base, err);
+    if (!status && sea_lora_is_folder(path)) {
+        status = sea_lora_base(path, base, err);
+        if (!status)
+            status = look_at_folder(l, base, err);
+        path = base;
+    }
+    if (!status && sea_digest_tower(path, tower))
+        status = look_at_folder(l, tower, err);
+    return status;
 }
 
 static enum sea_status

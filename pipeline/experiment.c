@@ -19,6 +19,30 @@ struct resolving {
 
 /* ---- overrides ---- */
 
+static void
+mark_set(struct sea_node *node)
+{
+    struct sea_node *child;
+
+    node->line = SEA_KEY_LINE_SET;
+    for (child = node->first; child; child = child->next)
+        mark_set(child);
+}
+
+static enum sea_status
+refuse_set(struct resolving *r, const char *set, const char *path)
+{
+    char near[SEA_KEY_PATH_MAX];
+
+    sea_fail(r->err, SEA_E_CONFIG, "--set \"%s\": unknown key \"%s\"", set, path);
+    if (strcmp(path, "sweep") == 0)
+        sea_hint(r->err, "A sweep is set key by key: --set 'sweep.align.lambda=[0, 1.0]'");
+    else
+        sea_hint(r->err, "Did you mean \"%s\"? `sea config doc` lists all keys.",
+                 sea_key_nearest(near, path));
+    return SEA_E_CONFIG;
+}
+
 static enum sea_status
 apply_set(struct resolving *r, const char *set)
 {
@@ -26,7 +50,6 @@ apply_set(struct resolving *r, const char *set)
     const struct sea_config_key *key;
     struct sea_node *value, *parent, *sweep;
     const char *path, *leaf;
-    char near[SEA_KEY_PATH_MAX];
     enum sea_status status;
 
     if (!equals || equals == set) {
@@ -43,12 +66,8 @@ apply_set(struct resolving *r, const char *set)
         leaf = path;
     } else {
         key = sea_key_find(path);
-        if (!key) {
-            sea_fail(r->err, SEA_E_CONFIG, "--set \"%s\": unknown key \"%s\"", set, path);
-            sea_hint(r->err, "Did you mean \"%s\"? `sea config doc` lists all keys.",
-                     sea_key_nearest(near, path));
-            return SEA_E_CONFIG;
-        }
+        if (!key)
+            return refuse_set(r, set, path);
         sweep = sea_node_get(r->root, "sweep");
         if (sweep && sweep->kind == SEA_NODE_MAP) {
             sea_node_remove(sweep, key->path);
@@ -64,8 +83,7 @@ apply_set(struct resolving *r, const char *set)
         sea_context(r->err, "in the value of --set %s", set);
         return status;
     }
-    value = sea_node_put_copy(r->arena, parent, leaf, value);
-    value->line = 0;
+    mark_set(sea_node_put_copy(r->arena, parent, leaf, value));
     return SEA_OK;
 }
 

@@ -3,11 +3,13 @@
  * together make impossible. */
 #include "pipeline/experiment_int.h"
 
-#include <ctype.h>
 #include <math.h>
 #include <string.h>
 
 #include "engine/sea_device.h"
+#include "pipeline/sea_near.h"
+
+#define WHOLE_MAX 9007199254740992.0    /* 2^53: every whole number up to here is a double */
 
 const struct sea_config_key *
 sea_key_find(const char *path)
@@ -37,41 +39,6 @@ is_section(const char *path)
     return false;
 }
 
-/* Edits (insert, delete, replace, swap of neighbours) that turn a into b. */
-static int
-distance(const char *a, const char *b)
-{
-    enum { MAX = 96 };
-    int rows[3][MAX + 1], *two = rows[0], *one = rows[1], *now = rows[2], *spare;
-    int i, j, la = (int)strlen(a), lb = (int)strlen(b);
-
-    if (la > MAX || lb > MAX)
-        return MAX;
-    for (j = 0; j <= lb; j++)
-        one[j] = two[j] = j;
-    for (i = 1; i <= la; i++) {
-        now[0] = i;
-        for (j = 1; j <= lb; j++) {
-            int best = one[j - 1] + (tolower((unsigned char)a[i - 1]) !=
-                                     tolower((unsigned char)b[j - 1]));
-
-            if (one[j] + 1 < best)
-                best = one[j] + 1;
-            if (now[j - 1] + 1 < best)
-                best = now[j - 1] + 1;
-            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] &&
-                two[j - 2] + 1 < best)
-                best = two[j - 2] + 1;
-            now[j] = best;
-        }
-        spare = two;
-        two = one;
-        one = now;
-        now = spare;
-    }
-    return one[lb];
-}
-
 /* How far path is from a key or section of n letters: from its whole name, from its name without
  * "stages.", or from its last word ("label" at the top of a file is meant for "stages.label"). */
 static int
@@ -82,10 +49,10 @@ distance_from(const char *path, const char *key, size_t n, char name[SEA_KEY_PAT
 
     snprintf(name, SEA_KEY_PATH_MAX, "%.*s", (int)n, key);
     last = strrchr(name, '.');
-    least = distance(path, name);
-    if (strncmp(name, "stages.", 7) == 0 && (d = distance(path, name + 7) + 1) < least)
+    least = sea_near_distance(path, name);
+    if (strncmp(name, "stages.", 7) == 0 && (d = sea_near_distance(path, name + 7) + 1) < least)
         least = d;
-    if (last && (d = distance(path, last + 1) + 2) < least)
+    if (last && (d = sea_near_distance(path, last + 1) + 2) < least)
         least = d;
     return least;
 }
@@ -96,7 +63,7 @@ sea_key_nearest(char out[SEA_KEY_PATH_MAX], const char *path)
     size_t i, count;
     const struct sea_config_key *keys = sea_experiment_keys(&count);
     char name[SEA_KEY_PATH_MAX];
-    int least = distance(path, "sweep"), d;
+    int least = sea_near_distance(path, "sweep"), d;
 
     snprintf(out, SEA_KEY_PATH_MAX, "sweep");
     for (i = 0; i < count; i++) {
@@ -120,6 +87,8 @@ sea_key_place(char out[512], const char *source, const struct sea_node *node)
 {
     if (node && node->line > 0)
         snprintf(out, 512, "%s:%d", source, node->line);
+    else if (node && node->line == SEA_KEY_LINE_SET)
+        snprintf(out, 512, "--set");
     else
         snprintf(out, 512, "%s", source);
     return out;
@@ -201,6 +170,15 @@ is_in_range(const struct sea_config_key *key, double value)
            ((key->min == 0 && key->max == 0) || (value >= key->min && value <= key->max));
 }
 
+/* 1000, and 1e3 as well. */
+static bool
+is_whole(const struct sea_node *node)
+{
+    return node->kind == SEA_NODE_INT ||
+           (node->kind == SEA_NODE_REAL && fabs(node->real) <= WHOLE_MAX &&
+            node->real == floor(node->real));
+}
+
 static bool
 is_usable(const struct sea_config_key *key, const struct sea_node *node)
 {
@@ -208,7 +186,7 @@ is_usable(const struct sea_config_key *key, const struct sea_node *node)
 
     switch (key->kind) {
     case SEA_KEY_INT:
-        return node->kind == SEA_NODE_INT && is_in_range(key, (double)node->integer);
+        return is_whole(node) && is_in_range(key, node->real);
     case SEA_KEY_REAL:
         return (node->kind == SEA_NODE_INT || node->kind == SEA_NODE_REAL) &&
                is_in_range(key, node->real);
@@ -248,6 +226,12 @@ refuse_value(const struct sea_config_key *key, const struct sea_node *node, cons
     sea_fail(err, SEA_E_CONFIG, "%s: key \"%s\" %s %s, expected %s",
              sea_key_place(place, source, node), key->path, item ? "holds" : "is",
              sea_key_show(value, item ? item : node), expected(want, key));
+    if (node->kind == SEA_NODE_LIST && key->kind != SEA_KEY_LIST) {
+        const char *name = strncmp(key->path, "stages.", 7) ? key->path : key->path + 7;
+
+        sea_hint(err, "Several values are a sweep: `sweep: {%s: [A, B]}` in the file, or --set "
+                 "'sweep.%s=[A, B]'.", name, name);
+    }
     sea_hint(err, "%s: %s.", key->path, key->about);
     return SEA_E_CONFIG;
 }
@@ -261,7 +245,8 @@ sea_key_convert(const struct sea_config_key *key, const struct sea_node *node,
         return refuse_value(key, node, source, err);
     switch (key->kind) {
     case SEA_KEY_INT:
-        sea_node_put_int(arena, parent, name, node->integer);
+        sea_node_put_int(arena, parent, name, node->kind == SEA_NODE_REAL ? (int64_t)node->real
+                                                                          : node->integer);
         break;
     case SEA_KEY_REAL:
         sea_node_put_real(arena, parent, name, node->real);

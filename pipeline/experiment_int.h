@@ -6,6 +6,7 @@
 #include "pipeline/sea_experiment.h"
 
 #define SEA_KEY_PATH_MAX 256
+#define SEA_KEY_LINE_SET (-1)   /* line of a node that --set gave */
 
 /* The key of a full path, or of a path without its leading "stages."; NULL when unknown. */
 const struct sea_config_key *sea_key_find(const char *path);
@@ -34,7 +35,7 @@ sea_key_check_tree(const struct sea_node *root, const char *source, struct sea_e
 /* A value as messages show it. */
 const char *sea_key_show(char out[96], const struct sea_node *node);
 
-/* "SOURCE:12" or "SOURCE". */
+/* "SOURCE:12", "SOURCE", or "--set". */
 const char *sea_key_place(char out[512], const char *source, const struct sea_node *node);
 
 /* The map at a dotted path, made where absent; *leaf is the path's last word. */

@@ -8,10 +8,13 @@
 #include "engine/base/sea_file.h"
 #include "engine/sea_image.h"
 #include "engine/sea_lora.h"
+#include "engine/sea_mllm.h"
 #include "engine/sea_safetensors.h"
 #include "engine/sea_tokenizer.h"
 #include "pipeline/sea_experiment.h"
 #include "pipeline/sea_suite.h"
+
+#define CONFIG_BYTES_MAX ((size_t)16 << 20)
 
 /* A file, a folder, or a pattern that something fits. */
 static bool
@@ -27,6 +30,34 @@ is_there(const char *path)
     any = glob(path, GLOB_NOSORT, NULL, &found) == 0;
     globfree(&found);
     return any;
+}
+
+/* Tensors of other shapes than config.json asks for: the stage would tell it hours later. */
+static enum sea_status
+check_shapes(const char *key, const char *folder, const char *path,
+             const struct sea_tensors *tensors, struct sea_err *err)
+{
+    struct sea_arena *arena = sea_arena_create(NULL, "config of a model");
+    struct sea_node *config;
+    struct sea_clip_desc clip;
+    struct sea_lm_desc lm;
+    enum sea_status status;
+
+    if (strcmp(key, "model.path") == 0) {
+        status = sea_mllm_fits(folder, NULL, err);
+    } else if (strcmp(key, "model.language.path") == 0) {
+        status = sea_json_load(path, CONFIG_BYTES_MAX, arena, &config, err);
+        if (!status)
+            status = sea_lm_desc_parse(&lm, config, path, err);
+        if (!status)
+            status = sea_lm_desc_fits(&lm, tensors, "", err);
+    } else {
+        status = sea_clip_desc_load(&clip, folder, err);
+        if (!status)
+            status = sea_clip_desc_fits(&clip, tensors, "", err);
+    }
+    sea_arena_destroy(arena);
+    return status;
 }
 
 /* A PEFT folder names its base, which is looked at when it is opened. */
@@ -54,11 +85,35 @@ check_model(const char *key, const char *folder, struct sea_err *err)
         status = sea_tokenizer_load(&tokenizer, folder, err);
     if (!status && !language)
         status = sea_image_view_load(&view, folder, err);
+    if (!status)
+        status = check_shapes(key, folder, path, tensors, err);
     if (status)
         sea_context(err, "while looking at %s", key);
     sea_tokenizer_destroy(tokenizer);
     sea_tensors_close(tensors);
     return status;
+}
+
+/* What names the patches has to know texts. */
+static enum sea_status
+check_labelling(const struct sea_node *config, struct sea_err *err)
+{
+    const char *other = sea_node_text(sea_node_path(config, "stages.label.transfer_tower"), "");
+    const char *own = sea_node_text(sea_node_path(config, "model.vision.path"), "");
+    const char *folder = other[0] ? other : own;
+    struct sea_clip_desc desc;
+    enum sea_status status;
+
+    if (!folder[0] || folder[0] == '@')
+        return SEA_OK;
+    status = sea_clip_desc_load(&desc, folder, err);
+    if (status || (desc.joint && desc.text.D))
+        return status;
+    sea_fail(err, SEA_E_CONFIG, "%s: \"%s\" has no text tower, labels need one",
+             other[0] ? "stages.label.transfer_tower" : "model.vision.path", folder);
+    sea_hint(err, "Give a CLIPModel or a SiglipModel; beside another tower, name one with "
+                  "stages.label.transfer_tower.");
+    return SEA_E_CONFIG;
 }
 
 static enum sea_status
@@ -138,6 +193,8 @@ sea_inputs_check(const struct sea_node *config, const struct sea_node *before,
         if (keys[i].stages & wanted && !is_same(config, before, keys[i].path))
             status = check_key(&keys[i],
                                sea_node_text(sea_node_path(config, keys[i].path), ""), err);
+    if (!status && wanted & SEA_BIT_LABEL)
+        status = check_labelling(config, err);
     if (status || !(wanted & SEA_BIT_EVAL) || (is_same(config, before, "stages.eval.suite") &&
                                                is_same(config, before, "stages.eval.root")))
         return status;

@@ -261,7 +261,7 @@ sea_judge_ask(struct sea_judge_session *session, const struct sea_judge_ask *ask
     }
     status = try_often(session, &body, arena, &kept, &trouble, err);
     if (!status && kept)
-        status = sea_judge_cache_keep(judge, path, request, kept, arena, err);
+        status = sea_judge_cache_keep(path, request, kept, arena, err);
     if (!status && kept)
         sea_judge_take_reply(judge, kept, false, reply);
     if (!status) {

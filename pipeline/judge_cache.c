@@ -58,7 +58,7 @@ sea_judge_cache_find(struct sea_judge *judge, const char *path, struct sea_arena
 }
 
 enum sea_status
-sea_judge_cache_keep(struct sea_judge *judge, const char *path, struct sea_node *request,
+sea_judge_cache_keep(const char *path, struct sea_node *request,
                      struct sea_node *kept, struct sea_arena *arena, struct sea_err *err)
 {
     struct sea_buf text;
@@ -71,12 +71,10 @@ sea_judge_cache_keep(struct sea_judge *judge, const char *path, struct sea_node 
     sea_node_put_copy(arena, kept, "request", request);
     sea_buf_init(&text, 4 * SEA_JUDGE_BODY_MAX);
     status = sea_json_write(kept, SEA_JSON_PRETTY, &text, err);
-    pthread_mutex_lock(&judge->lock);   /* temporary names are one per process */
     if (!status)
         status = sea_dir_create(folder, err);
     if (!status)
         status = sea_file_replace(path, text.data, text.len, err);
-    pthread_mutex_unlock(&judge->lock);
     sea_buf_release(&text);
     if (status)
         sea_context(err, "while keeping a reply of the judge");

@@ -59,7 +59,7 @@ sea_judge_cache_path(const struct sea_judge *judge, const struct sea_judge_ask *
 bool sea_judge_cache_find(struct sea_judge *judge, const char *path, struct sea_arena *arena,
                           struct sea_judge_reply *reply);
 SEA_MUST_CHECK enum sea_status
-sea_judge_cache_keep(struct sea_judge *judge, const char *path, struct sea_node *request,
+sea_judge_cache_keep(const char *path, struct sea_node *request,
                      struct sea_node *kept, struct sea_arena *arena, struct sea_err *err);
 /* Gives out what a server or the cache said and counts it; false when it is no reply. */
 bool sea_judge_take_reply(struct sea_judge *judge, const struct sea_node *kept, bool cached,

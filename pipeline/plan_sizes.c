@@ -76,8 +76,16 @@ sea_planning_load_models(struct sea_planning *p, struct sea_err *err)
     struct sea_node *config;
     enum sea_status status = SEA_OK;
 
-    if (whole_model[0])
-        return sea_mllm_describe(whole_model, &p->clip, &p->lm, err);
+    if (whole_model[0]) {
+        struct sea_mllm_about about;
+
+        status = sea_mllm_describe(&about, whole_model, NULL, err);
+        if (!status) {
+            p->clip = about.clip;
+            p->lm = about.lm;
+        }
+        return status;
+    }
     if (vision[0] == '@') {
         foundation_clip(p);
     } else if (vision[0]) {

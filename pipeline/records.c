@@ -308,7 +308,8 @@ sea_records_next(struct sea_records *rows, struct sea_arena *arena, struct sea_n
     if ((*row)->kind != SEA_NODE_MAP)
         return sea_records_fail(rows, NULL, err, SEA_E_FORMAT,
                                 "a row is a %s, expected an object {...}",
-                                sea_node_kind_name((*row)->kind));
+                                (*row)->kind == SEA_NODE_INT ? "number"
+                                                             : sea_node_kind_name((*row)->kind));
     return SEA_OK;
 }
 

@@ -87,7 +87,7 @@ struct sea_bench {              /* a benchmark; see benchmarks/benchmarks_int.h 
 };
 /* NULL at the end; the order is that of tables. */
 const struct sea_bench *sea_bench_at(size_t i);
-/* SEA_E_CONFIG with the known names. */
+/* SEA_E_CONFIG with the name that is spelled most like it. */
 SEA_MUST_CHECK enum sea_status
 sea_bench_find(const char *name, const struct sea_bench **out, struct sea_err *err);
 

@@ -99,5 +99,8 @@ SEA_MUST_CHECK enum sea_status
 sea_digest_folder(const char *path, char out[SEA_SHA256_TEXT], struct sea_err *err);
 SEA_MUST_CHECK enum sea_status
 sea_digest_model(const char *path, char out[SEA_SHA256_TEXT], struct sea_err *err);
+/* The folder of the vision tower of a model in LLaVA's own layout, which counts as a part of it;
+ * false and "" for other models, and where it is not found. */
+bool sea_digest_tower(const char *path, char tower[SEA_PATH_MAX]);
 
 #endif

@@ -60,7 +60,7 @@ SEA_MUST_CHECK enum sea_status
 sea_tool_generate(const struct sea_tool_generate *options, FILE *to, struct sea_err *err);
 
 struct sea_tool_plan {
-    const char *dir;
+    const char *dir, *tower;    /* tower: as in sea_tool_logits; NULL: as dir says */
     int64_t rows;               /* tokens that run at once, pictures expanded */
     int64_t pictures;           /* among them */
     const char *precision;      /* as in sea_tool_logits */

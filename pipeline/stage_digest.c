@@ -6,7 +6,9 @@
 #include <string.h>
 
 #include "engine/sea_lora.h"
+#include "engine/sea_mllm.h"
 
+#define CONFIG_BYTES_MAX ((size_t)16 << 20)
 #define FOLDER_WHOLE_MAX ((uint64_t)1 << 30)    /* bytes of a folder that is read whole */
 #define MODEL_WHOLE_MAX ((uint64_t)64 << 20)    /* bytes of a model file that is read whole */
 #define SAMPLES 64
@@ -141,6 +143,40 @@ add_base(struct sea_hash *hash, const char *path, struct sea_err *err)
     return status;
 }
 
+bool
+sea_digest_tower(const char *path, char tower[SEA_PATH_MAX])
+{
+    struct sea_arena *arena = sea_arena_create(NULL, "config of a model");
+    struct sea_mllm_about about = { .tower = "" };
+    struct sea_err ignored = { 0 };
+    struct sea_node *config;
+    char file[SEA_PATH_MAX];
+
+    if (!sea_path_join(file, path, "config.json", &ignored) && sea_file_exists(file) &&
+        !sea_json_load(file, CONFIG_BYTES_MAX, arena, &config, &ignored) &&
+        sea_mllm_original_language(config, arena) &&
+        sea_mllm_describe(&about, path, NULL, &ignored))
+        about.tower[0] = 0;
+    memcpy(tower, about.tower, SEA_PATH_MAX);
+    sea_arena_destroy(arena);
+    return tower[0] != 0;
+}
+
+/* The same of the original layout and the folder of its tower, which files of the model only name. */
+static enum sea_status
+add_tower(struct sea_hash *hash, const char *path, struct sea_err *err)
+{
+    char tower[SEA_PATH_MAX], digest[SEA_SHA256_TEXT];
+    enum sea_status status;
+
+    if (!sea_digest_tower(path, tower))
+        return SEA_OK;
+    status = sea_digest_model(tower, digest, err);
+    if (!status)
+        sea_hash_add_field(hash, digest);
+    return status;
+}
+
 enum sea_status
 sea_digest_model(const char *path, char out[SEA_SHA256_TEXT], struct sea_err *err)
 {
@@ -157,6 +193,8 @@ sea_digest_model(const char *path, char out[SEA_SHA256_TEXT], struct sea_err *er
     status = sea_dir_walk(path, add_model_file, &w, err);
     if (!status && sea_lora_is_folder(path))
         status = add_base(w.hash, path, err);
+    if (!status)
+        status = add_tower(w.hash, path, err);
     if (!status)
         sea_hash_finish(w.hash, out);
     sea_hash_destroy(w.hash);

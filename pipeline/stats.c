@@ -215,8 +215,9 @@ sea_stats_wilson(double p, double n, double level, double *low, double *high)
         return;
     middle = (p + zz / (2 * n)) / (1 + zz / n);
     half = z / (1 + zz / n) * sqrt(p * (1 - p) / n + zz / (4 * n * n));
-    *low = middle - half > 0 ? middle - half : 0;
-    *high = middle + half < 1 ? middle + half : 1;
+    /* At the ends both sides are equal on paper, and apart by a rounding here. */
+    *low = p > 0 && middle - half > 0 ? middle - half : 0;
+    *high = p < 1 && middle + half < 1 ? middle + half : 1;
 }
 
 void

@@ -14,6 +14,7 @@
 #include "engine/sea_clip.h"
 #include "engine/sea_lm.h"
 #include "engine/sea_lora.h"
+#include "engine/sea_mllm.h"
 #include "engine/sea_safetensors.h"
 #include "pipeline/tools_int.h"
 
@@ -43,20 +44,24 @@ resident_bytes(void)
     return (size_t)resident * (size_t)sysconf(_SC_PAGESIZE);
 }
 
-/* Every tensor of the folder, as it is stored in memory. */
+/* Every tensor of the folder, as it is stored in memory. only_tower: not those of a CLIP's texts;
+ * *tower: some are a vision tower's inside of a larger model. */
 static enum sea_status
-count_weights(const char *dir, enum sea_store store, size_t *bytes, struct sea_err *err)
+count_weights(const char *dir, enum sea_store store, bool only_tower, size_t *bytes, bool *tower,
+              struct sea_err *err)
 {
     struct sea_tensors *tensors;
     enum sea_status status = sea_tensors_open_dir(&tensors, dir, err);
 
-    *bytes = 0;
     if (status)
         return status;
     for (size_t i = 0; i < tensors->count; i++) {
-        bool half = store == SEA_STORE_BF16 && tensors->list[i].rank > 1;
+        const struct sea_tensor *tensor = &tensors->list[i];
+        bool half = store == SEA_STORE_BF16 && tensor->rank > 1;
 
-        *bytes += (size_t)tensors->list[i].count * (half ? 2 : 4);
+        *tower = *tower || strstr(tensor->name, "vision_tower.");
+        if (!only_tower || strncmp(tensor->name, "text_", 5) != 0)
+            *bytes += (size_t)tensor->count * (half ? 2 : 4);
     }
     sea_tensors_close(tensors);
     return SEA_OK;
@@ -74,31 +79,63 @@ picture_bytes(const struct sea_clip_desc *clip, int64_t D, int64_t pictures)
     return (rows * (size_t)(2 * v->D + 3 * D) + tower) * sizeof(float);
 }
 
-static enum sea_status
-count_work(const struct sea_node *config, const char *dir, const struct sea_tool_plan *options,
-           struct parts *parts, struct sea_err *err)
+/* LLaVA's own layout. */
+static bool
+is_original(const struct sea_node *config)
 {
-    const struct sea_node *text = sea_node_get(config, "text_config");
+    struct sea_arena *arena = sea_arena_create(NULL, "config of a language model");
+    bool original = sea_mllm_original_language(config, arena) != NULL;
+
+    sea_arena_destroy(arena);
+    return original;
+}
+
+static enum sea_status
+fits(const struct sea_lm_desc *lm, const char *dir, struct sea_err *err)
+{
+    struct sea_tensors *tensors = NULL;
+    enum sea_status status = sea_tensors_open_dir(&tensors, dir, err);
+
+    if (!status)
+        status = sea_lm_desc_fits(lm, tensors, "", err);
+    sea_tensors_close(tensors);
+    return status;
+}
+
+/* path: of dir's config. */
+static enum sea_status
+count_work(const struct sea_node *config, const char *path, const char *dir,
+           enum sea_store store, const struct sea_tool_plan *options, struct parts *parts,
+           struct sea_err *err)
+{
     struct sea_lm_limits limits = { .rows = options->rows };
-    struct sea_clip_desc clip = { .tower = SEA_TOWER_CLIP };
-    struct sea_lm_desc lm;
-    enum sea_status status = SEA_OK;
+    struct sea_mllm_about about = { .tower = "" };
+    const struct sea_lm_desc *lm = &about.lm;
+    bool pictures = sea_node_get(config, "text_config") || is_original(config), inside = false;
+    enum sea_status status;
 
     if (sea_clip_is_model(config))
         return sea_fail(err, SEA_E_CONFIG, "model \"%s\" is a vision tower, need a language "
                         "model", dir);
-    if (text)
-        status = sea_clip_desc_parse(&clip, config, dir, err);
+    if (options->tower && !pictures)
+        return sea_fail(err, SEA_E_CONFIG, "--tower is for models that take pictures, \"%s\" is a "
+                        "language model", dir);
+    status = pictures ? sea_mllm_describe(&about, dir, options->tower, err)
+                      : sea_lm_desc_parse(&about.lm, config, path, err);
     if (!status)
-        status = sea_lm_desc_parse(&lm, text ? text : config, dir, err);
+        status = pictures ? sea_mllm_fits(dir, options->tower, err) : fits(lm, dir, err);
+    if (!status)
+        status = count_weights(dir, store, false, &parts->weights, &inside, err);
+    if (!status && about.tower[0] && !inside)
+        status = count_weights(about.tower, store, true, &parts->weights, &inside, err);
     if (status)
         return status;
-    parts->weights += sea_lm_desc_bytes(&lm, SEA_STORE_F32, false) -
-                      (size_t)sea_lm_desc_floats(&lm) * sizeof(float);  /* rotations */
-    parts->activations = sea_lm_desc_work_bytes(&lm, &limits);
-    if (text && options->pictures)
-        parts->activations += picture_bytes(&clip, lm.D, options->pictures);
-    parts->result = (size_t)(options->rows * lm.vocab) * sizeof(float);
+    parts->weights += sea_lm_desc_bytes(lm, SEA_STORE_F32, false) -
+                      (size_t)sea_lm_desc_floats(lm) * sizeof(float);   /* rotations */
+    parts->activations = sea_lm_desc_work_bytes(lm, &limits);
+    if (pictures && options->pictures)
+        parts->activations += picture_bytes(&about.clip, lm->D, options->pictures);
+    parts->result = (size_t)(options->rows * lm->vocab) * sizeof(float);
     return SEA_OK;
 }
 
@@ -153,9 +190,7 @@ sea_tool_plan(const struct sea_tool_plan *options, FILE *to, struct sea_err *err
     if (!status)
         status = sea_json_load(path, CONFIG_BYTES_MAX, arena, &config, err);
     if (!status)
-        status = count_weights(base, store, &parts.weights, err);
-    if (!status)
-        status = count_work(config, path, options, &parts, err);
+        status = count_work(config, path, base, store, options, &parts, err);
     if (!status) {
         parts.program += LOAD_BYTES + SCRATCH_BYTES;
         total = parts.weights + parts.activations + parts.result + parts.program;

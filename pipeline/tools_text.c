@@ -11,6 +11,7 @@
 #include "engine/sea_image.h"
 #include "engine/sea_safetensors.h"
 #include "engine/sea_tokenizer.h"
+#include "pipeline/sea_stage_body.h"
 #include "pipeline/tools_int.h"
 
 #define LINE_BYTES_MAX ((size_t)64 << 20)
@@ -221,10 +222,16 @@ sea_tool_image(const char *dir, const char *image, const char *aspect, const cha
 {
     struct sea_tensor_item item = { .name = "pixel_values", .dtype = SEA_F32, .rank = 3 };
     float *pixels;
+    char tower[SEA_PATH_MAX];
     int height, width;
-    enum sea_status status = sea_tool_pixels(dir, image, aspect ? aspect : "square", &pixels,
-                                             &height, &width, err);
+    bool found;
+    enum sea_status status = sea_image_view_find(dir, &found, err);
 
+    if (!status && !found && sea_digest_tower(dir, tower))
+        dir = tower;            /* LLaVA's own layout: as its tower says */
+    if (!status)
+        status = sea_tool_pixels(dir, image, aspect ? aspect : "square", &pixels, &height, &width,
+                                 err);
     if (status)
         return status;
     item.shape[0] = 3;

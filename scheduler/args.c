@@ -2,8 +2,11 @@
 #include "scheduler/sea_args.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "pipeline/sea_near.h"
 
 /* A line for each of the forms "data scenes ... | data overlap ..." or "nightly add F | list". */
 static void
@@ -47,6 +50,29 @@ find(const struct sea_arg *table, size_t count, const char *word, size_t len)
         if (strlen(table[i].name) == len && memcmp(table[i].name, word, len) == 0)
             return &table[i];
     return NULL;
+}
+
+static enum sea_status
+unknown_option(const struct sea_arg *table, size_t count, const char *word, size_t len,
+               const char *usage, struct sea_err *err)
+{
+    char given[SEA_NEAR_MAX];
+    const char *near = NULL;
+    int least = 3, d;           /* farther words were not meant */
+    size_t i;
+
+    snprintf(given, sizeof(given), "%.*s", (int)len, word);
+    for (i = 0; i < count; i++)
+        if ((d = sea_near_distance(given, table[i].name)) < least) {
+            least = d;
+            near = table[i].name;
+        }
+    sea_fail(err, SEA_E_CONFIG, "unknown option \"%s\"", given);
+    if (near)
+        sea_hint(err, "Did you mean %s? --help lists the options.", near);
+    else
+        sea_hint(err, "Usage: sea %s; --help lists the options.", usage);
+    return SEA_E_CONFIG;
 }
 
 static enum sea_status
@@ -115,8 +141,7 @@ sea_args_parse(int argc, char **argv, const char *usage, const struct sea_arg *t
         }
         arg = find(table, count, word, len);
         if (!arg) {
-            status = sea_fail(err, SEA_E_CONFIG, "unknown option \"%.*s\"", (int)len, word);
-            sea_hint(err, "Usage: sea %s; --help lists the options.", usage);
+            status = unknown_option(table, count, word, len, usage, err);
         } else if (arg->kind == SEA_ARG_FLAG) {
             if (equals)
                 status = sea_fail(err, SEA_E_CONFIG, "option %s takes no value", arg->name);

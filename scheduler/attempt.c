@@ -258,6 +258,7 @@ sea_attempt_run(const struct sea_attempt_options *options)
     if (!status)
         status = prepare(&a, &err);
     if (status && !a.child.pid && status != SEA_E_LEASE) {
+        a.ours = true;          /* the stage has not been asked yet: another try may do */
         sea_attempt_settle(&a, sea_status_exit(status), &err);
         goto out;
     }

@@ -21,7 +21,7 @@ struct sea_attempt {
     bool stopping, cancelling, late;    /* why the child got SIGTERM */
     bool told;                  /* the database knows that the worker drains */
     bool killed;                /* it did not end within the grace */
-    bool ours;                  /* the stage was done, publishing it failed */
+    bool ours;                  /* the stage was done or never began: what failed is around it */
     int64_t kill_ms;            /* 0: no SIGTERM sent */
     int64_t started_ms;         /* the child's start */
     int64_t pid;                /* of the child, also after its end; 0: it never started */

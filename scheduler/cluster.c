@@ -9,17 +9,21 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "engine/base/sea_clock.h"
 #include "engine/base/sea_hash.h"
 #include "scheduler/sea_db.h"
 
 #define VERSION_MIN 15
 #define SOCKET_FILE_MAX 17      /* "/.s.PGSQL.65535" and the final 0 */
 #define OUTPUT_MAX 2048
+#define TURN_MS 180000          /* for another `sea up` that is making or starting the cluster */
+#define LOOK_MS 50
 
 /* ---- who and where ---- */
 
@@ -457,6 +461,30 @@ make_dir(struct sea_cluster *cluster, struct sea_err *err)
     return status ? status : make_moved(cluster, err);
 }
 
+/* One at a time makes the cluster and starts it. *fd: what to close afterwards. */
+static enum sea_status
+take_turn(const struct sea_cluster *cluster, int *fd, struct sea_err *err)
+{
+    int64_t until = sea_clock_ms() + TURN_MS;
+    char path[SEA_PATH_MAX];
+    enum sea_status status = sea_path_join(path, cluster->dir, "pg.lock", err);
+
+    if (status)
+        return status;
+    *fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (*fd < 0)
+        return sea_fail_errno(err, "could not open \"%s\"", path);
+    while (flock(*fd, LOCK_EX | LOCK_NB)) {
+        if (errno != EWOULDBLOCK && errno != EINTR)
+            return sea_fail_errno(err, "could not lock \"%s\"", path);
+        if (sea_clock_ms() > until)
+            return sea_fail(err, SEA_E_SERVICE, "another program has been starting PostgreSQL in "
+                            "\"%s\" for %d s", cluster->dir, TURN_MS / 1000);
+        sea_clock_sleep_ms(LOOK_MS);
+    }
+    return SEA_OK;
+}
+
 enum sea_status
 sea_cluster_start(struct sea_cluster *cluster, struct sea_err *err)
 {
@@ -466,9 +494,11 @@ sea_cluster_start(struct sea_cluster *cluster, struct sea_err *err)
     const char *argv[] = { "pg_ctl", "start", "-w", "-s", "-t", "60", "-D", cluster->data,
                            "-l", cluster->log, "-o", place, NULL };
     enum sea_status status;
-    int exit_status;
+    int exit_status, turn = -1;
 
     status = make_dir(cluster, err);
+    if (!status)
+        status = take_turn(cluster, &turn, err);
     snprintf(place, sizeof(place), "-k '%s'", cluster->socket);
     if (!status)
         status = make_log(cluster, err);
@@ -484,6 +514,8 @@ sea_cluster_start(struct sea_cluster *cluster, struct sea_err *err)
     }
     if (!status)
         status = make_database(cluster, err);
+    if (turn >= 0)
+        close(turn);
     if (status)
         sea_context(err, "while starting PostgreSQL in \"%s\"", cluster->data);
     return status;

@@ -242,8 +242,9 @@ fail_as_stage(const struct sea_rows *rows, const struct sea_follow_result *resul
              result->failed, result->failed == 1 ? "" : "s", stage, (long long)id, reason);
     if (*hint)
         sea_hint(err, "%s", hint);
-    sea_hint(err, "`sea logs ID` tells more; `sea retry ID` submits it again as a new experiment, "
-                  "in which finished stages come from the cache.");
+    sea_hint(err, "`sea logs %lld` tells more; `sea retry %lld` submits it again as a new "
+             "experiment, in which finished stages come from the cache.", (long long)id,
+             (long long)id);
     return err->status;
 }
 

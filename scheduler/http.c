@@ -155,7 +155,7 @@ write_stages(struct sea_db *db, const char *id, FILE *to, struct sea_err *err)
 
     if (!id)
         return sea_fail(err, SEA_E_CONFIG, "/api/stages needs ?id= and the id of an experiment");
-    status = sea_args_id(id, "experiment", &number, err);
+    status = sea_args_id(id, "an experiment", &number, err);
     return status ? status
                   : write_json(db, "cli_stages_all", SEA_PARAMS(SEA_P_INT(number)), to, err);
 }
@@ -237,6 +237,24 @@ write_error(struct page *page, const struct sea_err *what, const char **type)
     *type = "application/json";
 }
 
+/* Nothing is changed from here. */
+static enum MHD_Result
+refuse_method(struct MHD_Connection *connection)
+{
+    static char text[] = "{\"error\":\"pages are read only\",\"hint\":\"Ask with GET or HEAD.\"}\n";
+    struct MHD_Response *response = MHD_create_response_from_buffer(sizeof(text) - 1, text,
+                                                                    MHD_RESPMEM_PERSISTENT);
+    enum MHD_Result sent;
+
+    if (!response)
+        return MHD_NO;
+    MHD_add_response_header(response, "Content-Type", "application/json");
+    MHD_add_response_header(response, "Allow", "GET, HEAD");
+    sent = MHD_queue_response(connection, MHD_HTTP_METHOD_NOT_ALLOWED, response);
+    MHD_destroy_response(response);
+    return sent;
+}
+
 static enum MHD_Result
 handle(void *arg, struct MHD_Connection *connection, const char *url, const char *method,
        const char *version, const char *upload, size_t *upload_size, void **state)
@@ -249,8 +267,8 @@ handle(void *arg, struct MHD_Connection *connection, const char *url, const char
     const char *type, *id;
 
     (void)version, (void)upload, (void)upload_size, (void)state;
-    if (strcmp(method, "GET") != 0)
-        return MHD_NO;
+    if (strcmp(method, "GET") != 0 && strcmp(method, "HEAD") != 0)
+        return refuse_method(connection);
     page.to = open_memstream(&page.text, &page.len);
     if (!page.to)
         return MHD_NO;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The program: finds the command, calls it, reports one error. */
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
 #include <stdbool.h>
@@ -11,6 +12,7 @@
 #include <unistd.h>
 
 #include "engine/base/sea_version.h"
+#include "pipeline/sea_near.h"
 #include "scheduler/sea_command.h"
 
 struct command {
@@ -32,7 +34,7 @@ static const struct command commands[] = {
     { "cancel",      sea_cmd_cancel,      "cancel ID", "cancel an experiment" },
     { "retry",       sea_cmd_retry,       "retry ID", "submit a failed or cancelled experiment again, as a new one" },
     { "why",         sea_cmd_why,         "why ID [--json]", "why a stage is not running" },
-    { "get",         sea_cmd_get,         "get ID [STAGE --out DIR] [--json]", "list the files of an experiment, or write a stage's out" },
+    { "get",         sea_cmd_get,         "get ID [STAGE --out DIR] [--json]", "list the files of an experiment, or write one stage's to a folder" },
     { "leaderboard", sea_cmd_leaderboard, "leaderboard [--suite S] [--benchmark B] [--format table|csv|json|jsonl|md]", "scores with intervals" },
     { "compare",     sea_cmd_compare,     "compare A B | --last [--control] [--json]", "paired test of two experiments" },
     { "study",       sea_cmd_study,       "study [NAME] [--json]", "sweeps that are thinned out while they run" },
@@ -92,14 +94,58 @@ static enum sea_status
 finish_output(struct sea_err *err)
 {
     struct pollfd out = { .fd = STDOUT_FILENO, .events = POLLOUT };
+    int flushed = fflush(stdout), why = flushed ? errno : 0;
 
-    if (fflush(stdout) != 0 && errno != EPIPE)
-        return sea_fail_errno(err, "could not write to standard output");
-    if (!ferror(stdout) || (poll(&out, 1, 0) > 0 && (out.revents & (POLLERR | POLLHUP))))
+    if (why == EPIPE || (!flushed && !ferror(stdout)) ||
+        (poll(&out, 1, 0) > 0 && (out.revents & (POLLERR | POLLHUP))))
         return SEA_OK;          /* all is written, or the reader went away */
-    sea_fail(err, SEA_E_IO, "could not write all to standard output");
-    sea_hint(err, "The disk that it goes to may be full.");
+    sea_fail(err, SEA_E_IO, "could not write all to standard output%s%s", why ? ": " : "",
+             why ? strerror(why) : "");
+    sea_hint(err, "The disk that it goes to may be full, or it was closed (`>&-`).");
     return SEA_E_IO;
+}
+
+/* A caller may have closed them. The next file that is opened would take their numbers, and what
+ * is meant for people would be written into it: a data file, or the connection to PostgreSQL.
+ * Here reading finds the end, and writing fails. */
+static void
+hold_standard_files(void)
+{
+    int fd;
+
+    do
+        fd = open("/dev/null", O_RDONLY);
+    while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd >= 0)
+        close(fd);
+}
+
+static enum sea_status
+unknown_command(const char *name, struct sea_err *err)
+{
+    const char *near = commands[0].name;
+    size_t i;
+
+    for (i = 1; i < COMMANDS_COUNT; i++)
+        if (sea_near_distance(name, commands[i].name) < sea_near_distance(name, near))
+            near = commands[i].name;
+    sea_fail(err, SEA_E_CONFIG, "unknown command \"%s\"", name);
+    if (sea_near_distance(name, near) < 3)
+        sea_hint(err, "Did you mean `sea %s`? `sea --help` lists the commands.", near);
+    else
+        sea_hint(err, "`sea --help` lists the commands.");
+    return SEA_E_CONFIG;
+}
+
+/* The result of the whole program: its last output, one error. */
+static int
+end(enum sea_status status, struct sea_err *err)
+{
+    if (!status)
+        status = finish_output(err);
+    if (status)
+        sea_err_print(err, "sea", stderr);
+    return sea_status_exit(status);
 }
 
 int
@@ -110,28 +156,28 @@ main(int argc, char **argv)
     const struct command *command;
     struct sea_call call;
     enum sea_status status;
+    int code;
 
+    hold_standard_files();
+    /* A reader that goes away (`sea logs | head`) is an ordinary end, seen as EPIPE. */
+    signal(SIGPIPE, SIG_IGN);
+    /* Whoever started us may have ignored it: then the ends of children are told to nobody. */
+    signal(SIGCHLD, SIG_DFL);
     if (argc == 3 && strcmp(argv[1], "help") == 0) {    /* sea help COMMAND */
         argv[1] = argv[2];
         argv[2] = "--help";
     }
     if (argc < 2 || is_help(argv[1]) || strcmp(argv[1], "help") == 0) {
         print_help(argc < 2 ? stderr : stdout);
-        return argc < 2 ? sea_status_exit(SEA_E_CONFIG) : 0;
+        return argc < 2 ? sea_status_exit(SEA_E_CONFIG) : end(SEA_OK, &err);
     }
     if (strcmp(argv[1], "--version") == 0) {
         printf("sea %s\n", SEA_VERSION);
-        return 0;
+        return end(SEA_OK, &err);
     }
     command = find_command(argv[1]);
-    if (!command) {
-        sea_fail(&err, SEA_E_CONFIG, "unknown command \"%s\"", argv[1]);
-        sea_hint(&err, "`sea --help` lists the commands.");
-        sea_err_print(&err, "sea", stderr);
-        return sea_status_exit(err.status);
-    }
-    /* A reader that goes away (`sea logs | head`) is an ordinary end, seen as EPIPE. */
-    signal(SIGPIPE, SIG_IGN);
+    if (!command)
+        return end(unknown_command(argv[1], &err), &err);
     if (readlink("/proc/self/exe", program, sizeof(program) - 1) < 0)
         snprintf(program, sizeof(program), "%s", argv[0]);
     if (argc > 2 && is_help(argv[2]))
@@ -140,10 +186,7 @@ main(int argc, char **argv)
                               .program = program,
                               .arena = sea_arena_create(NULL, command->name) };
     status = command->run(&call, &err);
-    if (!status)
-        status = finish_output(&err);
-    if (status)
-        sea_err_print(&err, "sea", stderr);
+    code = end(status, &err);
     sea_arena_destroy(call.arena);
-    return sea_status_exit(status);
+    return code;
 }

@@ -12,10 +12,13 @@
 
 #include "engine/base/sea_clock.h"
 #include "engine/base/sea_file.h"
+#include "engine/base/sea_log.h"
 
 #define START_MS 10000          /* a role that does not hold its lock by then has failed */
 #define KILL_MS 5000            /* from SIGKILL to the end of the lock */
 #define LOG_BYTES_MAX ((size_t)256 << 20)
+#define TAKE_TRIES 100
+#define ELSEWHERE (-1)
 
 volatile sig_atomic_t sea_role_stop;
 
@@ -51,6 +54,54 @@ make_role_path(char out[SEA_PATH_MAX], const char *dir, const char *folder, cons
     return status ? status : role_path(out, dir, folder, name, suffix, err);
 }
 
+/* ---- the lock ---- */
+
+/* True while a program from before the locks of today plays the role: it held one of the other
+ * kind. The look is shared, so two that look do not hold up each other. */
+static bool
+is_held_as_before(int fd)
+{
+    if (flock(fd, LOCK_SH | LOCK_NB))
+        return true;
+    flock(fd, LOCK_UN);
+    return false;
+}
+
+/* Who plays the role of an open file, 0: nobody. The kernel's word and not the file's: what stands
+ * in the file may be the id of the last player, which is anybody's by now. ELSEWHERE: a process
+ * that has no id here, of another machine or container. */
+static int64_t
+holder(int fd)
+{
+    struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+    char text[32] = "";
+    ssize_t n;
+
+    if (fcntl(fd, F_GETLK, &lock) == 0 && lock.l_type == F_WRLCK)
+        return lock.l_pid > 0 ? lock.l_pid : ELSEWHERE;
+    if (!is_held_as_before(fd))
+        return 0;
+    n = pread(fd, text, sizeof(text) - 1, 0);
+    return n > 0 ? strtoll(text, NULL, 10) : 0;
+}
+
+/* On a network's file system the look of another is a lock for a moment. */
+static bool
+take(int fd)
+{
+    struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+    int tries;
+
+    for (tries = 0; tries < TAKE_TRIES; tries++) {
+        if (holder(fd))
+            return false;
+        if (fcntl(fd, F_SETLK, &lock) == 0)
+            return true;
+        sea_clock_sleep_ms(10);
+    }
+    return false;
+}
+
 enum sea_status
 sea_role_hold(const char *dir, const char *name, struct sea_err *err)
 {
@@ -69,7 +120,7 @@ sea_role_hold(const char *dir, const char *name, struct sea_err *err)
     fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
     if (fd < 0)
         return sea_fail_errno(err, "could not open \"%s\"", path);
-    if (flock(fd, LOCK_EX | LOCK_NB)) {
+    if (!take(fd)) {
         close(fd);
         status = sea_fail(err, SEA_E_CONFIG, "\"%s\" is running already in \"%s\"", name, dir);
         sea_hint(err, "Stop it with `sea down` first.");
@@ -79,21 +130,6 @@ sea_role_hold(const char *dir, const char *name, struct sea_err *err)
     if (ftruncate(fd, 0) || pwrite(fd, text, (size_t)len, 0) != len)
         return sea_fail_errno(err, "could not write \"%s\"", path);
     return SEA_OK;              /* fd stays open: the lock is the role */
-}
-
-/* The id in an open role file, 0 when nobody holds the lock. */
-static int64_t
-holder(int fd)
-{
-    char text[32] = "";
-    ssize_t n;
-
-    if (flock(fd, LOCK_SH | LOCK_NB) == 0) {
-        flock(fd, LOCK_UN);
-        return 0;
-    }
-    n = pread(fd, text, sizeof(text) - 1, 0);
-    return n > 0 ? strtoll(text, NULL, 10) : 0;
 }
 
 int64_t
@@ -134,12 +170,14 @@ last_line(const char *path, char *out, size_t room)
     sea_buf_release(&text);
 }
 
-/* In the child: its own session, input from nowhere, output into the log. */
+/* In the child: its own session, input from nowhere, output into the log, and nothing else that is
+ * open: the lock that a script holds around `sea up` is not ours to keep. */
 static _Noreturn void
 become_role(const char *log, const char *program, const char *const *args)
 {
     int null = open("/dev/null", O_RDONLY);
     int out = open(log, O_WRONLY | O_CREAT | O_APPEND, 0644);
+    int fd;
 
     setsid();
     if (null >= 0)
@@ -148,6 +186,8 @@ become_role(const char *log, const char *program, const char *const *args)
         dup2(out, 1);
         dup2(out, 2);
     }
+    for (fd = 3; fd < 1024; fd++)
+        close(fd);
     execv(program, (char *const *)args);
     dprintf(2, "sea: could not start \"%s\": %s\n", program, strerror(errno));
     _exit(sea_status_exit(SEA_E_INTERNAL));
@@ -176,6 +216,8 @@ sea_role_start(const char *dir, const char *name, const char *program, const cha
         become_role(log, program, args);
     while (!sea_role_pid(dir, name) && sea_clock_ms() < deadline) {
         if (waitpid(pid, &how, WNOHANG) == pid) {
+            if (sea_role_pid(dir, name))
+                return SEA_OK;  /* another `sea up` was faster */
             last_line(log, last, sizeof(last));
             status = sea_fail(err, SEA_E_SERVICE, "the %s ended at once: %s", name, last);
             sea_hint(err, "Its log is \"%s\".", log);
@@ -183,7 +225,7 @@ sea_role_start(const char *dir, const char *name, const char *program, const cha
         }
         sea_clock_sleep_ms(20);
     }
-    *started = true;
+    *started = sea_role_pid(dir, name) == pid;  /* or another `sea up` was faster */
     if (!sea_role_pid(dir, name))
         return sea_fail(err, SEA_E_SERVICE, "the %s did not come up within %d s", name,
                         START_MS / 1000);
@@ -199,17 +241,18 @@ ask_to_stop(int fd, int64_t pid, int64_t deadline_ms)
     kill((pid_t)pid, SIGTERM);
 }
 
-/* Waits for the lock until the deadline, then kills. */
+/* Waits for the lock until the deadline, then kills. Whoever plays the role after this one was not
+ * asked to stop. */
 static void
 see_stopped(int fd, int64_t pid, int64_t deadline_ms)
 {
-    while (holder(fd) && sea_clock_ms() < deadline_ms)
+    while (holder(fd) == pid && sea_clock_ms() < deadline_ms)
         sea_clock_sleep_ms(20);
-    if (!holder(fd))
+    if (holder(fd) != pid)
         return;
     kill((pid_t)pid, SIGKILL);
     deadline_ms = sea_clock_ms() + KILL_MS;
-    while (holder(fd) && sea_clock_ms() < deadline_ms)
+    while (holder(fd) == pid && sea_clock_ms() < deadline_ms)
         sea_clock_sleep_ms(20);
 }
 
@@ -240,6 +283,9 @@ each_role(const char *dir, const char *prefix, role_fn *fn, int64_t deadline_ms,
             continue;
         fd = openat(dirfd(list), entry->d_name, O_RDONLY | O_CLOEXEC);
         pid = fd < 0 ? 0 : holder(fd);
+        if (pid == ELSEWHERE)
+            sea_log(SEA_LOG_WARN, "\"%s\" is played by a process of another machine: stop it there",
+                    entry->d_name);
         if (pid > 0) {
             fn(fd, pid, deadline_ms);
             (*count)++;

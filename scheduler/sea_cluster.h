@@ -39,8 +39,8 @@ SEA_MUST_CHECK enum sea_status
 sea_cluster_open(struct sea_cluster *cluster, const char *dir, struct sea_err *err);
 
 /* Creates dir, the cluster and database sea where missing and starts the server; one that runs
- * already is fine. Returns once it accepts connections. A dir that did not exist may change what
- * sea_cluster_open said. */
+ * already is fine, and so are several callers at once. Returns once it accepts connections. A dir
+ * that did not exist may change what sea_cluster_open said. */
 SEA_MUST_CHECK enum sea_status
 sea_cluster_start(struct sea_cluster *cluster, struct sea_err *err);
 

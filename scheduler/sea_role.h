@@ -3,8 +3,12 @@
  * sea_role.h - long-running processes of one data folder: who runs, start, stop
  *
  * A role (scheduler, worker-1, ...) has a file DIR/run/NAME.pid. The running process holds
- * a lock on it for as long as it lives, kill -9 included, and its process id is the file's
- * content. So a stale file never looks alive, and two processes never play one role.
+ * a lock on it for as long as it lives, kill -9 included, and the kernel says whose lock it is;
+ * the process id in the file is for people. So a stale file never looks alive, two processes
+ * never play one role, and no process is signalled that has the id of an earlier player.
+ *
+ * The lock is lost when its process closes any descriptor of the file: a player must not ask for
+ * its own role.
  */
 #ifndef SEA_ROLE_H
 #define SEA_ROLE_H
@@ -23,7 +27,8 @@ extern volatile sig_atomic_t sea_role_stop;
 SEA_MUST_CHECK enum sea_status
 sea_role_hold(const char *dir, const char *name, struct sea_err *err);
 
-/* The process id of whoever plays the role, 0: nobody. */
+/* The process id of whoever plays the role, 0: nobody; less than 0: a process of another machine
+ * or container, which has no id here. */
 int64_t sea_role_pid(const char *dir, const char *name);
 
 /* Starts PROGRAM ARGS... detached, with its output in DIR/log/NAME.log, and waits until it

@@ -13,7 +13,8 @@
  *                 renamed;
  *             (2) an attempt writes only what carries its own STAGE.EPOCH, or new blobs;
  *             (3) files handed out by materialise were hashed again on the way.
- * Threads and processes: any number may publish and materialise at once.
+ * Threads and processes: any number may publish and materialise at once, on several machines or
+ * containers that share the folder, too: no temporary name is given out twice.
  *
  * With a bucket (SEA_STORE=s3://BUCKET/PREFIX, or section `store` of the sea.yaml beside ROOT;
  * docs/store.md) the bucket holds both, under the same names, and ROOT is what is at hand of

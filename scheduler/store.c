@@ -10,6 +10,8 @@
 #include "pipeline/sea_manifest.h"
 #include "scheduler/store_int.h"
 
+#define FETCH_TRIES 4           /* of inputs that are corrupt where they are at hand */
+
 static bool
 has_bucket(const struct sea_store *store)
 {
@@ -113,6 +115,11 @@ drop_corrupt(const struct sea_store *store, const struct sea_artifacts *artifact
         if (status || !sea_file_exists(path))
             continue;
         status = sea_hash_file(path, sha256, &bytes, err);
+        if (status == SEA_E_MISSING) {
+            sea_err_clear(err);         /* another worker was faster */
+            status = SEA_OK;
+            continue;
+        }
         if (!status && strcmp(sha256, artifacts->at[i].sha256) != 0) {
             sea_log(SEA_LOG_WARN, "a file at hand was corrupt and is fetched again path=%s", path);
             status = sea_folder_remove(store, artifacts->at[i].sha256, err);
@@ -121,32 +128,36 @@ drop_corrupt(const struct sea_store *store, const struct sea_artifacts *artifact
     return status;
 }
 
-/* As sea_store_materialise, while nobody makes room. */
+/* As sea_store_materialise, while nobody makes room. Tried again, because another worker may throw
+ * a corrupt file away that this one has just fetched again. */
 static enum sea_status
 materialise(const struct sea_store *store, const struct sea_artifacts *artifacts,
             const char *folder, struct sea_err *err)
 {
-    struct sea_err mine = { 0 };
     enum sea_status status = SEA_OK;
+    int try;
 
-    if (has_bucket(store))
+    if (!has_bucket(store))
+        return sea_folder_materialise(store, artifacts, folder, err);
+    for (try = 1;; try++) {
+        struct sea_err mine = { 0 };
+
         status = sea_bucket_fetch(store, artifacts, err);
-    if (status) {
-        sea_context(err, "while putting inputs into \"%s\"", folder);
-        return status;
-    }
-    status = sea_folder_materialise(store, artifacts, folder, &mine);
-    if (status != SEA_E_IO || !has_bucket(store)) {
-        if (status)
+        if (status) {
+            sea_context(err, "while putting inputs into \"%s\"", folder);
+            return status;
+        }
+        status = sea_folder_materialise(store, artifacts, folder, &mine);
+        if (status && (status != SEA_E_IO || try == FETCH_TRIES))
             *err = mine;
-        return status;
+        if (status != SEA_E_IO || try == FETCH_TRIES)
+            return status;
+        status = drop_corrupt(store, artifacts, err);
+        if (!status)
+            status = sea_dir_remove(folder, err);
+        if (status)
+            return status;
     }
-    status = drop_corrupt(store, artifacts, err);
-    if (!status)
-        status = sea_dir_remove(folder, err);
-    if (!status)
-        status = sea_bucket_fetch(store, artifacts, err);
-    return status ? status : sea_folder_materialise(store, artifacts, folder, err);
 }
 
 /* Bytes of these files that are not at hand; the others are used now. */

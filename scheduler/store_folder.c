@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -30,6 +29,21 @@ parent_create(const char *path, struct sea_err *err)
     return sea_dir_create(folder, err);
 }
 
+/* A worker that is told to stop is interrupted in the middle where the file system lets it be. */
+static enum sea_status
+write_all(int fd, const char *bytes, ssize_t n, const char *path, struct sea_err *err)
+{
+    ssize_t at = 0, wrote;
+
+    while (at < n) {
+        wrote = write(fd, bytes + at, (size_t)(n - at));
+        if (wrote < 0 && errno != EINTR)
+            return sea_fail_errno(err, "could not write \"%s\"", path);
+        at += wrote > 0 ? wrote : 0;
+    }
+    return SEA_OK;
+}
+
 /* Opened while it changes owners or disappears: both ends are closed in any case. */
 static enum sea_status
 copy_file(const char *from, const char *to, struct sea_err *err)
@@ -44,17 +58,8 @@ copy_file(const char *from, const char *to, struct sea_err *err)
         status = sea_fail_errno(err, "could not open \"%s\"", from);
     else if (out < 0)
         status = sea_fail_errno(err, "could not create \"%s\"", to);
-    while (!status && (n = read(in, chunk, COPY_BYTES)) > 0) {
-        ssize_t at = 0, wrote;
-
-        for (; at < n; at += wrote) {
-            wrote = write(out, chunk + at, (size_t)(n - at));
-            if (wrote < 0) {
-                status = sea_fail_errno(err, "could not write \"%s\"", to);
-                break;
-            }
-        }
-    }
+    while (!status && ((n = read(in, chunk, COPY_BYTES)) > 0 || (n < 0 && errno == EINTR)))
+        status = write_all(out, chunk, n, to, err);
     if (!status && n < 0)
         status = sea_fail_errno(err, "could not read \"%s\"", from);
     if (!status && fsync(out))
@@ -79,7 +84,7 @@ link_or_copy(const char *from, const char *to, struct sea_err *err)
     for (try = 0; try < LINK_TRIES; try++) {
         if (link(from, to) == 0)
             return SEA_OK;
-        if (errno != ENOENT)
+        if (errno != ENOENT && errno != ESTALE)
             break;
     }
     if (errno == EXDEV || errno == EPERM || errno == EMLINK || errno == ENOTSUP)
@@ -128,8 +133,7 @@ static enum sea_status
 publish_one(const struct sea_store *store, const char *folder, const struct sea_artifact *file,
             struct sea_err *err)
 {
-    static atomic_uint turn;    /* two threads of one process may publish the same file */
-    char from[SEA_PATH_MAX], to[SEA_PATH_MAX], temp[SEA_PATH_MAX + 48];
+    char from[SEA_PATH_MAX], to[SEA_PATH_MAX], temp[SEA_PATH_MAX];
     char sha256[SEA_SHA256_TEXT];
     enum sea_status status;
     uint64_t bytes;
@@ -151,17 +155,16 @@ publish_one(const struct sea_store *store, const char *folder, const struct sea_
     status = parent_create(to, err);
     if (!status)
         status = sync_file(from, err);
+    if (!status)
+        status = sea_path_temporary(temp, to, err);
+    if (!status)
+        status = link_or_copy(from, temp, err);
     if (status)
         return status;
-    snprintf(temp, sizeof(temp), "%s.tmp.%ld.%u", to, (long)getpid(), turn++);
-    unlink(temp);
-    status = link_or_copy(from, temp, err);
-    if (status)
-        return status;
-    if (chmod(temp, 0444) || rename(temp, to)) {
+    if (chmod(temp, 0444) || rename(temp, to))
         status = sea_fail_errno(err, "could not put \"%s\" into the store", from);
-        unlink(temp);
-    }
+    /* Also afterwards: rename leaves both names where they are of one file. */
+    unlink(temp);
     return status;
 }
 
@@ -193,6 +196,17 @@ sea_folder_publish(const struct sea_store *store, const char *folder,
 
 /* ---- materialise ---- */
 
+/* Never SEA_E_MISSING: the stage is not to blame, and tried again. */
+static enum sea_status
+fail_lost(const char *path, const struct sea_artifact *file, struct sea_err *err)
+{
+    sea_err_clear(err);
+    sea_fail(err, SEA_E_IO, "\"%s\" is missing in the store: \"%s\"", file->path, path);
+    sea_hint(err, "Is the store's folder the one that the worker published to? If the file is "
+                  "lost: docs/operations.md, Files that are lost.");
+    return SEA_E_IO;
+}
+
 static enum sea_status
 check_blob(const char *path, const struct sea_artifact *file, struct sea_err *err)
 {
@@ -200,13 +214,11 @@ check_blob(const char *path, const struct sea_artifact *file, struct sea_err *er
     enum sea_status status;
     uint64_t bytes;
 
-    if (!sea_file_exists(path)) {
-        sea_fail(err, SEA_E_IO, "\"%s\" is missing in the store: \"%s\"", file->path, path);
-        sea_hint(err, "Is the store's folder the one that the worker published to? If the file is "
-                      "lost: docs/operations.md, Files that are lost.");
-        return SEA_E_IO;
-    }
+    if (!sea_file_exists(path))
+        return fail_lost(path, file, err);
     status = sea_hash_file(path, sha256, &bytes, err);
+    if (status == SEA_E_MISSING)
+        return fail_lost(path, file, err);      /* removed between the two looks */
     if (!status && strcmp(sha256, file->sha256) != 0) {
         status = sea_fail(err, SEA_E_IO, "\"%s\" is corrupt in the store: \"%s\" hashes to "
                           "%.12s...", file->path, path, sha256);
@@ -224,7 +236,9 @@ materialise_one(const char *from, const struct sea_artifact *file, const char *f
 
     if (!status)
         status = parent_create(to, err);
-    return status ? status : link_or_copy(from, to, err);
+    if (!status)
+        status = link_or_copy(from, to, err);
+    return status == SEA_E_MISSING ? fail_lost(from, file, err) : status;
 }
 
 enum sea_status
@@ -267,6 +281,10 @@ check_file(void *arg, const char *relative, uint64_t bytes, struct sea_err *err)
     status = sea_path_join(path, c->store->root, relative, err);
     if (!status)
         status = sea_hash_file(path, sha256, &bytes, err);
+    if (status == SEA_E_MISSING) {
+        sea_err_clear(err);
+        return SEA_OK;          /* collected meanwhile */
+    }
     if (status)
         return status;
     c->checked++;
@@ -493,7 +511,7 @@ sea_folder_checkpoint_keep(const struct sea_store *store, const char *out, const
     if (!status)
         status = copy_all(&k, &whole, err);
     if (!status && whole)
-        status = sea_dir_remove(path, err);
+        status = sea_folder_checkpoint_remove(store, name, err);
     if (!status && whole && rename(temp, path))
         status = sea_fail_errno(err, "could not keep checkpoint \"%s\"", name);
     if (!status && whole) {
@@ -545,8 +563,14 @@ enum sea_status
 sea_folder_checkpoint_remove(const struct sea_store *store, const char *name,
                              struct sea_err *err)
 {
-    char path[SEA_PATH_MAX];
+    char path[SEA_PATH_MAX], going[SEA_PATH_MAX];
     enum sea_status status = sea_folder_checkpoint(store, name, path, err);
 
+    /* Under another name first: half of one never bears the name, whoever keeps or gets it. */
+    if (!status)
+        status = sea_path_temporary(going, path, err);
+    if (status || (rename(path, going) && errno == ENOENT))
+        return status;
+    status = sea_dir_remove(going, err);
     return status ? status : sea_dir_remove(path, err);
 }

@@ -6,7 +6,6 @@
  * A blob that is at hand may be gone from the bucket, because another machine's collector
  * removed it: publishing asks the bucket each time, and never takes the folder's word.
  */
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -300,17 +299,16 @@ static enum sea_status
 get_to(struct sea_s3 *s3, const char *key, const char *path, const char *sha256, mode_t mode,
        struct sea_err *err)
 {
-    static atomic_uint turn;    /* two threads of one process may get the same file */
-    char temp[SEA_PATH_MAX + 48], folder[SEA_PATH_MAX];
+    char temp[SEA_PATH_MAX], folder[SEA_PATH_MAX];
     const char *slash = strrchr(path, '/');
     enum sea_status status;
 
     snprintf(folder, sizeof(folder), "%.*s", (int)(slash - path), path);
     status = sea_dir_create(folder, err);
+    if (!status)
+        status = sea_path_temporary(temp, path, err);
     if (status)
         return status;
-    snprintf(temp, sizeof(temp), "%s.tmp.%ld.%u", path, (long)getpid(), turn++);
-    unlink(temp);
     status = sea_s3_get(s3, key, temp, sha256, err);
     if (!status && (chmod(temp, mode) || rename(temp, path))) {
         status = sea_fail_errno(err, "could not put \"%s\" into the store's folder", key);
@@ -436,12 +434,11 @@ enum sea_status
 sea_bucket_check(const struct sea_store *store, size_t *checked, size_t *bad, struct sea_err *err)
 {
     struct checking c = { .s3 = NULL };
-    char name[64];
-    enum sea_status status;
+    char path[SEA_PATH_MAX];
+    enum sea_status status = sea_path_join(path, store->root, "check", err);
 
-    snprintf(name, sizeof(name), "check.tmp.%ld", (long)getpid());
-    status = sea_path_join(c.path, store->root, name, err);
-    unlink(c.path);
+    if (!status)
+        status = sea_path_temporary(c.path, path, err);
     if (!status)
         status = sea_s3_open(&store->s3, &c.s3, err);
     if (!status)

@@ -23,17 +23,19 @@ become_child(char *const *argv, char *const *env, int events, int log, pid_t par
 {
     struct sigaction plain = { .sa_handler = SIG_DFL };
     sigset_t none;
-    int fd, null;
+    int fd, null, number;
 
     setpgid(0, 0);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent)    /* it died before the line above */
         _exit(EXEC_FAILED);
+    /* First our handlers go, then signals come in: one that was sent meanwhile must not be spent
+     * on the copy of a flag. */
+    for (number = 1; number < 32; number++)
+        if (number != SIGKILL && number != SIGSTOP)
+            sigaction(number, &plain, NULL);
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
-    sigaction(SIGPIPE, &plain, NULL);
-    sigaction(SIGTERM, &plain, NULL);
-    sigaction(SIGINT, &plain, NULL);
     null = open("/dev/null", O_RDONLY);
     if (null < 0 || dup2(null, 0) < 0 || dup2(log, 1) < 0 || dup2(log, 2) < 0)
         _exit(EXEC_FAILED);
@@ -61,6 +63,7 @@ sea_child_start_env(struct sea_child *child, char *const *argv, char *const *env
                     const char *log_path, struct sea_err *err)
 {
     pid_t parent = getpid();
+    sigset_t all, before;
     int ends[2], log;
 
     *child = (struct sea_child){ .events = -1 };
@@ -77,9 +80,12 @@ sea_child_start_env(struct sea_child *child, char *const *argv, char *const *env
     (void)fcntl(ends[0], F_SETFD, FD_CLOEXEC);
     (void)fcntl(ends[1], F_SETFD, FD_CLOEXEC);
     (void)fcntl(ends[0], F_SETFL, O_NONBLOCK);
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
     child->pid = fork();
     if (child->pid == 0)
         become_child(argv, env, ends[1], log, parent);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
     close(log);
     close(ends[1]);
     if (child->pid < 0) {

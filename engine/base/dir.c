@@ -13,6 +13,7 @@
 #include "engine/base/sea_arena.h"
 
 #define WALK_DEPTH_MAX 64
+#define REMOVE_TRIES 10         /* of a folder that somebody still writes into */
 
 bool
 sea_dir_exists(const char *path)
@@ -84,7 +85,9 @@ remove_entries(int fd, const char *path, struct sea_err *err)
         child = openat(fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         if (child >= 0)
             status = remove_entries(child, path, err);
-        if (!status && unlinkat(fd, name, child >= 0 ? AT_REMOVEDIR : 0) && errno != ENOENT)
+        /* One that was filled again keeps its folder, too: the caller looks again. */
+        if (!status && unlinkat(fd, name, child >= 0 ? AT_REMOVEDIR : 0) && errno != ENOENT &&
+            errno != ENOTEMPTY && errno != EEXIST)
             status = sea_fail_errno(err, "could not remove \"%s\" in \"%s\"", name, path);
     }
     if (!status && errno)
@@ -96,17 +99,23 @@ remove_entries(int fd, const char *path, struct sea_err *err)
 enum sea_status
 sea_dir_remove(const char *path, struct sea_err *err)
 {
-    enum sea_status status;
-    int fd;
+    enum sea_status status = SEA_OK;
+    int try, fd;
 
     if (unlink(path) == 0 || errno == ENOENT)
         return SEA_OK;
-    fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (fd < 0)
-        return sea_fail_errno(err, "could not open folder \"%s\"", path);
-    status = remove_entries(fd, path, err);
-    if (!status && rmdir(path) && errno != ENOENT)
-        status = sea_fail_errno(err, "could not remove folder \"%s\"", path);
+    for (try = 1; !status; try++) {
+        fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (fd < 0 && errno == ENOENT)
+            return SEA_OK;      /* somebody else removes it, too */
+        if (fd < 0)
+            return sea_fail_errno(err, "could not open folder \"%s\"", path);
+        status = remove_entries(fd, path, err);
+        if (!status && (rmdir(path) == 0 || errno == ENOENT))
+            return SEA_OK;
+        if (!status && ((errno != ENOTEMPTY && errno != EEXIST) || try == REMOVE_TRIES))
+            status = sea_fail_errno(err, "could not remove folder \"%s\"", path);
+    }
     return status;
 }
 

@@ -4,8 +4,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <stdint.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #define CHUNK_BYTES ((size_t)64 * 1024)
@@ -92,12 +95,10 @@ sea_file_writer_open(struct sea_file_writer *writer, const char *path, struct se
     *writer = (struct sea_file_writer){ 0 };
     status = sea_path_fits(snprintf(writer->path, SEA_PATH_MAX, "%s", path), path, err);
     if (!status)
-        status = sea_path_fits(snprintf(writer->temp, SEA_PATH_MAX, "%s.tmp.%ld", path,
-                                        (long)getpid()), path, err);
+        status = sea_path_temporary(writer->temp, path, err);
     if (status)
         return status;
-    /* Not O_EXCL: a file of a process that had this id and died is in nobody's way. */
-    fd = open(writer->temp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    fd = open(writer->temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     if (fd < 0)
         return sea_fail_errno(err, "could not create file \"%s\"", writer->temp);
     writer->to = fdopen(fd, "w");
@@ -242,6 +243,21 @@ sea_path_fits(int printed, const char *path, struct sea_err *err)
         return sea_fail(err, SEA_E_CONFIG, "path \"%.80s...\" is longer than %d bytes", path,
                         SEA_PATH_MAX - 1);
     return SEA_OK;
+}
+
+enum sea_status
+sea_path_temporary(char out[SEA_PATH_MAX], const char *path, struct sea_err *err)
+{
+    struct timespec now;
+    uint64_t dice;
+
+    if (getrandom(&dice, sizeof(dice), GRND_NONBLOCK) != (ssize_t)sizeof(dice)) {
+        clock_gettime(CLOCK_REALTIME, &now);    /* a machine that has just begun */
+        dice = ((uint64_t)now.tv_nsec << 20 ^ (uint64_t)now.tv_sec ^ (uint64_t)getpid() << 44) *
+               0x9e3779b97f4a7c15u;
+    }
+    return sea_path_fits(snprintf(out, SEA_PATH_MAX, "%s.tmp.%llu", path,
+                                  (unsigned long long)(dice >> 16)), path, err);
 }
 
 bool

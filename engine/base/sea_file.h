@@ -28,8 +28,8 @@ SEA_MUST_CHECK enum sea_status
 sea_file_replace(const char *path, const void *bytes, size_t n, struct sea_err *err);
 
 /*
- * A file written in pieces. open makes PATH.tmp.PID; commit fsyncs and renames it to
- * PATH; close without commit removes it. The first failed write is kept and returned by
+ * A file written in pieces. open makes PATH.tmp.DIGITS; commit fsyncs and renames it
+ * to PATH; close without commit removes it. The first failed write is kept and returned by
  * commit, so a writer may check only there.
  */
 struct sea_file_writer {
@@ -80,6 +80,10 @@ void sea_dir_nearest(const char *path, char out[SEA_PATH_MAX]);
 SEA_MUST_CHECK enum sea_status
 sea_path_join(char out[SEA_PATH_MAX], const char *folder, const char *name,
               struct sea_err *err);
+/* PATH.tmp.DIGITS: where what will be path lies until it is whole. A new name for every call, on
+ * whatever machine: process ids are equal in two containers. */
+SEA_MUST_CHECK enum sea_status
+sea_path_temporary(char out[SEA_PATH_MAX], const char *path, struct sea_err *err);
 /* True when name is relative and has no ".." part: safe below a folder. */
 bool sea_path_is_inside(const char *name);
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "pipeline/benchmarks/benchmarks_int.h"
+#include "pipeline/sea_near.h"
 #include "pipeline/sea_parquet.h"
 
 #define X(name) &sea_bench_##name,
@@ -19,20 +20,21 @@ sea_bench_at(size_t i)
 enum sea_status
 sea_bench_find(const char *name, const struct sea_bench **out, struct sea_err *err)
 {
-    struct sea_buf known;
+    const char *near = benches[0]->name;
 
     *out = NULL;
-    sea_buf_init(&known, 4096);
+    name = name ? name : "";
     for (size_t i = 0; sea_bench_at(i); i++) {
-        sea_buf_addf(&known, "%s%s", i ? ", " : "", benches[i]->name);
-        if (name && strcmp(benches[i]->name, name) == 0)
+        if (strcmp(benches[i]->name, name) == 0)
             *out = benches[i];
+        if (sea_near_distance(name, benches[i]->name) < sea_near_distance(name, near))
+            near = benches[i]->name;
     }
-    if (!*out)
-        sea_fail(err, SEA_E_CONFIG, "unknown benchmark \"%s\", know: %s", name ? name : "",
-                 known.data);
-    sea_buf_release(&known);
-    return *out ? SEA_OK : SEA_E_CONFIG;
+    if (*out)
+        return SEA_OK;
+    sea_fail(err, SEA_E_CONFIG, "unknown benchmark \"%s\"", name);
+    sea_hint(err, "Did you mean \"%s\"? `sea score --list` prints all.", near);
+    return SEA_E_CONFIG;
 }
 
 /* ---- annotations ---- */

@@ -85,7 +85,7 @@ load_whole(struct sea_tune_run *run, struct sea_err *err)
     status = sea_mllm_load(&folder, &run->stage->device, run->language, trained, err);
     if (status)
         return status;
-    memcpy(run->vision, run->language, sizeof(run->vision));
+    memcpy(run->vision, folder.view, sizeof(run->vision));
     run->clip = folder.clip;
     run->lm = folder.lm;
     run->adapter = folder.adapter;

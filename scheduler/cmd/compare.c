@@ -122,9 +122,9 @@ sea_cmd_compare(const struct sea_call *call, struct sea_err *err)
         return status;
     status = sea_args_count(ids, last ? 0 : 2, last ? 0 : 2, call->usage, err);
     if (!status && !last)
-        status = sea_args_id(ids->at[0], "experiment", &a, err);
+        status = sea_args_id(ids->at[0], "an experiment", &a, err);
     if (!status && !last)
-        status = sea_args_id(ids->at[1], "experiment", &b, err);
+        status = sea_args_id(ids->at[1], "an experiment", &b, err);
     if (!status)
         status = sea_home_connect(&command.home, command.role, &command.db, err);
     if (!status && last)

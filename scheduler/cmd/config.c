@@ -131,6 +131,10 @@ sea_cmd_config(const struct sea_call *call, struct sea_err *err)
     }
     if (strcmp(rest.at[0], "check") == 0 && rest.count == 2)
         return check_file(rest.at[1], &sets, json, call->arena, err);
+    if (strcmp(rest.at[0], "check") == 0)
+        return sea_args_count(&rest, 2, 2, call->usage, err);
+    if (strcmp(rest.at[0], "doc") == 0 || strcmp(rest.at[0], "errors") == 0)
+        return sea_args_count(&rest, 1, 1, call->usage, err);
     status = sea_fail(err, SEA_E_CONFIG, "\"config %s\" is not a command", rest.at[0]);
     sea_hint(err, "Usage: sea %s", call->usage);
     return status;

@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* sea doctor: what is installed, which devices, what is wrong and how to mend it. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "engine/base/sea_file.h"
 #include "engine/base/sea_node.h"
 #include "pipeline/sea_doctor.h"
+#include "pipeline/sea_plan_report.h"
 #include "scheduler/sea_args.h"
 #include "scheduler/sea_command.h"
 #include "scheduler/sea_home.h"
@@ -17,6 +20,7 @@
 #include "scheduler/sea_store.h"
 
 #define DISK_BYTES_WANTED ((double)(1 << 30))
+#define PLANS_MAX 8             /* of what is queued: a plan reads the rows of its data */
 #define STORE_MS 600000         /* for the list of all files that outputs refer to */
 
 enum finding { FINE, NOTE, BAD };
@@ -92,22 +96,35 @@ check_files(struct report *report)
     }
 }
 
+/* *room: free bytes where dir is, or will be. */
 static void
-check_disk(struct report *report, const char *dir)
+check_disk(struct report *report, const char *dir, bool is_private, double *room)
 {
     struct statvfs fs;
+    struct stat info;
     char text[SEA_PATH_MAX + 64], nearest[SEA_PATH_MAX];
-    double room;
 
+    *room = 0;
+    if (stat(dir, &info) == 0 && !S_ISDIR(info.st_mode)) {
+        snprintf(text, sizeof(text), "\"%s\" is no folder", dir);
+        tell(report, BAD, "disk", text, "Name the data folder with SEA_DATA or --data.");
+        return;
+    }
     sea_dir_nearest(dir, nearest);      /* nobody need have made it yet */
     if (statvfs(nearest, &fs)) {
         tell(report, BAD, "disk", "the data folder cannot be looked at", "Check its permissions.");
         return;
     }
-    room = (double)fs.f_bavail * (double)fs.f_frsize;
-    snprintf(text, sizeof(text), "%.1f GiB free for \"%s\"", room / (1 << 30), dir);
-    tell(report, room < DISK_BYTES_WANTED ? BAD : FINE, "disk", text,
-         room < DISK_BYTES_WANTED ? "Free some space, or move the folder with SEA_DATA." : "");
+    if (access(nearest, W_OK | X_OK)) {
+        snprintf(text, sizeof(text), "nothing can be written to \"%s\": %s", dir,
+                 strerror(errno));
+        tell(report, is_private ? BAD : NOTE, "disk", text, "Name another data folder with SEA_DATA "
+             "or --data, or check the permissions of this one.");
+    }
+    *room = (double)fs.f_bavail * (double)fs.f_frsize;
+    snprintf(text, sizeof(text), "%.1f GiB free for \"%s\"", *room / (1 << 30), dir);
+    tell(report, *room < DISK_BYTES_WANTED ? BAD : FINE, "disk", text,
+         *room < DISK_BYTES_WANTED ? "Free some space, or move the folder with SEA_DATA." : "");
 }
 
 static void
@@ -117,8 +134,10 @@ check_roles(struct report *report, const char *dir)
     int64_t pid = sea_role_pid(dir, "scheduler");
     int i, workers = 0;
 
-    snprintf(text, sizeof(text), pid ? "runs, process %lld" : "does not run here",
-             (long long)pid);
+    if (pid > 0)
+        snprintf(text, sizeof(text), "runs, process %lld", (long long)pid);
+    else
+        snprintf(text, sizeof(text), "%s", pid ? "runs on another machine" : "does not run here");
     tell(report, pid ? FINE : NOTE, "scheduler", text, pid ? "" : "`sea up` starts it.");
     for (i = 1; i <= 64; i++) {
         snprintf(name, sizeof(name), "worker-%d", i);
@@ -198,8 +217,88 @@ check_notices(struct report *report, struct sea_db *db)
     sea_rows_close(rows);
 }
 
+/* Whether name is one of the words of text. */
+static bool
+is_word(const char *text, const char *name)
+{
+    size_t n = strlen(name), len;
+
+    for (; *text; text += len + (text[len] == ' ')) {
+        len = strcspn(text, " ");
+        if (len == n && memcmp(text, name, n) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* What the stages that have not ended will write, and two checkpoints of the largest. */
+static enum sea_status
+left_bytes(const char *config, const char *open, double *bytes, struct sea_err *err)
+{
+    struct sea_arena *arena = sea_arena_create(NULL, "plan of what is queued");
+    struct sea_plan_report plan = { .count = 0 };
+    double checkpoints = 0;
+    struct sea_node *node;
+    enum sea_status status = sea_json_parse(config, strlen(config), "config", arena, &node, err);
+    size_t i;
+
+    *bytes = 0;
+    if (!status)
+        status = sea_plan_report_make(node, NULL, arena, &plan, err);
+    for (i = 0; i < plan.count && !status; i++)
+        if (is_word(open, plan.stages[i].name)) {
+            *bytes += plan.stages[i].disk_bytes;
+            if (checkpoints < 2 * plan.stages[i].checkpoint_bytes)
+                checkpoints = 2 * plan.stages[i].checkpoint_bytes;
+        }
+    *bytes += checkpoints;
+    sea_arena_destroy(arena);
+    return status;
+}
+
+/* Whether the largest experiment that is queued finds room: a full disk is told before it is one. */
 static void
-check_database(struct report *report, struct sea_home *home)
+check_queue(struct report *report, struct sea_db *db, double room)
+{
+    struct sea_rows *rows = NULL;
+    struct sea_err err = { 0 }, away = { 0 };
+    double most = -1, bytes;
+    int64_t id, largest = 0;
+    char text[400];
+    size_t i, unknown = 0;
+
+    if (sea_db_query(db, "doctor_queue", SEA_PARAMS(SEA_P_INT(PLANS_MAX)), &rows, &err)) {
+        tell_err(report, "queue", &err);
+        return;
+    }
+    for (i = 0; i < sea_rows_count(rows) && !err.status; i++) {
+        id = sea_rows_int(rows, i, "id", &err);
+        if (left_bytes(sea_rows_text(rows, i, "config", &err), sea_rows_text(rows, i, "open", &err),
+                       &bytes, &away)) {
+            snprintf(text, sizeof(text), "what experiment %lld needs is not known here: %.256s",
+                     (long long)id, away.message);
+            if (!unknown++)
+                tell(report, NOTE, "queue", text, "Its workers may see other files.");
+            sea_err_clear(&away);
+        } else if (bytes > most) {
+            most = bytes;
+            largest = id;
+        }
+    }
+    sea_rows_close(rows);
+    snprintf(text, sizeof(text), "experiment %lld, the largest that is queued, will take up to %.1f "
+             "%s of disk", (long long)largest, most / (most < 1 << 30 ? 1 << 20 : 1 << 30),
+             most < 1 << 30 ? "MiB" : "GiB");
+    if (err.status)
+        tell_err(report, "queue", &err);
+    else if (most >= 0)
+        tell(report, most > room ? BAD : FINE, "queue", text,
+             most > room ? "Free space, or cancel it; `sea plan FILE` tells what takes it, `sea gc` "
+                           "what can go." : "");
+}
+
+static void
+check_database(struct report *report, struct sea_home *home, double room)
 {
     struct sea_db_options options = { .url = home->url, .role = "sea doctor" };
     struct sea_migration_state state;
@@ -228,6 +327,7 @@ check_database(struct report *report, struct sea_home *home)
         snprintf(text, sizeof(text), "version %d", (int)state.version);
         tell(report, FINE, "schema", text, "");
         check_notices(report, db);
+        check_queue(report, db, room);
     }
     sea_db_close(db);
 }
@@ -292,10 +392,11 @@ sea_cmd_doctor(const struct sea_call *call, struct sea_err *err)
     struct sea_texts rest;
     enum sea_status status;
     bool helped, store = false;
+    double room;
     const struct sea_arg table[] = {
         { "--json", SEA_ARG_FLAG, &report.json, NULL, "as JSON" },
         { "--data", SEA_ARG_TEXT, &data, "DIR", "data folder (SEA_DATA, ./.sea)" },
-        { "--store", SEA_ARG_FLAG, &store, NULL, "hash every file of the store, miss none" },
+        { "--store", SEA_ARG_FLAG, &store, NULL, "hash every file of the store, look for lost ones" },
     };
 
     status = sea_args_parse(call->argc, call->argv, call->usage, table, 3, &rest, &helped, err);
@@ -309,8 +410,8 @@ sea_cmd_doctor(const struct sea_call *call, struct sea_err *err)
     if (sea_home_open(&home, data, &why)) {
         tell_err(&report, "service", &why);
     } else {
-        check_disk(&report, home.dir);
-        check_database(&report, &home);
+        check_disk(&report, home.dir, home.is_private, &room);
+        check_database(&report, &home, room);
         check_roles(&report, home.dir);
         if (store)
             check_store(&report, home.dir);
@@ -322,6 +423,7 @@ sea_cmd_doctor(const struct sea_call *call, struct sea_err *err)
     else
         printf("%s\n", report.bad ? "some things need mending" : "everything needed is there");
     if (report.bad)
-        return sea_fail(err, SEA_E_SERVICE, "%d findings need mending", report.bad);
+        return sea_fail(err, SEA_E_SERVICE, "%d finding%s mending", report.bad,
+                        report.bad == 1 ? " needs" : "s need");
     return SEA_OK;
 }

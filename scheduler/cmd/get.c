@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "engine/base/sea_file.h"
+#include "pipeline/sea_stage.h"
 #include "scheduler/sea_args.h"
 #include "scheduler/sea_command.h"
 #include "scheduler/sea_home.h"
@@ -14,12 +15,22 @@
 #include "scheduler/sea_table.h"
 
 static enum sea_status
-no_files(int64_t id, const char *stage, struct sea_err *err)
+no_files(struct sea_db *db, int64_t id, const char *stage, struct sea_err *err)
 {
+    struct sea_rows *rows = NULL;
+    enum sea_status status = sea_db_query(db, "cli_experiment", SEA_PARAMS(SEA_P_INT(id)), &rows,
+                                          err);
+
+    if (!status && sea_rows_count(rows) == 0) {
+        status = sea_fail(err, SEA_E_CONFIG, "there is no experiment %lld", (long long)id);
+        sea_hint(err, "`sea status` lists experiments.");
+    }
+    sea_rows_close(rows);
+    if (status)
+        return status;
     sea_fail(err, SEA_E_CONFIG, "experiment %lld has no files%s%s", (long long)id,
              stage ? " of stage " : "", stage ? stage : "");
-    sea_hint(err, "`sea status %lld` tells which stages are done; `sea status` lists experiments.",
-             (long long)id);
+    sea_hint(err, "`sea status %lld` tells which stages are done.", (long long)id);
     return SEA_E_CONFIG;
 }
 
@@ -125,7 +136,7 @@ get(const struct sea_home_command *command, int64_t id, const char *stage, const
                           SEA_PARAMS(SEA_P_INT(id), stage ? SEA_P_TEXT(stage) : SEA_P_NULL),
                           &rows, err);
     if (!status && sea_rows_count(rows) == 0)
-        status = no_files(id, stage, err);
+        status = no_files(command->db, id, stage, err);
     if (!status && !out)
         sea_table_print(rows, json ? SEA_FORMAT_JSON : SEA_FORMAT_TABLE, "", stdout);
     if (!status && out)
@@ -163,19 +174,24 @@ sea_cmd_get(const struct sea_call *call, struct sea_err *err)
     };
     struct sea_home_command command = { .table = table, .table_count = 3, .min = 1, .max = 2,
                                         .data = &data, .role = "sea get" };
-    enum sea_status status = sea_home_begin(call, &command, err);
+    enum sea_status status = sea_home_prepare(call, &command, err);
 
     if (status || command.helped)
         return status;
-    status = sea_args_id(command.rest.at[0], "experiment", &id, err);
+    status = sea_args_id(command.rest.at[0], "an experiment", &id, err);
     if (!status && command.rest.count > 1)
         stage = command.rest.at[1];
+    if (!status && stage && !sea_stage_find(stage))
+        status = sea_fail(err, SEA_E_CONFIG, "there is no stage \"%s\", know: foundation, label, "
+                          "align, tune, eval", stage);
     if (!status && out)
         status = check_empty(out, err);
     if (!status && out && !stage) {
         status = sea_fail(err, SEA_E_CONFIG, "--out needs a stage");
         sea_hint(err, "For example: sea get %lld tune --out my-model", (long long)id);
     }
+    if (!status)
+        status = sea_home_connect(&command.home, command.role, &command.db, err);
     if (!status)
         status = get(&command, id, stage, out, json, call, err);
     sea_db_close(command.db);

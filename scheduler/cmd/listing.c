@@ -15,38 +15,18 @@
 
 #define LIST_BYTES_MAX ((size_t)65536)
 #define STATUS_LIMIT 100       /* experiments that people see without asking for more */
+#define LIMIT_NONE INT64_MIN
 
 struct listing {                /* what every listing takes */
-    const char *data, *format;
+    const char *data, *format_name;
     bool json;
+    enum sea_format format;     /* of both */
+    int64_t id;                 /* of the experiment; 0: none was named */
     struct sea_home_command home;
 };
 #define LISTING_ARGS(listing)                                                        \
     { "--data", SEA_ARG_TEXT, &(listing).data, "DIR", "data folder (SEA_DATA, ./.sea)" }, \
     { "--json", SEA_ARG_FLAG, &(listing).json, NULL, "as JSON" }
-
-/* Parses, checks the number of arguments, and connects. */
-static enum sea_status
-open_listing(const struct sea_call *call, const struct sea_arg *table, size_t count,
-             size_t min, size_t max, struct listing *listing, struct sea_err *err)
-{
-    listing->home = (struct sea_home_command){ .table = table, .table_count = count, .min = min,
-                                               .max = max, .data = &listing->data,
-                                               .role = "sea" };
-    return sea_home_begin(call, &listing->home, err);
-}
-
-static enum sea_status
-print_query(struct sea_db *db, const char *name, const struct sea_param *params, size_t count,
-            const struct listing *listing, const char *empty, struct sea_err *err)
-{
-    enum sea_format format = listing->json ? SEA_FORMAT_JSON : SEA_FORMAT_TABLE;
-    enum sea_status status = SEA_OK;
-
-    if (listing->format)
-        status = sea_format_find(listing->format, &format, err);
-    return status ? status : sea_table_query(db, name, params, count, format, empty, stdout, err);
-}
 
 /* SEA_E_CONFIG when there is no experiment of this id. */
 static enum sea_status
@@ -64,12 +44,42 @@ check_experiment(struct sea_db *db, int64_t id, struct sea_err *err)
     return status;
 }
 
+/* Parses and checks what was given (an argument is an experiment's id), and connects. */
 static enum sea_status
-take_id(struct sea_db *db, const char *text, int64_t *id, struct sea_err *err)
+open_listing(const struct sea_call *call, const struct sea_arg *table, size_t count,
+             size_t min, size_t max, struct listing *listing, struct sea_err *err)
 {
-    enum sea_status status = sea_args_id(text, "experiment", id, err);
+    enum sea_status status;
 
-    return status ? status : check_experiment(db, *id, err);
+    listing->home = (struct sea_home_command){ .table = table, .table_count = count, .min = min,
+                                               .max = max, .data = &listing->data,
+                                               .role = "sea" };
+    listing->format = SEA_FORMAT_TABLE;
+    status = sea_home_prepare(call, &listing->home, err);
+    if (status || listing->home.helped)
+        return status;
+    if (listing->home.rest.count)
+        status = sea_args_id(listing->home.rest.at[0], "an experiment", &listing->id, err);
+    if (!status && listing->format_name)
+        status = sea_format_find(listing->format_name, &listing->format, err);
+    else if (listing->json)
+        listing->format = SEA_FORMAT_JSON;
+    if (!status)
+        status = sea_home_connect(&listing->home.home, listing->home.role, &listing->home.db, err);
+    if (!status && listing->id)
+        status = check_experiment(listing->home.db, listing->id, err);
+    if (status) {
+        sea_db_close(listing->home.db);
+        listing->home.db = NULL;
+    }
+    return status;
+}
+
+static enum sea_status
+print_query(struct sea_db *db, const char *name, const struct sea_param *params, size_t count,
+            const struct listing *listing, const char *empty, struct sea_err *err)
+{
+    return sea_table_query(db, name, params, count, listing->format, empty, stdout, err);
 }
 
 /* Experiments that the limit kept from the reader: said, not kept quiet about. */
@@ -93,8 +103,8 @@ static enum sea_status
 print_experiments(struct sea_db *db, int64_t limit, const struct listing *listing,
                   struct sea_err *err)
 {
-    int64_t shown = limit ? limit : STATUS_LIMIT;
-    struct sea_param param = listing->json && !limit ? SEA_P_NULL : SEA_P_INT(shown);
+    int64_t shown = limit == LIMIT_NONE ? STATUS_LIMIT : limit;
+    struct sea_param param = listing->json && limit == LIMIT_NONE ? SEA_P_NULL : SEA_P_INT(shown);
     enum sea_status status;
 
     status = print_query(db, listing->json ? "cli_experiments_all" : "cli_experiments", &param, 1,
@@ -108,7 +118,7 @@ enum sea_status
 sea_cmd_status(const struct sea_call *call, struct sea_err *err)
 {
     struct listing listing = { .data = NULL };
-    int64_t id, limit = 0;
+    int64_t limit = LIMIT_NONE;
     const struct sea_arg table[] = {
         LISTING_ARGS(listing),
         { "--limit", SEA_ARG_INT, &limit, "N", "the newest N experiments (100; as JSON all)" },
@@ -118,16 +128,13 @@ sea_cmd_status(const struct sea_call *call, struct sea_err *err)
     status = open_listing(call, table, 3, 0, 1, &listing, err);
     if (status || listing.home.helped)
         return status;
-    if (limit < 0) {
+    if (limit != LIMIT_NONE && limit < 1)
         status = sea_fail(err, SEA_E_CONFIG, "--limit %lld is below 1", (long long)limit);
-    } else if (listing.home.rest.count == 0) {
+    else if (!listing.id)
         status = print_experiments(listing.home.db, limit, &listing, err);
-    } else {
-        status = take_id(listing.home.db, listing.home.rest.at[0], &id, err);
-        if (!status)
-            status = print_query(listing.home.db, listing.json ? "cli_stages_all" : "cli_stages",
-                                 SEA_PARAMS(SEA_P_INT(id)), &listing, "no stages", err);
-    }
+    else
+        status = print_query(listing.home.db, listing.json ? "cli_stages_all" : "cli_stages",
+                             SEA_PARAMS(SEA_P_INT(listing.id)), &listing, "no stages", err);
     sea_db_close(listing.home.db);
     return status;
 }
@@ -137,16 +144,16 @@ sea_cmd_why(const struct sea_call *call, struct sea_err *err)
 {
     struct listing listing = { .data = NULL };
     const struct sea_arg table[] = { LISTING_ARGS(listing) };
+    char ended[128];
     enum sea_status status;
-    int64_t id;
 
     status = open_listing(call, table, 2, 1, 1, &listing, err);
     if (status || listing.home.helped)
         return status;
-    status = take_id(listing.home.db, listing.home.rest.at[0], &id, err);
-    if (!status)
-        status = print_query(listing.home.db, "cli_why", SEA_PARAMS(SEA_P_INT(id)), &listing,
-                             "nothing of it is pending", err);
+    snprintf(ended, sizeof(ended), "nothing of it is pending: `sea status %lld` tells how it ended",
+             (long long)listing.id);
+    status = print_query(listing.home.db, "cli_why", SEA_PARAMS(SEA_P_INT(listing.id)), &listing,
+                         ended, err);
     sea_db_close(listing.home.db);
     return status;
 }
@@ -188,18 +195,16 @@ call_on_experiment(const struct sea_call *call, const char *query, bool cancel,
     const struct sea_arg table[] = { LISTING_ARGS(listing) };
     struct sea_rows *rows = NULL;
     enum sea_status status;
-    int64_t id;
 
     status = open_listing(call, table, 2, 1, 1, &listing, err);
     if (status || listing.home.helped)
         return status;
-    status = take_id(listing.home.db, listing.home.rest.at[0], &id, err);
-    if (!status)
-        status = sea_db_query_one(listing.home.db, query, SEA_PARAMS(SEA_P_INT(id)), &rows, err);
+    status = sea_db_query_one(listing.home.db, query, SEA_PARAMS(SEA_P_INT(listing.id)), &rows,
+                              err);
     if (!status && listing.json)
         sea_table_print(rows, SEA_FORMAT_JSON, "", stdout);
     else if (!status)
-        print_answer(id, cancel, sea_rows_text_or(rows, 0, "result", "", err));
+        print_answer(listing.id, cancel, sea_rows_text_or(rows, 0, "result", "", err));
     sea_rows_close(rows);
     sea_db_close(listing.home.db);
     return status ? status : err->status;
@@ -292,9 +297,8 @@ sea_cmd_logs(const struct sea_call *call, struct sea_err *err)
         return status;
     if (listing.json)           /* what has no end is no list */
         reader.format = follow ? SEA_FORMAT_JSONL : SEA_FORMAT_JSON;
-    status = take_id(listing.home.db, listing.home.rest.at[0], &reader.id, err);
-    if (!status)
-        status = sea_role_hold(listing.home.home.dir, NULL, err);
+    reader.id = listing.id;
+    status = sea_role_hold(listing.home.home.dir, NULL, err);
     if (!status && reader.format == SEA_FORMAT_JSON)
         printf("[");
     while (!status) {
@@ -359,7 +363,7 @@ sea_cmd_leaderboard(const struct sea_call *call, struct sea_err *err)
         LISTING_ARGS(listing),
         { "--suite", SEA_ARG_TEXT, &suite, "S", "of this suite alone, beside published scores" },
         { "--benchmark", SEA_ARG_TEXT, &benchmark, "B", "of this benchmark alone" },
-        { "--format", SEA_ARG_TEXT, &listing.format, "F", "table, csv, json, jsonl or md" },
+        { "--format", SEA_ARG_TEXT, &listing.format_name, "F", "table, csv, json, jsonl or md" },
     };
     enum sea_status status;
 
@@ -367,8 +371,8 @@ sea_cmd_leaderboard(const struct sea_call *call, struct sea_err *err)
     if (status || listing.home.helped)
         return status;
     /* People get the metrics that matter; programs get every score at full precision. */
-    whole = listing.json || (listing.format && (strncmp(listing.format, "json", 4) == 0
-                                                || strcmp(listing.format, "csv") == 0));
+    whole = listing.json || (listing.format != SEA_FORMAT_TABLE &&
+                             listing.format != SEA_FORMAT_MD);
     sea_buf_init(&metrics, LIST_BYTES_MAX);
     sea_buf_init(&published, LIST_BYTES_MAX);
     sea_headlines(&metrics);

@@ -25,6 +25,7 @@ run_tool(const struct sea_call *call, const char *name, struct model_line *line,
         return sea_tool_inspect(generate->dir, line->json, line->tensors, stdout, err);
     if (strcmp(name, "plan") == 0) {
         line->plan.dir = generate->dir;
+        line->plan.tower = generate->tower;
         line->plan.precision = generate->precision;
         line->plan.json = line->json;
         return sea_tool_plan(&line->plan, stdout, err);
@@ -38,13 +39,22 @@ run_tool(const struct sea_call *call, const char *name, struct model_line *line,
                                         generate->ids, line->out, generate->device,
                                         generate->precision, err);
     }
-    if (strcmp(name, "generate") == 0) {
-        if (!generate->ids && !generate->prompts)
-            status = sea_args_need(generate->prompt, "--prompt", call->usage, err);
-        return status ? status : sea_tool_generate(generate, stdout, err);
-    }
+    if (!generate->ids && !generate->prompts)
+        status = sea_args_need(generate->prompt, "--prompt", call->usage, err);
+    return status ? status : sea_tool_generate(generate, stdout, err);
+}
+
+static enum sea_status
+check_name(const char *name, struct sea_err *err)
+{
+    static const char *const names[] = { "inspect", "plan", "logits", "generate" };
+    size_t i;
+
+    for (i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+        if (strcmp(name, names[i]) == 0)
+            return SEA_OK;
     return sea_fail(err, SEA_E_CONFIG,
-                    "\"model %s\" is not a command, know: inspect, logits, generate, plan", name);
+                    "\"model %s\" is not a command, know: inspect, plan, logits, generate", name);
 }
 
 enum sea_status
@@ -96,10 +106,12 @@ sea_cmd_model(const struct sea_call *call, struct sea_err *err)
                             sizeof(table) / sizeof(table[0]), &rest, &helped, err);
     if (status || helped)
         return status;
-    status = sea_args_count(&rest, 1, 2, call->usage, err);
+    status = sea_args_count(&rest, 1, generate->dir ? 1 : 2, call->usage, err);
+    if (!status)
+        status = check_name(rest.at[0], err);
     if (status)
         return status;
-    if (!generate->dir && rest.count == 2)
+    if (rest.count == 2)
         generate->dir = rest.at[1];
     generate->stop = stop.at;
     generate->stop_count = (int)stop.count;

@@ -366,7 +366,7 @@ static enum sea_status
 run_mark(struct nightly *line, const char *regression, const char *state, struct sea_err *err)
 {
     int64_t id;
-    enum sea_status status = sea_args_id(regression, "regression", &id, err);
+    enum sea_status status = sea_args_id(regression, "a regression", &id, err);
 
     if (!status)
         status = sea_db_query(line->home.db, "nightly_mark",
@@ -375,6 +375,45 @@ run_mark(struct nightly *line, const char *regression, const char *state, struct
     if (!status)
         printf("regression %lld: %s\n", (long long)id, state);
     return status;
+}
+
+/* Before anything is connected to. */
+static enum sea_status
+check_form(const struct sea_texts *rest, const struct sea_call *call, struct sea_err *err)
+{
+    static const struct { const char *name; size_t min, max; } forms[] = {
+        { "add", 1, 1 }, { "list", 0, 0 }, { "enable", 1, 1 }, { "disable", 1, 1 },
+        { "run", 1, 1 }, { "report", 0, 1 }, { "mark", 2, 2 },
+    };
+    size_t i;
+
+    for (i = 0; i < sizeof(forms) / sizeof(forms[0]); i++)
+        if (strcmp(rest->at[0], forms[i].name) == 0)
+            return sea_args_count(rest, 1 + forms[i].min, 1 + forms[i].max, call->usage, err);
+    sea_fail(err, SEA_E_CONFIG, "\"nightly %s\" is not a command", rest->at[0]);
+    sea_hint(err, "Usage: sea %s", call->usage);
+    return SEA_E_CONFIG;
+}
+
+static enum sea_status
+run_form(struct nightly *line, const struct sea_call *call, struct sea_err *err)
+{
+    const struct sea_texts *rest = &line->home.rest;
+    const char *form = rest->at[0];
+
+    if (strcmp(form, "add") == 0)
+        return run_add(line, call, rest->at[1], err);
+    if (strcmp(form, "list") == 0)
+        return sea_table_query(line->home.db, "nightly_list", SEA_NO_PARAMS,
+                               line->json ? SEA_FORMAT_JSON : SEA_FORMAT_TABLE,
+                               "no schedules: `sea nightly add FILE`", stdout, err);
+    if (strcmp(form, "enable") == 0 || strcmp(form, "disable") == 0)
+        return run_enable(line, rest->at[1], form[0] == 'e', err);
+    if (strcmp(form, "run") == 0)
+        return run_now(line, rest->at[1], err);
+    if (strcmp(form, "report") == 0)
+        return run_report(line, rest->count == 2 ? rest->at[1] : NULL, err);
+    return run_mark(line, rest->at[1], rest->at[2], err);
 }
 
 enum sea_status
@@ -389,35 +428,18 @@ sea_cmd_nightly(const struct sea_call *call, struct sea_err *err)
         { "--json", SEA_ARG_FLAG, &line.json, NULL, "as JSON" },
         { "--data", SEA_ARG_TEXT, &line.data, "DIR", "data folder (SEA_DATA, ./.sea)" },
     };
-    const struct sea_texts *rest = &line.home.rest;
     enum sea_status status;
 
     line.home = (struct sea_home_command){ .table = table, .table_count = 6, .min = 1, .max = 3,
                                            .data = &line.data, .role = "sea nightly" };
-    status = sea_home_begin(call, &line.home, err);
+    status = sea_home_prepare(call, &line.home, err);
     if (status || line.home.helped)
         return status;
-    if (strcmp(rest->at[0], "add") == 0 && rest->count == 2)
-        status = run_add(&line, call, rest->at[1], err);
-    else if (strcmp(rest->at[0], "list") == 0 && rest->count == 1)
-        status = sea_table_query(line.home.db, "nightly_list", SEA_NO_PARAMS,
-                                 line.json ? SEA_FORMAT_JSON : SEA_FORMAT_TABLE,
-                                 "no schedules: `sea nightly add FILE`", stdout, err);
-    else if (strcmp(rest->at[0], "enable") == 0 && rest->count == 2)
-        status = run_enable(&line, rest->at[1], true, err);
-    else if (strcmp(rest->at[0], "disable") == 0 && rest->count == 2)
-        status = run_enable(&line, rest->at[1], false, err);
-    else if (strcmp(rest->at[0], "run") == 0 && rest->count == 2)
-        status = run_now(&line, rest->at[1], err);
-    else if (strcmp(rest->at[0], "report") == 0 && rest->count <= 2)
-        status = run_report(&line, rest->count == 2 ? rest->at[1] : NULL, err);
-    else if (strcmp(rest->at[0], "mark") == 0 && rest->count == 3)
-        status = run_mark(&line, rest->at[1], rest->at[2], err);
-    else {
-        status = sea_fail(err, SEA_E_CONFIG, "\"nightly %s\" with %zu arguments is not a command",
-                          rest->at[0], rest->count - 1);
-        sea_hint(err, "Usage: sea %s", call->usage);
-    }
+    status = check_form(&line.home.rest, call, err);
+    if (!status)
+        status = sea_home_connect(&line.home.home, line.home.role, &line.home.db, err);
+    if (!status)
+        status = run_form(&line, call, err);
     sea_db_close(line.home.db);
     return status;
 }

@@ -140,6 +140,7 @@ sea_cmd_plan(const struct sea_call *call, struct sea_err *err)
         { "--data", SEA_ARG_TEXT, &data, "DIR", "data folder (SEA_DATA, ./.sea)" },
         { "--rows", SEA_ARG_INT, &model.rows, "N", "of a model folder: tokens at once (512)" },
         { "--pictures", SEA_ARG_INT, &model.pictures, "N", "of a model folder: among them" },
+        { "--tower", SEA_ARG_TEXT, &model.tower, "DIR", "of LLaVA's own layout: the vision tower" },
         { "--precision", SEA_ARG_TEXT, &model.precision, "f32|bf16", "of a model folder (f32)" },
     };
 

@@ -184,6 +184,7 @@ sea_cmd_score(const struct sea_call *call, struct sea_err *err)
     struct score_options options = { .name = NULL };
     struct sea_texts rest;
     enum sea_status status;
+    const struct sea_bench *known;
     bool helped, list = false;
     const struct sea_arg table[] = {
         { "--questions", SEA_ARG_TEXT, &options.questions, "F", "question file" },
@@ -241,6 +242,8 @@ sea_cmd_score(const struct sea_call *call, struct sea_err *err)
         return SEA_OK;
     }
     status = sea_args_count(&rest, 1, 1, call->usage, err);
+    if (!status)
+        status = sea_bench_find(rest.at[0], &known, err);
     if (!status)
         status = check_options(call, &options, err);
     if (status)

@@ -22,6 +22,7 @@
 
 #define WORKERS_MAX 64
 #define TTL_S 30
+#define NO_VERSION INT64_MIN     /* --to was not given */
 #define TTL_S_MAX 86400
 #define DAYS_MAX 100000
 #define MIGRATE_MS 3600000      /* one migration of a large database: an index, a scan */
@@ -172,7 +173,7 @@ sea_cmd_down(const struct sea_call *call, struct sea_err *err)
 enum sea_status
 sea_cmd_migrate(const struct sea_call *call, struct sea_err *err)
 {
-    struct sea_migration_options how = { .to = SEA_MIGRATE_NEWEST };
+    struct sea_migration_options how = { .to = NO_VERSION };
     struct sea_migration_state state = { 0 };
     int64_t patience = SEA_MIGRATE_PATIENCE_MS / 1000;
     const char *data = NULL;
@@ -192,8 +193,9 @@ sea_cmd_migrate(const struct sea_call *call, struct sea_err *err)
     if (patience < 0 || patience > PATIENCE_S_MAX)
         return sea_fail(err, SEA_E_CONFIG, "--patience %lld is not in 0..%d", (long long)patience,
                         PATIENCE_S_MAX);
-    /* -1 is not for people. */
-    if (how.to < SEA_MIGRATE_NEWEST)
+    if (how.to == NO_VERSION)
+        how.to = SEA_MIGRATE_NEWEST;
+    else if (how.to < 0)
         return sea_fail(err, SEA_E_CONFIG, "--to %lld is no version", (long long)how.to);
     how.patience_ms = patience * 1000;
     status = migrate_home(&command.home, &how, &state, err);
@@ -293,22 +295,16 @@ sea_cmd_scheduler(const struct sea_call *call, struct sea_err *err)
     return status;
 }
 
-/* One worker by its number, or those of this host by "all". */
+/* One worker by its number, or those of this host: 0. */
 static enum sea_status
-drain_workers(struct sea_db *db, const char *which, const char *how, struct sea_err *err)
+drain_workers(struct sea_db *db, int64_t id, const char *how, struct sea_err *err)
 {
     struct sea_rows *rows = NULL;
     enum sea_status status;
-    char *end;
-    int64_t id = strtoll(which, &end, 10);
     size_t i;
 
-    if (strcmp(which, "all") != 0) {
-        if (*end || id <= 0)
-            return sea_fail(err, SEA_E_CONFIG, "\"%s\" is not the number of a worker, nor all",
-                            which);
+    if (id)
         return sea_db_query(db, "drain", SEA_PARAMS(SEA_P_INT(id), SEA_P_TEXT(how)), NULL, err);
-    }
     status = sea_db_query(db, "drain_list", SEA_NO_PARAMS, &rows, err);
     for (i = 0; i < sea_rows_count(rows) && !status; i++) {
         id = sea_rows_int(rows, i, "id", err);
@@ -337,12 +333,24 @@ sea_cmd_drain(const struct sea_call *call, struct sea_err *err)
     };
     struct sea_home_command command = { .table = table, .table_count = 3, .max = 1, .data = &data,
                                         .role = "sea drain" };
-    enum sea_status status = sea_home_begin(call, &command, err);
+    enum sea_status status = sea_home_prepare(call, &command, err);
+    const char *which = NULL;
+    int64_t id = 0;
 
     if (status || command.helped)
         return status;
     if (command.rest.count)
-        status = drain_workers(command.db, command.rest.at[0], now ? "checkpoint" : "finish", err);
+        which = command.rest.at[0];
+    if (which && strcmp(which, "all") != 0)
+        status = sea_args_id(which, "a worker (nor all)", &id, err);
+    if (!status && now && !which) {
+        status = sea_fail(err, SEA_E_CONFIG, "--now needs a worker");
+        sea_hint(err, "`sea drain` lists them; `sea drain all --now` empties the service.");
+    }
+    if (!status)
+        status = sea_home_connect(&command.home, command.role, &command.db, err);
+    if (!status && which)
+        status = drain_workers(command.db, id, now ? "checkpoint" : "finish", err);
     if (!status)
         status = sea_table_query(command.db, "drain_list", SEA_NO_PARAMS,
                                  json ? SEA_FORMAT_JSON : SEA_FORMAT_TABLE, "no workers", stdout,
@@ -370,13 +378,15 @@ sea_cmd_gc(const struct sea_call *call, struct sea_err *err)
     struct sea_collector_counts counts = { 0 };
     struct sea_store store;
     char path[SEA_PATH_MAX];
-    enum sea_status status = sea_home_begin(call, &command, err);
+    enum sea_status status = sea_home_prepare(call, &command, err);
 
     if (status || command.helped)
         return status;
     if (minutes < 0 || days < 0 || days > DAYS_MAX || minutes > DAYS_MAX * (int64_t)1440)
         status = sea_fail(err, SEA_E_CONFIG, "--grace %lld minutes, --keep %lld days: expected "
                           "0 to %d days", (long long)minutes, (long long)days, DAYS_MAX);
+    if (!status)
+        status = sea_home_connect(&command.home, command.role, &command.db, err);
     if (!status)
         status = sea_path_join(path, command.home.dir, "store", err);
     if (!status) {

@@ -50,6 +50,9 @@ sea_cmd_stage(const struct sea_call *call, struct sea_err *err)
     if (status || helped)
         return status;
     status = sea_args_count(&rest, 1, 1, call->usage, err);
+    if (!status && !sea_stage_find(rest.at[0]))
+        status = sea_fail(err, SEA_E_CONFIG, "there is no stage \"%s\", know: foundation, label, "
+                          "align, tune, eval", rest.at[0]);
     if (!status)
         status = sea_args_need(options.config_path, "--config", call->usage, err);
     if (!status)

@@ -156,6 +156,7 @@ struct run_thread {
     struct sea_db *db;
     struct submitted *done;
     enum sea_status status;
+    bool stopped;               /* by Ctrl-C, before the experiments had ended */
     struct sea_err err;
 };
 
@@ -176,6 +177,7 @@ run_follower(void *arg)
     struct run_thread *thread = arg;
 
     thread->status = wait_for(thread->db, thread->done, &thread->err);
+    thread->stopped = sea_role_stop;
     sea_role_stop = 1;
     return NULL;
 }
@@ -245,6 +247,12 @@ sea_cmd_run(const struct sea_call *call, struct sea_err *err)
     sea_role_stop = 1;
     status = join(scheduler_id, &scheduler, status, err);
     status = join(follower_id, &follower, status, err);
+    if (status == SEA_E_STOPPED && follower.stopped) {
+        sea_err_clear(err);
+        (void)sea_fail(err, SEA_E_STOPPED, "stopped before the end; what is not done stays queued");
+        sea_hint(err, "The same command again, or any worker (`sea up`), goes on from there; `sea "
+                 "cancel %lld` ends it.", (long long)done.ids[0]);
+    }
 out:
     sea_db_close(command.db);
     return status;

@@ -150,13 +150,22 @@ check_error() {                 # what, expected exit status, expressions...
 }
 
 # Waits until a command succeeds; seconds at most.
+# The seconds are what an idle machine may take at most: a busy one has more.
 wait_until() {                  # seconds, command...
-    local end=$((SECONDS + $1))
+    local end=$((SECONDS + 6 * $1))
     shift
     until "$@" > /dev/null 2>&1; do
         [ $SECONDS -lt $end ] || return 1
         sleep 0.02
     done
+}
+
+# A port that nobody listens on; below those that connections get by themselves.
+free_port() {
+    local port
+    until port=$((20000 + (RANDOM * 32768 + RANDOM) % 12000)) &&
+        ! (exec 9<> "/dev/tcp/127.0.0.1/$port") 2> /dev/null; do :; done
+    echo "$port"
 }
 
 # ---- the demo world, small ----

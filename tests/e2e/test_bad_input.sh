@@ -219,6 +219,27 @@ run "$sea" leaderbord
 check_error "an unknown command" 64 'leaderbord' 'sea --help'
 run "$sea" submit --wiat x.yaml
 check_error "an unknown option" 64 'wiat' '--help'
+run "$sea" status x
+check_error "an id that is none, before anybody is connected to" 64 '"x" is not an id'
+run "$sea" leaderboard --format xml
+check_error "a format that is none, too" 64 'unknown format "xml"'
+"$sea" --version >&- 2> /dev/null
+check_equal "a closed output is an error" 74 $?
+"$sea" --help > /dev/full 2> /dev/null
+check_equal "a full one, too" 74 $?
+# Else the next file, or the connection to PostgreSQL, would get its number and what is meant for people.
+mkfifo "$work/pipe"
+"$sea" tokenize --model "$chain/foundation/language" < "$work/pipe" >&- 2>&- &
+exec 9> "$work/pipe"
+held=
+for _ in $(seq 50); do
+    held=$(readlink "/proc/$!/fd/1" "/proc/$!/fd/2" | tr '\n' ' ')
+    [ -n "$held" ] && break
+    sleep 0.1
+done
+check_equal "and its place is held" '/dev/null /dev/null ' "$held"
+exec 9>&-
+wait $!
 run "$sea" submit
 check_error "a missing argument" 64 'Usage: sea submit'
 run "$sea" up --workers many

@@ -82,13 +82,13 @@ check_match "and for a schedule" 'no nights of ' "$out"
 run "$sea" status "1; DROP TABLE sea.score"
 check_error "SQL for an id" 64 'is not'
 run "$sea" drain "$evil"
-check_error "SQL for a worker" 64 'not the number of a worker'
+check_error "SQL for a worker" 64 'is not an id of a worker'
 run "$sea" worker --queue "$evil" --once
 check_rc "SQL for a queue's name is a name like others" 0
 sql "SELECT sea.submit(jsonb_build_object('name', \$x\$$evil<script>alert(1)</script>\$x\$, 'stages', '{\"eval\": {}}'::jsonb))" > /dev/null
 run "$sea" status
 check_match "straight to the database, it is kept as a name" 'DROP TABLE sea.score' "$out"
-port=$((20000 + RANDOM % 20000))
+port=$(free_port)
 "$sea" serve --port $port > /dev/null 2>&1 &
 children+=("$!")
 page() {

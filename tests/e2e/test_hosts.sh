@@ -15,7 +15,7 @@ if [ -n "$why" ]; then
     finish test_hosts
 fi
 net=$((10 + RANDOM % 200))
-port=$((20000 + RANDOM % 20000))
+port=$(free_port)
 forget() {
     local h
     for h in "${hosts[@]}"; do

@@ -18,7 +18,7 @@ direct=$url
 
 # ---- the pooler ----
 
-port=$((20000 + RANDOM % 20000))
+port=$(free_port)
 pool=$work/pool
 mkdir "$pool"
 cat > "$pool/ini" <<INI

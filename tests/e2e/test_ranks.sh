@@ -171,7 +171,7 @@ check_equal "the hung rank is ended" gone "$(all_gone $pids && echo gone)"
 
 # ---- started one by one, as srun does ----
 
-port=$((20000 + $$ % 20000))
+port=$(free_port)
 alone=$work/alone
 for rank in 0 1; do
     # shellcheck disable=SC2046

@@ -57,6 +57,14 @@ quiet 0 submit "$tiny" "${sets[@]}" --key once
 quiet 0 status 1
 quiet 0 logs 1
 quiet 0 why 1
+quiet 0 doctor
+check_match "the doctor says what is queued" '^ok +queue +experiment [12], the largest' "$out"
+quiet 0 submit "$tiny" "${sets[@]}" --set name=huge --set align.lambda=0 \
+    --set foundation.language.width=8192 --set foundation.language.layers=64 \
+    --set foundation.language.ffn=30000
+quiet 69 doctor
+check_match "and that it finds no room" '^bad +queue +experiment 3, the largest' "$out"
+quiet 0 cancel 3
 quiet 0 doctor --store
 check_match "without outputs nothing is missing" '0 files of outputs, 0 are not' "$out"
 

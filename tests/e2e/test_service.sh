@@ -272,6 +272,8 @@ went_on() {                     # attempts so far: a further one has saved a che
 epoch=0
 for blow in 1 2 3; do
     wait_until 40 went_on "$epoch" || true
+    # It waits for the blow: on a busy machine it could end before.
+    kill -STOP "$(sql "SELECT pid FROM sea.attempt WHERE stage_id = $stage ORDER BY epoch DESC LIMIT 1")"
     epoch=$(sql "SELECT last_epoch FROM sea.stage_run WHERE id = $stage")
     check_equal "the stage runs when the worker is killed for the $blow. time" running \
         "$(sql "SELECT state FROM sea.stage_run WHERE id = $stage")"
@@ -307,7 +309,7 @@ check_equal "as files of the caller's own, not as second names of the store's" "
 run "$sea" get "$id" label --out "$work/label"
 check_error "what is there already stays" 64 'is there already' 'hint: '
 run "$sea" get "$id" lable --out "$work/lable"
-check_error "a stage that is none has no files" 64 'no files of stage lable'
+check_error "a stage that is none has no files" 64 'no stage "lable"'
 run "$sea" get "$id"
 check_match "the files of an experiment are listed" '^label +words.txt +[0-9]+ +[0-9a-f]{64}' "$out"
 tiny_config "$data" "$work/config.json" "${steps[@]}"
@@ -334,7 +336,7 @@ check_equal "with the bytes that it had" "$sha" \
 
 # ---- the dashboard ----
 
-port=$((20000 + RANDOM % 20000))
+port=$(free_port)
 "$sea" serve --port $port > "$work/serve.out" 2>&1 &
 serve=$!
 children+=("$serve")
@@ -350,8 +352,11 @@ check_match "it lists experiments" '"experiment_id":[0-9]+' "$(get /api/experime
 check_match "and the stages of one" '"stage":"align"' "$(get "/api/stages?id=$id")"
 check_match "without an id it says what is missing" '400 .*"error":"/api/stages needs \?id=' \
     "$(get /api/stages | tr -d '\r\n')"
-check_match "with nonsense, too" '400 .*is not an id of experiment' \
+check_match "with nonsense, too" '400 .*is not an id of an experiment' \
     "$(get '/api/stages?id=1;DROP' | tr -d '\r\n')"
+check_match "it changes nothing" '405 .*"error":"pages are read only"' \
+    "$(exec 8<> "/dev/tcp/127.0.0.1/$port"; printf 'POST / HTTP/1.0\r\n\r\n' >&8
+       timeout 10 cat <&8 | tr -d '\r\n')"
 check_match "what is not there is not found" '404 .*"error":"there is no page /nowhere"' \
     "$(get /nowhere | tr -d '\r\n')"
 

@@ -276,6 +276,12 @@ unusable "a plan with a model that has no tokenizer" 66 'tokenizer.json' \
     --set "model.language.path=$work/without/tokenizer"
 unusable "a plan with weights of the other kind" 66 'pytorch_model.bin' \
     --set "model.language.path=$work/without/weights"
+cp -r "$language" "$work/without/layer"
+sed -i 's/"num_hidden_layers": *[0-9]*/"num_hidden_layers": 9/' "$work/without/layer/config.json"
+unusable "a plan with weights that are not those of the config" 65 'no tensor "model.layers' \
+    --set "model.language.path=$work/without/layer"
+run "$sea" plan "$work/without/layer"
+check_error "the plan of such a folder" 65 'no tensor "model.layers'
 unusable "a plan with a folder that is no model" 66 'model.language.path: no config.json' \
     --set "model.language.path=$data"
 unusable "a plan with a layer that the tower has not" 64 'model.vision.layer is -9' \
@@ -284,6 +290,27 @@ unusable "a plan with a suite whose files are not there" 66 'benchmark pope: the
     --set eval.root=nowhere
 unusable "a plan with a list of words that is not there" 66 'stages.label.words: there is no file' \
     --set label.words=none.txt
+
+# LLaVA's own layout, with a tower in a folder of its own that alone says how pictures are prepared.
+own=$work/own
+tiny_config "$data" "$work/own.json" --set model.adapter=mlp1x_gelu
+run "$sea" stage align --config "$work/own.json" --in "foundation=$work/chain/foundation" \
+    --in "label=$work/chain/label" --out "$own/align"
+run "$sea" stage tune --config "$work/own.json" --in "foundation=$work/chain/foundation" \
+    --in "align=$own/align" --out "$own/tune"
+check_rc "an adapter of one layer is tuned" 0
+check_file "and written in LLaVA's own layout" "$own/tune/model/vision_tower/config.json"
+mv "$own/tune/model/preprocessor_config.json" "$own/tune/model/vision_tower"
+run "$sea" plan "$own/tune/model"
+check_match "the plan of such a folder" 'together' "$out$err"
+run "$sea" image --model "$own/tune/model" --image "$(ls -d "$data"/train/images/* | head -n 1)" \
+    --out "$work/own.safetensors"
+check_rc "pictures are prepared as its tower says" 0
+printf '{"name": "further", "model": {"path": "%s"}, "data": {"instruct": {"json": "%s", "images": "%s"}},
+"stages": {"tune": {"steps": 2, "batch": 4}}}' "$own/tune/model" "$data/train/instruct.json" \
+    "$data/train/images" > "$work/further.json"
+run "$sea" stage tune --config "$work/further.json" --out "$own/further"
+check_rc "and it is tuned further" 0
 
 # ---- doctor, bench, help ----
 

@@ -263,6 +263,7 @@ static void
 the_original_layout_is_read(void)
 {
     struct sea_mllm_folder folder, back;
+    struct sea_mllm_about about;
     struct sea_err err = { 0 };
     char dir[600], tower[700], text[900];
 
@@ -288,6 +289,16 @@ the_original_layout_is_read(void)
     CHECK_OK(sea_clip_save(folder.clip, tower, &err), err);
     CHECK_OK(sea_mllm_load(&back, &device, dir, none, &err), err);
     check_same(&folder, &back);
+    /* What is said of it without loading. */
+    CHECK_OK(sea_mllm_describe(&about, dir, NULL, &err), err);
+    CHECK_STR(about.tower, tower);
+    CHECK_INT(about.clip.vision.D, folder.clip->desc.vision.D);
+    CHECK_INT(about.lm.D, folder.lm->desc.D);
+    CHECK_OK(sea_mllm_fits(dir, NULL, &err), err);
+    *strstr(text, "19") = '2';                  /* words that the files do not have */
+    write_config(dir, text);
+    CHECK(sea_mllm_fits(dir, NULL, &err) == SEA_E_FORMAT);
+    CHECK_FAILS(err, SEA_E_FORMAT, "is (19, 16), need (29, 16)");
     sea_mllm_release(&back);
     sea_mllm_release(&folder);
 }

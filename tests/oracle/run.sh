@@ -140,6 +140,7 @@ compares found_folders.py "torch transformers tokenizers PIL safetensors" "$BUIL
 compares lm_oracle.py "torch transformers safetensors" "$BUILD"
 compares llava_folders.py "torch transformers tokenizers PIL" "$BUILD"
 compares tuned_towers.py "torch transformers tokenizers PIL" "$BUILD"
+compares align_torch.py "torch transformers tokenizers PIL" "$BUILD"
 compares tune_torch.py "torch transformers peft PIL" "$BUILD"
 compares image_processors.py "transformers PIL numpy safetensors" "$BUILD"
 compares io_tokenizers.py "tokenizers sentencepiece" --sea "$BUILD/sea" \

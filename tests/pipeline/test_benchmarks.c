@@ -103,7 +103,7 @@ broken_files_are_named_with_their_row(void)
     score_with("gqa", questions, put_file("a", ""), NULL, NULL, &err);
     CHECK_FAILS(err, SEA_E_CONFIG, "needs annotations");
     score_with("cubism", questions, questions, gold, NULL, &err);
-    CHECK_FAILS(err, SEA_E_CONFIG, "know: vqav2, gqa, vizwiz, scienceqa");
+    CHECK_FAILS(err, SEA_E_CONFIG, "unknown benchmark \"cubism\"");
     score_with("gqa", put_file("q", "{\"question_id\": 1, \"image\": \"../x\", \"text\": \"?\"}"),
                questions, gold, NULL, &err);
     CHECK_FAILS(err, SEA_E_FORMAT, "without \"..\"");

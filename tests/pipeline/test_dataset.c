@@ -111,6 +111,12 @@ broken_rows_are_named(void)
           "field \"image\" is list", SEA_DATASET_INSTRUCT },
         { "{\"id\": \"x\", \"conversations\": [" PAIR("a", "b") "]}",
           "the row has no field \"image\"", SEA_DATASET_PRETRAIN },
+        { "{\"id\": \"x\", \"conversations\": [{\"role\": \"user\"}]}",
+          "field \"from\" of turn 0 is missing", SEA_DATASET_INSTRUCT },
+        { "{\"id\": \"x\", \"conversations\": [{\"from\": \"gpt\", \"value\": \"a\"}, "
+          "{\"from\": \"human\", \"value\": \"b\"}]}",
+          "the first turn is from \"gpt\" and is left out; behind it are 1", SEA_DATASET_INSTRUCT },
+        { "1", "a row is a number, expected an object", SEA_DATASET_INSTRUCT },
         { "[1]", "a row is a list, expected an object", SEA_DATASET_INSTRUCT },
         { "{\"id\": \"x\", \"id\": \"y\"}", "row 1, line 2: ", SEA_DATASET_INSTRUCT },
         { "{\"id\": \"x\", [1", "the file ends inside this row", SEA_DATASET_INSTRUCT },

@@ -174,6 +174,45 @@ what_was_looked_at_is_fresh_for_a_moment(void)
     sea_digest_memo_destroy(memo);
 }
 
+/* LLaVA's own layout names a folder with its vision tower: that counts as a part of the model. */
+static void
+a_tower_that_the_model_names_counts(void)
+{
+    struct sea_digest_memo *memo = sea_digest_memo_create(SETTLE_MS, -1);
+    char one[SEA_SHA256_TEXT], two[SEA_SHA256_TEXT], tower[600], path[SEA_PATH_MAX];
+    char config[1500];
+    struct sea_err err = { 0 };
+
+    begin("original");
+    snprintf(tower, sizeof(tower), "%s/tower of original", sea_test_dir());
+    CHECK_OK(sea_dir_create(tower, &err), err);
+    snprintf(path, sizeof(path), "%s/config.json", tower);
+    put(path, "{\"model_type\": \"clip_vision_model\", \"hidden_size\": 24, \"intermediate_size\": 20, "
+        "\"num_hidden_layers\": 2, \"num_attention_heads\": 2, \"image_size\": 16, \"patch_size\": 8}");
+    snprintf(path, sizeof(path), "%s/model.safetensors", tower);
+    put(path, "weights a");
+    snprintf(config, sizeof(config), "{\"model_type\": \"llava_llama\", \"hidden_size\": 16, "
+             "\"intermediate_size\": 20, \"num_hidden_layers\": 1, \"num_attention_heads\": 2, "
+             "\"vocab_size\": 19, \"rms_norm_eps\": 1e-6, \"max_position_embeddings\": 64, "
+             "\"mm_projector_type\": \"mlp2x_gelu\", \"mm_vision_tower\": \"%s\", "
+             "\"mm_hidden_size\": 24, \"mm_vision_select_layer\": -2}", tower);
+    snprintf(path, sizeof(path), "%s/config.json", root);
+    put(path, config);
+    CHECK(sea_digest_tower(root, path));
+    CHECK_STR(path, tower);
+    sea_clock_sleep_ms(2 * SETTLE_MS);
+    digest(memo, SEA_DIGEST_MODEL, one);
+    digest(memo, SEA_DIGEST_MODEL, two);
+    CHECK_STR(two, one);
+    check_counts(memo, 1, 1);
+    snprintf(path, sizeof(path), "%s/model.safetensors", tower);
+    put(path, "weights b");
+    digest(memo, SEA_DIGEST_MODEL, two);
+    CHECK(strcmp(two, one) != 0);
+    sea_digest_memo_destroy(memo);
+}
+
 SEA_TEST_MAIN("digests remembered", TEST(many_keys_read_the_data_once), TEST(every_change_is_seen),
               TEST(what_has_just_changed_is_not_remembered),
-              TEST(what_was_looked_at_is_fresh_for_a_moment))
+              TEST(what_was_looked_at_is_fresh_for_a_moment),
+              TEST(a_tower_that_the_model_names_counts))

@@ -257,6 +257,8 @@ overrides_win_and_leave_the_sweep(void)
     const char *sets[] = { "align.lambda=0.5", "stages.tune.lr=3.0e-4", "sweep.seed=[4, 5]" };
     const char *bad[] = { "align.lamda=1" }, *worse[] = { "align.lambda" };
     const char *list[] = { "eval.controls=[shuffle]" }, *empty[] = { "align.lambda=" };
+    const char *whole_sweep[] = { "sweep={align.lambda: [0]}" }, *power[] = { "seed=1e3" };
+    const char *several[] = { "align.lambda=[0, 1]" }, *part[] = { "seed=1.5" };
 
     snprintf(text, sizeof(text), "%ssweep: {align.lambda: [0, 1]}\n", base);
     CHECK_OK(parse(text, sets, 3), err);
@@ -274,6 +276,16 @@ overrides_win_and_leave_the_sweep(void)
     CHECK_FAILS(err, SEA_E_CONFIG, "has no value");
     CHECK_OK(parse(base, list, 1), err);
     CHECK_STR(at(0, "stages.eval.controls")->first->text, "shuffle");
+    parse(base, whole_sweep, 1);
+    CHECK_FAILS(err, SEA_E_CONFIG, "unknown key \"sweep\"");
+    CHECK(strstr(err.hint, "sweep.align.lambda=") != NULL);
+    parse(base, several, 1);    /* of --set, not of a line of the file; and what to do instead */
+    CHECK_FAILS(err, SEA_E_CONFIG, "--set: key \"stages.align.lambda\" is a list");
+    CHECK(strstr(err.hint, "--set 'sweep.align.lambda=[") != NULL);
+    CHECK_OK(parse(base, power, 1), err);
+    CHECK_INT(at(0, "seed")->integer, 1000);
+    parse(base, part, 1);
+    CHECK_FAILS(err, SEA_E_CONFIG, "is 1.5, expected a whole number");
 }
 
 static void

@@ -65,6 +65,13 @@ intervals_of_shares(void)
     sea_stats_wilson(0, 10, 0.95, &low, &high);
     CHECK_NEAR(low, 0, 0);
     CHECK(high > 0.2 && high < 0.3);
+    /* The ends are exact for every count, so that no value lies outside of its interval. */
+    for (int n = 1; n < 200; n++) {
+        sea_stats_wilson(0, n, 0.95, &low, &high);
+        CHECK_NEAR(low, 0, 0);
+        sea_stats_wilson(1, n, 0.95, &low, &high);
+        CHECK_NEAR(high, 1, 0);
+    }
     /* no spread: the clusters count, not the questions */
     mean = sea_stats_mean(all_right, pairs, 8);
     sea_stats_interval(&mean, all_right, 8, 0.95, &low, &high);

@@ -17,6 +17,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "engine/base/sea_buf.h"
 #include "engine/base/sea_clock.h"
 #include "scheduler/store_int.h"
 #include "tests/sea_test.h"
@@ -28,7 +29,7 @@
 
 /* What the processes tell. */
 struct tally {
-    atomic_int done, failed, missing;
+    atomic_int done, failed, missing, trees;
     char said[600];             /* by the first that failed */
 };
 
@@ -131,7 +132,7 @@ gather(const struct member *members, size_t count, bool same_id)
     }
     printf("%d operations, %d of them found a file gone\n", tally->done, tally->missing);
     CHECK_MSG(tally->failed == 0, "%d operations failed: %s", tally->failed, tally->said);
-    CHECK(tally->done > 100);
+    CHECK(tally->done > CROWD_MAX);
 }
 
 static enum sea_status
@@ -283,6 +284,51 @@ a_store_on_another_disk_holds_whole_files(void)
     check_store();
 }
 
+/* ---- one file, as the replies of a judge that are shared ---- */
+
+static void
+replace(int number, int round)
+{
+    static char content[BYTES_MAX];
+    struct sea_err err = { 0 };
+    char path[SEA_PATH_MAX];
+
+    memset(content, 'a' + (number + round) % 20, sizeof(content));
+    path_of(path, "shared");
+    went_well(sea_file_replace(path, content, sizeof(content), &err), "replace", &err);
+}
+
+static void
+read_whole(int number, int round)
+{
+    struct sea_err err = { 0 };
+    char path[SEA_PATH_MAX];
+    struct sea_buf text;
+    size_t i;
+
+    (void)number, (void)round;
+    sea_buf_init(&text, BYTES_MAX);
+    path_of(path, "shared");
+    if (went_well(sea_file_read(path, &text, &err), "read", &err)) {
+        for (i = 1; i < text.len && text.data[i] == text.data[0]; i++)
+            ;
+        if (i != BYTES_MAX)
+            complain("read", "the file is not of one writer alone");
+    }
+    sea_buf_release(&text);
+}
+
+static void
+a_file_is_always_of_one_writer(void)
+{
+    const struct member crowd[] = { { "replace", replace, 4 }, { "read", read_whole, 2 } };
+
+    begin("replace");
+    replace(0, 0);
+    gather(crowd, 2, true);
+    check_store();
+}
+
 /* ---- checkpoints ---- */
 
 /* Each worker's own, which two collectors want to remove meanwhile. */
@@ -343,21 +389,72 @@ two_may_remove_one_checkpoint(void)
     check_store();
 }
 
+/* ---- a folder that several remove, as collectors do that of a killed attempt ---- */
+
+static void
+plant(int number, int round)
+{
+    char path[SEA_PATH_MAX], tree[SEA_PATH_MAX], name[64];
+    struct sea_err err = { 0 };
+    enum sea_status status = SEA_OK;
+    int i;
+
+    (void)number, (void)round;
+    path_of(path, "seedling");
+    for (i = 0; i < 4 && !status; i++) {
+        snprintf(name, sizeof(name), "seedling/%d/deep", i);
+        path_of(tree, name);
+        status = sea_dir_create(tree, &err);
+    }
+    snprintf(name, sizeof(name), "tree-%d", round);
+    path_of(tree, name);
+    if (!went_well(status, "plant", &err))
+        return;
+    if (rename(path, tree))
+        complain("plant", strerror(errno));
+    atomic_store(&tally->trees, round);
+    for (i = 0; i < 100000 && sea_dir_exists(tree); i++)        /* the last one stays */
+        ;
+}
+
+static void
+fell(int number, int round)
+{
+    struct sea_err err = { 0 };
+    char path[SEA_PATH_MAX], name[32];
+
+    (void)number, (void)round;
+    snprintf(name, sizeof(name), "tree-%d", tally->trees);
+    path_of(path, name);
+    went_well(sea_dir_remove(path, &err), "remove a folder", &err);
+}
+
+static void
+several_may_remove_one_folder(void)
+{
+    const struct member crowd[] = { { "plant", plant, 1 }, { "fell", fell, 4 } };
+
+    begin("trees");
+    gather(crowd, 2, false);
+}
+
 /* ---- a folder with a limit ---- */
 
 /* As sea_store_publish with a bucket, less the bucket. */
 static void
 publish_in_use(int number, int round)
 {
+    struct sea_store mine = store;
     struct sea_err err = { 0 };
     char path[SEA_PATH_MAX];
     bool has = true;
     size_t i;
     int use;
 
-    (void)number, (void)round;
+    (void)round;
+    mine.cache_bytes = (uint64_t)number;        /* the first has no limit itself */
     path_of(path, "out");
-    if (!went_well(sea_cache_use(&store, &use, &err), "use", &err))
+    if (!went_well(sea_cache_use(&mine, &use, &err), "use", &err))
         return;
     if (went_well(sea_folder_publish(&store, path, &files, &err), "publish", &err))
         for (i = 0; i < files.count && has; i++) {
@@ -396,5 +493,6 @@ a_limit_of_one_worker_holds_for_the_others_files(void)
 SEA_TEST_MAIN("store: many processes at once", TEST(files_come_whole_and_go_whole),
               TEST(workers_of_several_machines_share_a_folder),
               TEST(a_store_on_another_disk_holds_whole_files),
-              TEST(two_may_remove_one_checkpoint),
+              TEST(a_file_is_always_of_one_writer), TEST(two_may_remove_one_checkpoint),
+              TEST(several_may_remove_one_folder),
               TEST(a_limit_of_one_worker_holds_for_the_others_files))

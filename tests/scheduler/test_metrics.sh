@@ -28,7 +28,7 @@ refuse "an empty page" ''
 # ---- a scrape ----
 
 service_up "$work/service" --workers 1 --device cpu:1
-port=$((20000 + RANDOM % 20000))
+port=$(free_port)
 "$sea" serve --port $port --metrics > "$work/serve.out" 2> "$work/serve.err" &
 serve=$!
 children+=("$serve")

@@ -35,6 +35,7 @@ check "somebody else's server that does not answer is a fault" 69 'Check SEA_DAT
 check "gc without a service names the way" 69 'hint: .*sea up' "$sea" gc --data "$data"
 "$sea" up --data "$data" --workers 1 --device cpu:1 > "$work/up" 2>&1 || cat "$work/up"
 check "a service that runs is fine" 0 '^ok +postgresql' "$sea" doctor --data "$data"
+check "a data folder that is a file is a fault" 69 'is no folder' "$sea" doctor --data "$work/up"
 echo "not what its name says" > "$work/blob"
 mkdir -p "$data/store/ab"
 cp "$work/blob" "$data/store/ab/$(printf 'ab%062d' 1)"

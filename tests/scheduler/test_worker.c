@@ -154,7 +154,7 @@ child_of(int epoch)
 static bool
 is_gone(pid_t pid)
 {
-    int64_t until = sea_clock_ms() + 2000;
+    int64_t until = sea_clock_ms() + PATIENCE * 2000;
 
     while (kill(pid, 0) == 0)
         if (sea_clock_ms() > until)
@@ -406,6 +406,26 @@ failures_are_told_by_class(void)
     finish();
 }
 
+/* An upgrade takes the program away for a moment: no stage is to blame, and none is lost. */
+static void
+a_program_that_is_being_replaced_costs_a_try(void)
+{
+    char real[SEA_PATH_MAX];
+    struct sea_err err = { 0 };
+
+    begin("replaced");
+    memcpy(real, program, sizeof(real));
+    CHECK_OK(sea_path_join(program, sea_test_dir(), "upgraded", &err), err);
+    start_worker();
+    submit_one("a", 1, "", 5, "", LABEL);
+    CHECK(wait_for("SELECT state = 'backoff' FROM sea.stage_run", 1, 2000));
+    CHECK_INT(symlink(real, program), 0);
+    expect_state("succeeded", 15000);
+    CHECK_STR(text("SELECT class || ' ' || exit_status FROM sea.attempt WHERE epoch = 1"),
+              "error 66");
+    finish();
+}
+
 static void
 a_stage_that_takes_too_long_is_a_timeout(void)
 {
@@ -571,6 +591,7 @@ SEA_TEST_MAIN("worker: claim to commit, kills, stops, outages",
               TEST(a_paused_worker_wakes_up_as_a_zombie), TEST(cancel_ends_the_child),
               TEST(a_deaf_child_is_killed_after_the_grace),
               TEST(the_database_crashes_in_mid_run), TEST(failures_are_told_by_class),
+              TEST(a_program_that_is_being_replaced_costs_a_try),
               TEST(a_stage_that_takes_too_long_is_a_timeout),
               TEST(a_drained_worker_finishes_and_leaves),
               TEST(a_stage_sees_its_gpus_and_a_killed_worker_gives_them_back),
