@@ -221,6 +221,21 @@ resolve(struct sea_cluster *cluster, const char *dir, struct sea_err *err)
     return sea_path_join(cluster->dir, cwd, dir, err);
 }
 
+/* What root finds of another user's is run as that user: nobody else can read it. */
+static void
+choose_owner(struct sea_cluster *cluster)
+{
+    struct sea_err ignored = { 0 };
+    char path[SEA_PATH_MAX];
+    struct stat st;
+
+    if (geteuid() == 0 && !sea_path_join(path, cluster->dir, "pg", &ignored) &&
+        stat(path, &st) == 0 && st.st_uid != 0) {
+        cluster->uid = st.st_uid;
+        cluster->gid = st.st_gid;
+    }
+}
+
 enum sea_status
 sea_cluster_open(struct sea_cluster *cluster, const char *dir, struct sea_err *err)
 {
@@ -229,6 +244,8 @@ sea_cluster_open(struct sea_cluster *cluster, const char *dir, struct sea_err *e
     *cluster = (struct sea_cluster){ 0 };
     choose_user(cluster);
     status = resolve(cluster, dir, err);
+    if (!status)
+        choose_owner(cluster);
     if (!status)
         status = find_bin(cluster, err);
     if (!status)

@@ -35,4 +35,18 @@ check_equal "the lock that the caller held around it is free" 0 "$(flock -n "$wo
 check_equal "two down at once" "0 0 " "$(at_once 2 down)"
 check_equal "all have ended" "" "$(players)"
 check_match "then nothing runs" "nothing runs" "$("$sea" down --data "$data" 2>&1)"
+
+# Root ends what another user runs, its PostgreSQL, too.
+other=$work/other
+if [ "$(id -u)" = 0 ] && chmod 711 "$work" && mkdir "$other" && chown nobody "$other" &&
+        setpriv --reuid nobody --clear-groups test -x "$sea"; then
+    services+=("$other")
+    setpriv --reuid nobody --regid nogroup --clear-groups env HOME=/ "$sea" up --workers 0 --data "$other" \
+        > "$work/said" 2>&1
+    check_equal "another user's service comes up" 0 "$?"
+    check_match "root stops all of it" "and PostgreSQL" "$("$sea" down --data "$other" 2>&1)"
+    check_equal "its server is gone" "" "$(pgrep -f "postgres.* -D $other/pg")"
+else
+    skip "root ends what another user runs" "not root, or nobody cannot come to the program"
+fi
 finish test_up_at_once
