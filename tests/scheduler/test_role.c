@@ -81,7 +81,7 @@ all_are_asked_before_one_is_waited_for(void)
 {
     struct sea_err err = { 0 };
     pid_t workers[4], other = play("scheduler", false);
-    char name[16];
+    char name[32];
     int64_t start;
     int i, stopped;
 
