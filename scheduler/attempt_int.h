@@ -27,7 +27,7 @@ struct sea_attempt {
     int64_t pid;                /* of the child, also after its end; 0: it never started */
     bool is_start_told;         /* the database knows of it, and of what it went on from */
     int64_t tell_start_ms;      /* when to try again */
-    int tries;                  /* since the last call of patience() */
+    unsigned tries;             /* since the last call of patience() */
     int64_t away_ms;            /* of these, how long the database could not be reached */
     int64_t stop_ms;            /* 0, or when that wait is over because the worker is to stop */
 };

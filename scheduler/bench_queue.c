@@ -93,11 +93,12 @@ measure_disk(struct bench *b, struct sea_err *err)
         return status;
     if (fd < 0)
         return sea_fail_errno(err, "could not create \"%s\"", path);
-    for (; took < (b->options->quick ? 0.1 : 1); took = sea_clock_seconds() - start, count++)
-        if (pwrite(fd, block, sizeof(block), (off_t)(count % 512) * 8192) < 0 || fdatasync(fd)) {
+    while (!status && took < (b->options->quick ? 0.1 : 1)) {
+        if (pwrite(fd, block, sizeof(block), (off_t)(count % 512) * 8192) < 0 || fdatasync(fd))
             status = sea_fail_errno(err, "could not write \"%s\"", path);
-            break;
-        }
+        took = sea_clock_seconds() - start;
+        count++;
+    }
     close(fd);
     b->syncs = (double)count / took;
     return status;
@@ -445,7 +446,7 @@ measure_held(struct bench *b, struct sea_err *err)
 {
     struct sea_db *holder = NULL;
     double hold = (double)b->hold_s;
-    enum sea_status status = fill_up(b, (int64_t)(RATE_MAX / 2 * (hold + 2 * (double)b->seconds)),
+    enum sea_status status = fill_up(b, (int64_t)(RATE_MAX * 0.5 * (hold + 2 * (double)b->seconds)),
                                      err);
 
     if (!status)

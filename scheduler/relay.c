@@ -285,7 +285,6 @@ send_batch(struct sea_relay *relay, struct sea_err *err)
         /* A batch that the database refuses is told once and dropped: it must not stop the
          * training whose figures it carries, nor what comes after it. */
         sea_log_err(SEA_LOG_ERROR, &mine);
-        status = SEA_OK;
     } else if (status) {
         *err = mine;
         return status;

@@ -145,7 +145,8 @@ remove_oldest(struct trim *t, uint64_t target, struct sea_err *err)
     uint64_t gone = 0;
     size_t i;
 
-    qsort(t->at, t->count, sizeof(*t->at), by_use);
+    if (t->count)
+        qsort(t->at, t->count, sizeof(*t->at), by_use);
     for (i = 0; i < t->count && t->bytes > target && !status; i++) {
         status = sea_path_join(path, t->store->root, t->at[i].path, err);
         if (!status && unlink(path) && errno != ENOENT)

@@ -188,12 +188,15 @@ parse_open(const char *answer, struct values *out)
         n--;
     text = sea_text_tidy(sea_arena_strndup(out->arena, from, n), true, false, out->arena);
     tails.at = sea_arena_alloc(out->arena, n + 2, sizeof(char *));
-    for (const char *at = text; at; at = strchr(at, '\n') ? strchr(at, '\n') + 1 : NULL) {
+    for (const char *at = text;; at++) {
         size_t len = strcspn(at, "\n");
 
         piece = shortest_tail(sea_arena_strndup(out->arena, at, len), !at[len], out->arena);
         if (piece[0] && (piece[1] || !strchr(":,.!?;'", piece[0])))
             tails.at[tails.count++] = piece;
+        at += len;
+        if (!*at)
+            break;
     }
     if (tails.count == 0)
         tails.at[tails.count++] = text;

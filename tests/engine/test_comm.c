@@ -102,7 +102,7 @@ all_collectives(struct ranks *ranks, struct sea_comm *comm, struct rank_result *
         for (int r = 1; r < ranks->size; r++)
             want += 1.0;        /* lost one by one: the order of ranks */
         result->wrong += sums[0] != want || sums[1] != ranks->size ||
-                         sums[2] != ranks->size * (ranks->size - 1) / 2;
+                         sums[2] != 0.5 * ranks->size * (ranks->size - 1);
     }
     if (!sea_comm_max(comm, most, 2, &result->err))
         result->wrong += most[0] != ranks->size - 1 || most[1] != -5;
