@@ -262,18 +262,22 @@ check_equal "bad data is not tried again" "1 invalid 65" \
 
 # ---- the worker is killed three times in the middle of a stage ----
 
-steps=(--set align.steps=600 --set align.checkpoint_every=20 --set seed=13)
+steps=(--set align.steps=1200 --set align.checkpoint_every=20 --set seed=13)
 id=$(submit_one "${steps[@]}")
 stage=$(sql "SELECT id FROM sea.stage_run WHERE experiment_id = $id AND stage = 'align'")
-went_on() {                     # attempts so far: a further one has saved a checkpoint
-    [ "$(sql "SELECT coalesce(max(c.epoch), 0) > $1 FROM sea.checkpoint c
-              WHERE c.stage_id = $stage")" = t ]
-}
 epoch=0
 for blow in 1 2 3; do
-    wait_until 40 went_on "$epoch" || true
-    # It waits for the blow: on a busy machine it could end before.
-    kill -STOP "$(sql "SELECT pid FROM sea.attempt WHERE stage_id = $stage ORDER BY epoch DESC LIMIT 1")"
+    # An attempt after the last one has saved a checkpoint, seen from within the server: a program
+    # started for each look would see it late on a busy machine. Then it waits for the blow.
+    pid=$(sql "DO \$\$ BEGIN
+                   FOR look IN 1 .. 6000 LOOP
+                       EXIT WHEN EXISTS (SELECT FROM sea.checkpoint c
+                                          WHERE c.stage_id = $stage AND c.epoch > $epoch);
+                       PERFORM pg_sleep(0.02);
+                   END LOOP;
+               END \$\$;
+               SELECT pid FROM sea.attempt WHERE stage_id = $stage ORDER BY epoch DESC LIMIT 1")
+    kill -STOP "$pid"
     epoch=$(sql "SELECT last_epoch FROM sea.stage_run WHERE id = $stage")
     check_equal "the stage runs when the worker is killed for the $blow. time" running \
         "$(sql "SELECT state FROM sea.stage_run WHERE id = $stage")"

@@ -260,6 +260,8 @@ a_stage_whose_own_disk_is_full_is_tried_again(void)
     expect("SELECT state || ' ' || coalesce(class, '') FROM sea.attempt ORDER BY epoch LIMIT 1",
            "failed infra", 8000);
     CHECK_INT(number("SELECT failures FROM sea.stage_run"), 0);
+    for (int i = 0; i < 500 && files_in(tmp); i++)      /* they go behind the report */
+        sea_clock_sleep_ms(10);
     CHECK_INT(files_in(tmp), 0);
     empty(tmp);
     expect("SELECT state FROM sea.experiment", "succeeded", 12000);
