@@ -278,6 +278,17 @@ sql() {                         # one statement; rows of columns with | between
     psql -X -A -t -q -v ON_ERROR_STOP=1 "$url" -c "$1"
 }
 
+# The answer to a query once a condition holds, or after so many seconds. It is looked at from
+# within the server: a program that is started for each look is late on a busy machine.
+sql_when() {                    # seconds, condition, query
+    sql "DO \$\$ BEGIN
+             FOR look IN 1 .. 300 * $1 LOOP
+                 EXIT WHEN $2;
+                 PERFORM pg_sleep(0.02);
+             END LOOP;
+         END \$\$; $3"
+}
+
 role_pid() {                    # role
     cat "$SEA_DATA/run/$1.pid"
 }

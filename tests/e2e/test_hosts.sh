@@ -81,6 +81,13 @@ ip link set "${hosts[$there]}" up
 wait_until 90 has "SELECT count(*) FROM sea.stage_run WHERE ended_at IS NULL" 0
 check_equal "both experiments succeed" "succeeded succeeded" "$(sql "SELECT string_agg(state, ' ') FROM sea.experiment")"
 check_equal "each stage was committed once" 0 "$(sql "SELECT count(*) FROM (SELECT stage_id FROM sea.attempt WHERE state = 'committed' GROUP BY 1 HAVING count(*) > 1) x")"
-check_equal "both hosts committed" 2 "$(sql "SELECT count(DISTINCT split_part(coalesce(w.host, ''), '.', 1) || w.pid) FROM sea.attempt a JOIN sea.worker w ON w.id = a.worker_id WHERE a.state = 'committed'")"
+# Both go on: what is there to do is a race between them, so more of it comes until each won some.
+committed() { sql "SELECT count(DISTINCT w.host || w.pid) FROM sea.attempt a JOIN sea.worker w ON w.id = a.worker_id WHERE a.state = 'committed'"; }
+for seed in 1 2 3 4 5; do
+    [ "$(committed)" = 2 ] && break
+    wait_until 20 has "SELECT count(*) FROM sea.worker WHERE state = 'active'" 2
+    "$sea" submit "$tiny" "${sets[@]}" "${quick_steps[@]}" --set "seed=$seed" --wait > /dev/null
+done
+check_equal "both hosts committed" 2 "$(committed)"
 check_equal "invariants hold" "" "$(sql 'SELECT * FROM sea.broken_invariant')"
 finish test_hosts

@@ -7,7 +7,7 @@
 data=$work/data
 chain=$work/chain
 steps=(--set foundation.clip.steps=10 --set foundation.language.steps=20
-       --set align.steps=70 --set tune.steps=60 --set align.group_images=3
+       --set align.steps=150 --set tune.steps=60 --set align.group_images=3
        --set tune.micro_rows=512 --set align.checkpoint_every=5 --set tune.checkpoint_every=4)
 
 inputs() {                      # stage

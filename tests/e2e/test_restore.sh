@@ -8,7 +8,7 @@ data=$work/data
 
 tiny_data "$data"
 tiny_sets "$data"
-steps=("${quick_steps[@]}" --set align.lambda=1.0 --set align.steps=200 --set align.checkpoint_every=10)
+steps=("${quick_steps[@]}" --set align.lambda=1.0 --set align.steps=400 --set align.checkpoint_every=10)
 service_up "$work/service" --workers 1 --device cpu:2 --ttl 5
 submit() {                      # options; prints the id
     "$sea" submit "$tiny" "${sets[@]}" "${steps[@]}" "$@" | grep -oE '[0-9]+' | head -n 1
@@ -16,15 +16,14 @@ submit() {                      # options; prints the id
 run "$sea" submit "$tiny" "${sets[@]}" "${steps[@]}" --set align.steps=3 --wait --key finished
 check_rc "an experiment ends before the backup" 0
 id=$(submit --key disturbed)
-mid_run() {                     # align runs and has kept a checkpoint
-    [ "$(sql "SELECT count(*) FROM sea.stage_run s JOIN sea.checkpoint c ON c.stage_id = s.id
-               WHERE s.experiment_id = $id AND s.stage = 'align' AND s.state = 'running'")" = 1 ]
-}
-check_equal "another one is in the middle of align" 0 "$(wait_until 90 mid_run; echo $?)"
-
-# The stage stands still, so that it cannot end before the backup does; its worker goes on.
-stage_pid=$(sql "SELECT pid FROM sea.attempt a JOIN sea.stage_run s ON s.id = a.stage_id
-                  WHERE s.experiment_id = $id AND s.stage = 'align' ORDER BY a.epoch DESC LIMIT 1")
+# In the middle of align, and behind a checkpoint, the stage stands still, so that it cannot end
+# before the backup does; its worker goes on.
+align="sea.stage_run s JOIN sea.attempt a ON a.stage_id = s.id AND a.epoch = s.last_epoch
+       WHERE s.experiment_id = $id AND s.stage = 'align'"
+stage_pid=$(sql_when 90 "EXISTS (SELECT FROM $align AND EXISTS (SELECT FROM sea.checkpoint c
+                                                                   WHERE c.stage_id = s.id))" \
+                     "SELECT a.pid FROM $align AND s.state = 'running'")
+check_match "another one is in the middle of align" '^[0-9]+$' "$stage_pid"
 kill -STOP "$stage_pid"
 
 # ---- the backups, while it runs: the database first, then the store ----

@@ -267,16 +267,10 @@ id=$(submit_one "${steps[@]}")
 stage=$(sql "SELECT id FROM sea.stage_run WHERE experiment_id = $id AND stage = 'align'")
 epoch=0
 for blow in 1 2 3; do
-    # An attempt after the last one has saved a checkpoint, seen from within the server: a program
-    # started for each look would see it late on a busy machine. Then it waits for the blow.
-    pid=$(sql "DO \$\$ BEGIN
-                   FOR look IN 1 .. 6000 LOOP
-                       EXIT WHEN EXISTS (SELECT FROM sea.checkpoint c
-                                          WHERE c.stage_id = $stage AND c.epoch > $epoch);
-                       PERFORM pg_sleep(0.02);
-                   END LOOP;
-               END \$\$;
-               SELECT pid FROM sea.attempt WHERE stage_id = $stage ORDER BY epoch DESC LIMIT 1")
+    # It waits for the blow behind a checkpoint of its own: else it could end before.
+    pid=$(sql_when 20 "EXISTS (SELECT FROM sea.checkpoint c
+                                WHERE c.stage_id = $stage AND c.epoch > $epoch)" \
+                   "SELECT pid FROM sea.attempt WHERE stage_id = $stage ORDER BY epoch DESC LIMIT 1")
     kill -STOP "$pid"
     epoch=$(sql "SELECT last_epoch FROM sea.stage_run WHERE id = $stage")
     check_equal "the stage runs when the worker is killed for the $blow. time" running \

@@ -92,7 +92,7 @@ submit_one(int seed, const char *mode, int steps, const char *pause, int bytes)
 static void
 expect(const char *sql, const char *want, int64_t ms)
 {
-    int64_t until = sea_clock_ms() + ms;
+    int64_t until = sea_clock_ms() + PATIENCE * ms;
 
     while (strcmp(text(sql), want) != 0 && sea_clock_ms() < until)
         sea_clock_sleep_ms(20);

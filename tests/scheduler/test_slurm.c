@@ -195,7 +195,7 @@ add(const char *name, int seed, const char *mode, int steps, const char *pause)
 static bool
 work_until(const char *sql, int64_t want, int64_t ms)
 {
-    int64_t until = sea_clock_ms() + ms;
+    int64_t until = sea_clock_ms() + PATIENCE * ms;
 
     while (number(sql) != want) {
         if (sea_clock_ms() > until) {
@@ -513,7 +513,7 @@ a_dead_job_is_known_by_its_lease(void)
     CHECK(work_until("SELECT last_epoch FROM sea.stage_run", 2, 10000));
     printf("  killed: runs again after %lld ms, TTL %lld ms\n",
            (long long)(sea_clock_ms() - start), (long long)settings.ttl_ms);
-    CHECK(sea_clock_ms() - start <= settings.ttl_ms + 2000);
+    CHECK(sea_clock_ms() - start <= settings.ttl_ms + PATIENCE * 2000);
     CHECK(work_until("SELECT count(*) FROM sea.stage_run WHERE state = 'done'", 1, 15000));
     end();
 }

@@ -243,7 +243,7 @@ a_killed_worker_is_replaced_and_the_stage_resumes(void)
     CHECK(wait_for("SELECT max(epoch) FROM sea.attempt", 2, TTL_MS + 4000));
     printf("kill -9 of the worker to the next claim: %lld ms, TTL %d ms\n",
            (long long)(sea_clock_ms() - killed), TTL_MS);
-    CHECK(sea_clock_ms() - killed < TTL_MS + 2000);
+    CHECK(sea_clock_ms() - killed < TTL_MS + PATIENCE * 2000);
     expect_state("succeeded", 8000);
     CHECK(number("SELECT resumed_step FROM sea.attempt WHERE epoch = 2") >= 10);
     CHECK_INT(number("SELECT count(*) FROM sea.event WHERE text LIKE 'resumed at %'"), 1);
@@ -432,7 +432,7 @@ a_stage_that_takes_too_long_is_a_timeout(void)
     begin("late");
     start_worker();
     submit_one("late", 1, "", 1000, "0.05", LABEL);
-    run_sql("UPDATE sea.stage_run SET timeout_ms = 600, backoff_ms = 50, failures_max = 2");
+    run_sql("UPDATE sea.stage_run SET timeout_ms = 1500, backoff_ms = 50, failures_max = 2");
     expect_state("failed", 15000);
     CHECK_STR(text("SELECT string_agg(class, ' ' ORDER BY epoch) FROM sea.attempt"),
               "timeout timeout");
