@@ -5,11 +5,19 @@
 #include <assert.h>
 #include <stdlib.h>
 
-/* Floats of one layer in k, and in v. */
 static size_t
-layer_floats(const struct sea_cache *cache)
+row_bytes(const struct sea_cache *cache)
 {
-    return (size_t)(cache->slots * cache->room * sea_block_keys(&cache->stack->desc));
+    size_t number = cache->type == SEA_STORE_BF16 ? sizeof(uint16_t) : sizeof(float);
+
+    return (size_t)sea_block_keys(&cache->stack->desc) * number;
+}
+
+/* The first row of a layer, of k or of v. */
+static char *
+rows_of(const struct sea_cache *cache, void *base, int64_t layer)
+{
+    return (char *)base + row_bytes(cache) * (size_t)(cache->slots * cache->room * layer);
 }
 
 enum sea_status
@@ -17,6 +25,7 @@ sea_cache_create(struct sea_cache **out, const struct sea_stack *stack, int64_t 
                  int64_t room, struct sea_err *err)
 {
     struct sea_cache *cache = sea_xcalloc(1, sizeof(*cache));
+    const struct sea_device *device = stack->params->device;
     size_t rows, bytes;
     void *mem;
 
@@ -25,18 +34,19 @@ sea_cache_create(struct sea_cache **out, const struct sea_stack *stack, int64_t 
     cache->stack = stack;
     cache->slots = slots;
     cache->room = room;
+    if (sea_params_rounds(stack->params) && (device->ops->stores & SEA_STORES_KEYS))
+        cache->type = SEA_STORE_BF16;
     rows = (size_t)slots * (size_t)room * (size_t)stack->desc.layers;
-    if (__builtin_mul_overflow(rows, 2 * sizeof(float) * (size_t)sea_block_keys(&stack->desc),
-                               &bytes))
+    if (__builtin_mul_overflow(rows, 2 * row_bytes(cache), &bytes))
         bytes = SIZE_MAX;
-    if (sea_device_alloc(stack->params->device, bytes, &mem, err)) {
+    if (sea_device_alloc(device, bytes, &mem, err)) {
         sea_context(err, "while reserving keys and values of %lld sequences of %lld tokens",
                     (long long)slots, (long long)room);
         free(cache);
         return err->status;
     }
     cache->k = mem;
-    cache->v = cache->k + layer_floats(cache) * (size_t)stack->desc.layers;
+    cache->v = rows_of(cache, mem, stack->desc.layers);
     cache->len = sea_xcalloc((size_t)slots, sizeof(*cache->len));
     *out = cache;
     return SEA_OK;
@@ -57,9 +67,8 @@ sea_cache_copy(struct sea_cache *cache, int64_t from, int64_t to, int64_t rows,
                struct sea_err *err)
 {
     const struct sea_device *device = cache->stack->params->device;
-    size_t keys = (size_t)sea_block_keys(&cache->stack->desc);
-    size_t slot = (size_t)cache->room * keys, bytes = (size_t)rows * keys * sizeof(float);
-    float *base;
+    size_t slot = (size_t)cache->room * row_bytes(cache), bytes = (size_t)rows * row_bytes(cache);
+    char *base;
     int rc = 0;
 
     assert(from >= 0 && from < cache->slots && to >= 0 && to < cache->slots);
@@ -67,10 +76,10 @@ sea_cache_copy(struct sea_cache *cache, int64_t from, int64_t to, int64_t rows,
         return sea_fail(err, SEA_E_INTERNAL, "%lld cached rows were asked for, %d are there",
                         (long long)rows, cache->len[from]);
     for (int64_t l = 0; l < cache->stack->desc.layers && !rc && from != to; l++) {
-        base = cache->k + layer_floats(cache) * (size_t)l;
+        base = rows_of(cache, cache->k, l);
         rc = device->ops->copy(device->dev, base + slot * (size_t)to,
                                base + slot * (size_t)from, bytes);
-        base = cache->v + layer_floats(cache) * (size_t)l;
+        base = rows_of(cache, cache->v, l);
         if (!rc)
             rc = device->ops->copy(device->dev, base + slot * (size_t)to,
                                    base + slot * (size_t)from, bytes);
@@ -127,18 +136,18 @@ append_and_attend(struct sea_stack_work *work, const struct sea_cache *cache, in
     const struct sea_kept *kept = &work->kept[layer];
     int64_t heads = sea_block_heads(desc), keys = sea_block_keys(desc);
     int64_t qkv = sea_block_qkv(desc);
-    float *k = cache->k + layer_floats(cache) * (size_t)layer;
-    float *v = cache->v + layer_floats(cache) * (size_t)layer;
+    void *k = rows_of(cache, cache->k, layer), *v = rows_of(cache, cache->v, layer);
     enum sea_status status;
     struct sea_op_scatter put = {
-        .inp = kept->qkv + heads, .idx = work->index, .out = k, .R = segments->rows,
-        .C = keys, .ld_inp = qkv, .ld_out = keys,
+        .inp = kept->qkv + heads, .idx = work->index, .out = k, .out_type = cache->type,
+        .R = segments->rows, .C = keys, .ld_inp = qkv, .ld_out = keys,
     };
     struct sea_op_attention attention = sea_block_attention(cache->stack, layer);
 
     attention.q = kept->qkv;
     attention.k = k;
     attention.v = v;
+    attention.kv_type = cache->type;
     attention.out = kept->att;
     attention.q_start = segments->start;
     attention.k_start = work->k_start;

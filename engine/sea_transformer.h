@@ -196,9 +196,12 @@ sea_stack_backward(const struct sea_stack *stack, struct sea_stack_work *work,
                    const struct sea_segments *segments, int64_t layers, float *dx,
                    struct sea_err *err);
 
-/* Keys and values of earlier rows, for generation: per layer (slots, room, K*E) each. */
+/* Keys and values of earlier rows, for generation: per layer (slots, room, K*E) each. They are
+ * bfloat16 where attention rounds them anyway and the device reads them so: the same results from
+ * half the bytes. */
 struct sea_cache {
-    float *k, *v;               // (layers, slots * room, K*E) device
+    void *k, *v;                // (layers, slots * room, K*E) device
+    enum sea_store type;        /* of both */
     int64_t slots, room;        /* sequences, rows per sequence */
     int32_t *len;               // (slots) host: rows filled
     const struct sea_stack *stack;

@@ -253,7 +253,7 @@ attend(struct sea_stack_work *work, const struct sea_segments *segments, int64_t
 
     attention.q = kept->qkv;
     attention.k = kept->qkv + sea_block_heads(desc);
-    attention.v = attention.k + sea_block_keys(desc);
+    attention.v = kept->qkv + sea_block_heads(desc) + sea_block_keys(desc);
     attention.out = kept->att;
     attention.lse = kept->lse;
     attention.q_start = attention.k_start = segments->start;

@@ -32,14 +32,18 @@
 extern "C" {
 #endif
 
-#define SEA_OPS_ABI 6u          /* raised by every change to a struct in this header */
+#define SEA_OPS_ABI 7u          /* raised by every change to a struct in this header */
 
 /* Codes every back end shares; others are the back end's own. */
 enum sea_rc { SEA_RC_OK = 0, SEA_RC_ARGUMENT = 1, SEA_RC_MEMORY = 2, SEA_RC_UNSUPPORTED = 3 };
 
-/* How weights are stored. Sums are float32 whatever it is: a bfloat16 is widened where it is
- * read. Strides of a bfloat16 matrix count its numbers. */
+/* How numbers are stored; float32 where nothing is said. Sums are float32 whatever it is: a
+ * bfloat16 is widened where it is read and rounded, to nearest, ties to even, where it is written.
+ * Strides of a bfloat16 matrix count its numbers. */
 enum sea_store { SEA_STORE_F32, SEA_STORE_BF16 };
+
+/* What a back end takes as bfloat16 beside weights. To the rest it says SEA_RC_UNSUPPORTED. */
+enum sea_stores { SEA_STORES_KEYS = 1 };  /* attention's keys and values, and scatter's out */
 
 /* C = op(A) op(B) [+ bias] [+ C], op(A) is (M, K), op(B) is (K, N). */
 struct sea_op_gemm {
@@ -76,7 +80,8 @@ struct sea_op_scatter {
     const float *inp;           // (R, C)
     const int32_t *idx;         // (R)
     const int32_t *order;       // (R), a permutation of 0..R-1
-    float *out;                 // (any, C)
+    void *out;                  // (any, C)
+    enum sea_store out_type;    /* bfloat16: with add = 0 */
     int64_t R, C, ld_inp, ld_out;
     int add;
 };
@@ -159,7 +164,9 @@ struct sea_op_rope {
  * Batch-invariant: tiles start at each segment's first key.
  */
 struct sea_op_attention {
-    const float *q, *k, *v;     // rows of stride ld_q, ld_kv, ld_kv; heads E apart
+    const float *q;             // rows of stride ld_q; heads E apart
+    const void *k, *v;          // rows of stride ld_kv
+    enum sea_store kv_type;     /* bfloat16: with `rounded`, and no backward */
     float *out;                 // (N, H*E), row stride ld_out
     float *lse;                 // (N, H) log-sum-exp for the backward; NULL: not kept
     const int32_t *q_start;     // (S + 1), host
@@ -333,6 +340,7 @@ struct sea_op_limits {
 struct sea_ops {                /* every int is 0 or a code for rc_text */
     uint32_t abi, size;         /* SEA_OPS_ABI and sizeof(struct sea_ops) of the build */
     const char *name;           /* "cpu", "cuda": as in configs and events */
+    unsigned stores;            /* of enum sea_stores */
 
     /* No driver: 0 devices, not an error; one that is too old is an error. */
     int (*dev_count)(int *count);

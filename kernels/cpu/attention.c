@@ -19,7 +19,7 @@ check(const struct sea_op_attention *a)
         return SEA_RC_ARGUMENT;
     if (a->window < 0 || (a->window && !a->causal) || !(a->softcap >= 0.0f))
         return SEA_RC_ARGUMENT;
-    if (a->E > SEA_CPU_HEAD_MAX)
+    if (a->E > SEA_CPU_HEAD_MAX || a->kv_type)
         return SEA_RC_UNSUPPORTED;
     if (a->S && (!a->q || !a->k || !a->v || !a->out || !a->q_start || !a->k_start || !a->k_len))
         return SEA_RC_ARGUMENT;

@@ -107,6 +107,19 @@ void sea_cpu_pool_run(struct sea_cpu_pool *pool, sea_cpu_fn *fn, const void *arg
  * a thread for (some microseconds), a row never is. */
 int64_t sea_cpu_grain(int64_t cost);
 
+/* Activations are float32 here: other types are refused before a task begins. */
+static inline const float *
+sea_cpu_in(const void *x)
+{
+    return (const float *)x;
+}
+
+static inline float *
+sea_cpu_out(void *x)
+{
+    return (float *)x;
+}
+
 /* A sum over R rows of `width` columns: fixed blocks of rows, one partial sum each.
  * Depends on the shape alone. */
 struct sea_cpu_blocks {

@@ -38,6 +38,8 @@ sea_cpu_op_scatter(void *dev, const struct sea_op_scatter *a)
     if (!a->inp || !a->idx || !a->out || (a->add && !a->order) || a->ld_inp < a->C ||
         a->ld_out < a->C)
         return SEA_RC_ARGUMENT;
+    if (a->out_type)
+        return SEA_RC_UNSUPPORTED;
     sea_cpu_pool_run(cpu->pool, cpu->isa->scatter, a, a->R, sea_cpu_grain(a->C));
     return SEA_RC_OK;
 }

@@ -57,8 +57,8 @@ attention_tile(const struct sea_op_attention op, const struct segments at)
 
     if (j0 >= q_len)
         return;
-    k = op.k + first_key(at, s) * op.ld_kv + h * op.K / op.H * E;
-    v = op.v + first_key(at, s) * op.ld_kv + h * op.K / op.H * E;
+    k = numbers_at<float>(op.k, first_key(at, s) * op.ld_kv + h * op.K / op.H * E);
+    v = numbers_at<float>(op.v, first_key(at, s) * op.ld_kv + h * op.K / op.H * E);
     load_tile(q, E, op.q + (at.q_start[s] + j0) * op.ld_q + h * E, op.ld_q, QUERIES, rows, E);
     for (int i = 0; i < EACH; i++) {
         top[i] = -INFINITY;
@@ -225,8 +225,10 @@ attention_dq(const struct sea_op_attention_bwd back, const struct segments at)
         float ds[EACH];
 
         __syncthreads();
-        load_tile(keys, ld, op.k + (row0 + k0) * op.ld_kv + kh, op.ld_kv, KEYS, n - k0, E);
-        load_tile(values, ld, op.v + (row0 + k0) * op.ld_kv + kh, op.ld_kv, KEYS, n - k0, E);
+        load_tile(keys, ld, numbers_at<float>(op.k, (row0 + k0) * op.ld_kv + kh), op.ld_kv, KEYS,
+                  n - k0, E);
+        load_tile(values, ld, numbers_at<float>(op.v, (row0 + k0) * op.ld_kv + kh), op.ld_kv, KEYS,
+                  n - k0, E);
         __syncthreads();
         for (int i = 0; i < EACH; i++) {
             int64_t j = j0 + warp * EACH + i, row = row0 + (j < n ? j : n - 1);
@@ -271,8 +273,10 @@ attention_dkv(const struct sea_op_attention_bwd back, const struct segments at)
 
     if (key0 >= n)
         return;
-    load_tile(keys, E, op.k + (row0 + key0) * op.ld_kv + kh * E, op.ld_kv, QUERIES, rows, E);
-    load_tile(values, E, op.v + (row0 + key0) * op.ld_kv + kh * E, op.ld_kv, QUERIES, rows, E);
+    load_tile(keys, E, numbers_at<float>(op.k, (row0 + key0) * op.ld_kv + kh * E), op.ld_kv,
+              QUERIES, rows, E);
+    load_tile(values, E, numbers_at<float>(op.v, (row0 + key0) * op.ld_kv + kh * E), op.ld_kv,
+              QUERIES, rows, E);
     for (int i = 0; i < EACH; i++)
         for (int c = 0; c < COLUMNS; c++)
             dk[i][c] = dv[i][c] = 0;
@@ -340,6 +344,8 @@ sea_cuda_attention_bwd(void *dev, const struct sea_op_attention_bwd *a)
     rc = attention_check(&a->fwd);
     if (!rc && a->fwd.S && (!a->dout || !a->dq || !a->dk || !a->dv || !a->delta || !a->fwd.lse))
         rc = SEA_RC_ARGUMENT;
+    if (!rc && a->fwd.kv_type)
+        rc = SEA_RC_UNSUPPORTED;
     bytes = (size_t)(2 * QUERIES * a->fwd.E + 2 * KEYS * (a->fwd.E + 1)) * sizeof(float);
     if (!rc)
         rc = attention_allow(attention_dq, bytes);

@@ -5,7 +5,7 @@
  * Nothing costs here but reading keys and values once. Each key head's keys are cut into parts by
  * the number of keys that its query sees, and by nothing else of the batch; a block takes one
  * part for all query heads that share it. What the parts found is joined in their order by a
- * second kernel. All in float32.
+ * second kernel. Keys and values are float32 or bfloat16, all else is float32.
  *
  * 1. LANES lanes of a warp hold one key's row, VEC times four numbers each; a group of lanes takes
  *    every SUBS'th key of the part, AHEAD at a time, with a softmax of its own.
@@ -47,12 +47,38 @@ scale_to(float top, float up)
     return top == -INFINITY ? 0.0f : expf(top - up);
 }
 
-/* Shared: SUBS times G of top, sum, row (E). */
-template <int LANES, int VEC, int G>
+/* Four numbers of a key as they were read, and what they are. */
+template <typename Key>
+struct four_of {
+    typedef float4 stored;
+};
+template <>
+struct four_of<uint16_t> {
+    typedef uint2 stored;
+};
+
+__device__ static inline float4
+widen_four(const float4 &x)
+{
+    return x;
+}
+
+__device__ static inline float4
+widen_four(const uint2 &x)
+{
+    return make_float4(__uint_as_float(x.x << 16), __uint_as_float(x.x & 0xffff0000u),
+                       __uint_as_float(x.y << 16), __uint_as_float(x.y & 0xffff0000u));
+}
+
+/* Shared: SUBS times G of top, sum, row (E). Half as wide keys are asked for twice as far ahead:
+ * it is bytes on their way that hide the memory's delay. */
+template <int LANES, int VEC, int G, typename Key>
 static __global__ void __launch_bounds__(THREADS)
 attention_part(const struct few_keys few)
 {
-    constexpr int SUBS = THREADS / LANES, AHEAD = VEC > 1 || G > 4 ? 2 : 4;
+    typedef typename four_of<Key>::stored stored;
+    constexpr int SUBS = THREADS / LANES, NARROW = sizeof(float) / sizeof(Key);
+    constexpr int AHEAD = (VEC > 1 || G > 4 ? 2 : 4) * NARROW;
     SEA_DYNAMIC(float, shared);
     const struct sea_op_attention &op = few.op;
     int64_t s = blockIdx.z, kh = (int64_t)blockIdx.y / few.passes, group = op.H / op.K;
@@ -86,7 +112,7 @@ attention_part(const struct few_keys few)
     }
     /* As many rounds for all lanes of a warp: they show each other their sums. */
     for (int base = from; base < to; base += SUBS * AHEAD) {
-        float4 k[AHEAD][VEC], v[AHEAD][VEC];
+        stored k[AHEAD][VEC], v[AHEAD][VEC];
         float x[AHEAD][G], slope;
 
         SEA_UNROLL
@@ -97,10 +123,10 @@ attention_part(const struct few_keys few)
                 bool here = key < to && (c * LANES + lane) * 4 < E;
                 int64_t at = key_at + key * op.ld_kv + c * LANES * 4;
 
-                k[a][c] = v[a][c] = make_float4(0, 0, 0, 0);
+                k[a][c] = v[a][c] = stored();
                 if (here) {
-                    k[a][c] = *(const float4 *)(op.k + at);
-                    v[a][c] = *(const float4 *)(op.v + at);
+                    k[a][c] = *(const stored *)numbers_at<Key>(op.k, at);
+                    v[a][c] = *(const stored *)numbers_at<Key>(op.v, at);
                 }
             }
         SEA_UNROLL
@@ -111,10 +137,12 @@ attention_part(const struct few_keys few)
 
                 SEA_UNROLL
                 for (int c = 0; c < VEC; c++) {
-                    dot = fmaf(query[g][c].x, k[a][c].x, dot);
-                    dot = fmaf(query[g][c].y, k[a][c].y, dot);
-                    dot = fmaf(query[g][c].z, k[a][c].z, dot);
-                    dot = fmaf(query[g][c].w, k[a][c].w, dot);
+                    float4 key = widen_four(k[a][c]);
+
+                    dot = fmaf(query[g][c].x, key.x, dot);
+                    dot = fmaf(query[g][c].y, key.y, dot);
+                    dot = fmaf(query[g][c].z, key.z, dot);
+                    dot = fmaf(query[g][c].w, key.w, dot);
                 }
                 SEA_UNROLL
                 for (int step = LANES / 2; step; step /= 2)
@@ -142,10 +170,12 @@ attention_part(const struct few_keys few)
                 sum[g] += p;
                 SEA_UNROLL
                 for (int c = 0; c < VEC; c++) {
-                    out[g][c].x = fmaf(p, v[a][c].x, out[g][c].x);
-                    out[g][c].y = fmaf(p, v[a][c].y, out[g][c].y);
-                    out[g][c].z = fmaf(p, v[a][c].z, out[g][c].z);
-                    out[g][c].w = fmaf(p, v[a][c].w, out[g][c].w);
+                    float4 value = widen_four(v[a][c]);
+
+                    out[g][c].x = fmaf(p, value.x, out[g][c].x);
+                    out[g][c].y = fmaf(p, value.y, out[g][c].y);
+                    out[g][c].z = fmaf(p, value.z, out[g][c].z);
+                    out[g][c].w = fmaf(p, value.w, out[g][c].w);
                 }
             }
         }
@@ -233,7 +263,10 @@ launch_part(struct sea_cuda *cuda, struct few_keys few, int64_t segments)
 
     few.passes = (int)sea_ceil_div(group, G);
     grid = dim3((unsigned)few.parts.most, (unsigned)(few.op.K * few.passes), (unsigned)segments);
-    SEA_LAUNCH(cuda, (attention_part<LANES, VEC, G>), grid, THREADS, bytes, few);
+    if (few.op.kv_type)
+        SEA_LAUNCH(cuda, (attention_part<LANES, VEC, G, uint16_t>), grid, THREADS, bytes, few);
+    else
+        SEA_LAUNCH(cuda, (attention_part<LANES, VEC, G, float>), grid, THREADS, bytes, few);
     return sea_cuda_launched();
 }
 

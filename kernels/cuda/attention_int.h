@@ -49,6 +49,14 @@ seen_by(const struct sea_op_attention &op, int64_t j, int64_t q_len, int64_t k_l
     return seen;
 }
 
+/* Keys or values of an operator, and what lies `at` numbers behind their start. */
+template <typename Number>
+__device__ static inline const Number *
+numbers_at(const void *rows, int64_t at)
+{
+    return (const Number *)rows + at;
+}
+
 /* The score before the softmax; slope: its derivative by the scaled product. */
 __device__ static inline float
 score_of(const struct sea_op_attention &op, float dot, float *slope)
@@ -70,6 +78,10 @@ attention_check(const struct sea_op_attention *a)
         return SEA_RC_ARGUMENT;
     if (a->S && (!a->q || !a->k || !a->v || !a->out || !a->q_start || !a->k_start || !a->k_len))
         return SEA_RC_ARGUMENT;
+    if (a->kv_type > SEA_STORE_BF16)
+        return SEA_RC_ARGUMENT;
+    if (a->kv_type && !a->rounded)
+        return SEA_RC_UNSUPPORTED;
     return a->E > HEAD_MAX || a->H > SEA_CUDA_GRID ? SEA_RC_UNSUPPORTED : SEA_RC_OK;
 }
 

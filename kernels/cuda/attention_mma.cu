@@ -11,7 +11,8 @@
  * A warp has 16 rows. EP is the head's size, rounded up to one that was compiled; columns
  * behind the head are zeros in shared memory and are not written back.
  *
- * Bytes: every block reads its other side once, as float32, through the second cache.
+ * Bytes: every block reads its other side once, through the second cache: as float32, or cached
+ * keys and values as the bfloat16 that they were rounded to when they were put there.
  */
 #include "kernels/cuda/attention_int.h"
 #include "kernels/cuda/mma_int.h"
@@ -70,6 +71,27 @@ load_rounded(uint16_t *tile, const float *from, int64_t ld, int rows, int most, 
         }
         *(uint2 *)(tile + r * LD + e) = make_uint2(sea_mma_pair(v.x, v.y),
                                                    sea_mma_pair(v.z, v.w));
+    }
+}
+
+/* The same of numbers that are rounded already. */
+template <int EP>
+__device__ static inline void
+load_rounded(uint16_t *tile, const uint16_t *from, int64_t ld, int rows, int most, int E, bool four)
+{
+    constexpr int QUARTERS = EP / 4, LD = wide<EP>::LD;
+
+    for (int i = (int)threadIdx.x; i < rows * QUARTERS; i += (int)blockDim.x) {
+        int r = i / QUARTERS, e = i % QUARTERS * 4;
+        const uint16_t *x = from + r * ld + e;
+        uint2 v = make_uint2(0, 0);
+
+        if (r < most && four && e < E)
+            v = *(const uint2 *)x;
+        else if (r < most)
+            v = make_uint2((e < E ? x[0] : 0u) | (e + 1 < E ? (unsigned)x[1] << 16 : 0u),
+                           (e + 2 < E ? x[2] : 0u) | (e + 3 < E ? (unsigned)x[3] << 16 : 0u));
+        *(uint2 *)(tile + r * LD + e) = v;
     }
 }
 
@@ -154,8 +176,8 @@ store_rows(float *to, int64_t ld, const float x[COUNT][4], const float row_scale
 
 /* ---- forward ---- */
 
-/* Shared: queries (ROWS, LD), keys and values (STEP, LD). */
-template <int EP>
+/* Shared: queries (ROWS, LD), keys and values (STEP, LD). Key: a number of k and v. */
+template <int EP, typename Key>
 static __global__ void __launch_bounds__(WARPS * SEA_CUDA_WARP)
 attention_forward(const struct sea_op_attention op, const struct segments at,
                   const struct sea_shadow shadow, int four)
@@ -189,8 +211,8 @@ attention_forward(const struct sea_op_attention op, const struct segments at,
         float x[TILES][4], up[2], keep[2], slope;
 
         __syncthreads();
-        load_rounded<EP>(k, op.k + from, op.ld_kv, STEP, k_len - k0, E, four);
-        load_rounded<EP>(v, op.v + from, op.ld_kv, STEP, k_len - k0, E, four);
+        load_rounded<EP>(k, numbers_at<Key>(op.k, from), op.ld_kv, STEP, k_len - k0, E, four);
+        load_rounded<EP>(v, numbers_at<Key>(op.v, from), op.ld_kv, STEP, k_len - k0, E, four);
         __syncthreads();
         multiply_rows<EP, TILES>(x, q + warp * 16 * LD, k);
         up[0] = top[0];
@@ -309,8 +331,8 @@ attention_backward_q(const struct sea_op_attention_bwd back, const struct segmen
         float x[TILES][4], dp[TILES][4], p;
 
         __syncthreads();
-        load_rounded<EP>(k, op.k + from, op.ld_kv, STEP, n - k0, E, four);
-        load_rounded<EP>(v, op.v + from, op.ld_kv, STEP, n - k0, E, four);
+        load_rounded<EP>(k, numbers_at<float>(op.k, from), op.ld_kv, STEP, n - k0, E, four);
+        load_rounded<EP>(v, numbers_at<float>(op.v, from), op.ld_kv, STEP, n - k0, E, four);
         __syncthreads();
         multiply_rows<EP, TILES>(x, q + warp * 16 * LD, k);
         multiply_rows<EP, TILES>(dp, dout + warp * 16 * LD, v);
@@ -354,8 +376,10 @@ attention_backward_kv(const struct sea_op_attention_bwd back, const struct segme
 
     if (key0 >= n)
         return;
-    load_rounded<EP>(k, op.k + (row0 + key0) * op.ld_kv + kh * E, op.ld_kv, ROWS, rows, E, four);
-    load_rounded<EP>(v, op.v + (row0 + key0) * op.ld_kv + kh * E, op.ld_kv, ROWS, rows, E, four);
+    load_rounded<EP>(k, numbers_at<float>(op.k, (row0 + key0) * op.ld_kv + kh * E), op.ld_kv, ROWS,
+                     rows, E, four);
+    load_rounded<EP>(v, numbers_at<float>(op.v, (row0 + key0) * op.ld_kv + kh * E), op.ld_kv, ROWS,
+                     rows, E, four);
     for (int c = 0; c < OUT; c++)
         for (int i = 0; i < 4; i++)
             dk[c][i] = dv[c][i] = 0;
@@ -403,7 +427,7 @@ attention_backward_kv(const struct sea_op_attention_bwd back, const struct segme
 
 /* ---- launches ---- */
 
-/* Whether rows may be read four floats at a time. */
+/* Whether rows may be read four numbers at a time. */
 static int
 is_four(const struct sea_op_attention *a, const float *more)
 {
@@ -412,13 +436,13 @@ is_four(const struct sea_op_attention *a, const float *more)
     return !(all % 16) && !((a->E | a->ld_q | a->ld_kv | a->ld_out) % 4);
 }
 
-template <int EP>
+template <int EP, typename Key>
 static int
-launch_forward(struct sea_cuda *cuda, const struct sea_op_attention *a,
-               const struct segments *at, int64_t count, int64_t queries)
+launch_forward_of(struct sea_cuda *cuda, const struct sea_op_attention *a,
+                  const struct segments *at, int64_t count, int64_t queries)
 {
     size_t bytes = (size_t)(ROWS + 2 * wide<EP>::STEP) * wide<EP>::LD * sizeof(uint16_t);
-    int rc = attention_allow(attention_forward<EP>, bytes);
+    int rc = attention_allow(attention_forward<EP, Key>, bytes);
     dim3 grid((unsigned)sea_ceil_div(queries, ROWS), (unsigned)a->H, (unsigned)count);
     int64_t rows = at->q_start[count], wide = a->H * a->E;
     struct sea_shadow shadow = { NULL, 0 };
@@ -428,9 +452,18 @@ launch_forward(struct sea_cuda *cuda, const struct sea_op_attention *a,
     /* Of the whole matrix only: not of one that several launches write. */
     if (count == a->S && at->q_start[0] == 0 && a->ld_out == wide)
         shadow = sea_cuda_shadow(cuda, a->out, rows, wide);
-    SEA_LAUNCH(cuda, attention_forward<EP>, grid, WARPS * SEA_CUDA_WARP, bytes, *a, *at, shadow,
-               is_four(a, NULL));
+    SEA_LAUNCH(cuda, (attention_forward<EP, Key>), grid, WARPS * SEA_CUDA_WARP, bytes, *a, *at,
+               shadow, is_four(a, NULL));
     return sea_cuda_launched();
+}
+
+template <int EP>
+static int
+launch_forward(struct sea_cuda *cuda, const struct sea_op_attention *a,
+               const struct segments *at, int64_t count, int64_t queries)
+{
+    return a->kv_type ? launch_forward_of<EP, uint16_t>(cuda, a, at, count, queries)
+                      : launch_forward_of<EP, float>(cuda, a, at, count, queries);
 }
 
 template <int EP>

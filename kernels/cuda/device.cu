@@ -445,6 +445,7 @@ extern "C" __attribute__((visibility("default"))) const struct sea_ops sea_plugi
     .abi = SEA_OPS_ABI,
     .size = sizeof(struct sea_ops),
     .name = "cuda",
+    .stores = SEA_STORES_KEYS,
     .dev_count = cuda_count,
     .dev_open = cuda_open,
     .dev_close = cuda_close,

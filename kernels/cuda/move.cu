@@ -39,6 +39,19 @@ sea_cuda_gather(void *dev, const struct sea_op_gather *a)
     return sea_cuda_launched();
 }
 
+__device__ static inline void
+put_number(float *to, float x)
+{
+    *to = x;
+}
+
+__device__ static inline void
+put_number(uint16_t *to, float x)
+{
+    *to = sea_bf16_round(x);
+}
+
+template <typename Number>
 static __global__ void
 scatter_rows(const struct sea_op_scatter op)
 {
@@ -47,7 +60,7 @@ scatter_rows(const struct sea_op_scatter op)
     if (to < 0)
         return;
     for (int64_t c = threadIdx.x; c < op.C; c += blockDim.x)
-        op.out[to * op.ld_out + c] = op.inp[r * op.ld_inp + c];
+        put_number((Number *)op.out + to * op.ld_out + c, op.inp[r * op.ld_inp + c]);
 }
 
 /* The block at the start of a run of equal indices adds the whole run, in the order of r. */
@@ -55,15 +68,16 @@ static __global__ void
 scatter_add(const struct sea_op_scatter op)
 {
     int64_t at = blockIdx.x, to = (int64_t)op.idx[op.order[at]];
+    float *out = (float *)op.out + to * op.ld_out;
 
     if (to < 0 || (at > 0 && op.idx[op.order[at - 1]] == to))
         return;
     for (int64_t c = threadIdx.x; c < op.C; c += blockDim.x) {
-        float sum = op.out[to * op.ld_out + c];
+        float sum = out[c];
 
         for (int64_t i = at; i < op.R && op.idx[op.order[i]] == to; i++)
             sum += op.inp[op.order[i] * op.ld_inp + c];
-        op.out[to * op.ld_out + c] = sum;
+        out[c] = sum;
     }
 }
 
@@ -77,13 +91,15 @@ sea_cuda_scatter(void *dev, const struct sea_op_scatter *a)
     if (!a->R || !a->C)
         return SEA_RC_OK;
     if (!a->inp || !a->idx || !a->out || (a->add && !a->order) || a->ld_inp < a->C ||
-        a->ld_out < a->C)
+        a->ld_out < a->C || a->out_type > SEA_STORE_BF16 || (a->add && a->out_type))
         return SEA_RC_ARGUMENT;
     sea_cuda_wrote(cuda, a->out, SEA_CUDA_REST);        /* rows are known to the device only */
     if (a->add)
         SEA_LAUNCH(cuda, scatter_add, (unsigned)a->R, 128, 0, *a);
+    else if (a->out_type)
+        SEA_LAUNCH(cuda, scatter_rows<uint16_t>, (unsigned)a->R, 128, 0, *a);
     else
-        SEA_LAUNCH(cuda, scatter_rows, (unsigned)a->R, 128, 0, *a);
+        SEA_LAUNCH(cuda, scatter_rows<float>, (unsigned)a->R, 128, 0, *a);
     return sea_cuda_launched();
 }
 

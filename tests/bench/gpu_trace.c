@@ -81,7 +81,8 @@ cost_attention(const struct sea_op_attention *a)
     for (int64_t s = 0; s < a->S; s++)
         keys += (double)a->k_len[s];
     return (struct cost){ 4.0 * pairs_of(a) * HE,
-                          4.0 * (2.0 * rows * HE + 2.0 * keys * (double)(a->K * a->E)) };
+                          8.0 * rows * HE +
+                          2.0 * size_of(a->kv_type) * keys * (double)(a->K * a->E) };
 }
 
 static struct cost
@@ -101,7 +102,6 @@ cost_attention_bwd(const struct sea_op_attention_bwd *a)
         return (struct cost){ 0, 4.0 * (double)(n) };                                      \
     }
 NUMBERS(gather, 2 * a->R * a->C)
-NUMBERS(scatter, 2 * a->R * a->C)
 NUMBERS(layernorm, 2 * a->R * a->C)
 NUMBERS(rmsnorm, 2 * a->R * a->C)
 NUMBERS(layernorm_bwd, (a->add_dx ? 4 : 3) * a->R * a->C)
@@ -124,6 +124,12 @@ NUMBERS(sum, a->n)
 NUMBERS(clip, 4)
 NUMBERS(patchify, 2 * a->B * a->channels * a->height * a->width)
 #undef NUMBERS
+
+static struct cost
+cost_scatter(const struct sea_op_scatter *a)
+{
+    return (struct cost){ 0, (4.0 + size_of(a->out_type)) * (double)(a->R * a->C) };
+}
 
 static struct cost
 cost_cast(const struct sea_op_cast *a)

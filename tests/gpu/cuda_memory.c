@@ -39,6 +39,34 @@ run_scatter(int d, const void *args)
     return ops[d]->scatter(dev[d], &op);
 }
 
+/* Rows put into a bfloat16 matrix, which then is widened; the CPU rounds and widens by itself. */
+static int
+run_scatter_stored(int d, const void *args)
+{
+    const struct moves *m = args;
+    struct sea_op_scatter put = { .inp = at(m->x, d), .idx = at(m->idx, d),
+        .out = at(m->kind, d), .R = m->R, .C = m->C, .ld_inp = m->C, .ld_out = m->C + 3 };
+    struct sea_op_cast round = { .inp = at(m->x, d), .out = at(m->table, d), .n = m->R * m->C,
+                                 .inp_type = SEA_STORE_F32, .out_type = SEA_STORE_BF16 };
+    struct sea_op_cast widen = { .inp = at(m->table, d), .out = at(m->x, d), .n = m->R * m->C,
+                                 .inp_type = SEA_STORE_BF16, .out_type = SEA_STORE_F32 };
+    int rc = d == GPU ? 0 : ops[d]->cast(dev[d], &round);
+
+    if (d == GPU) {
+        put.out_type = SEA_STORE_BF16;
+        widen.inp = put.out;
+        widen.out = at(m->out, d);
+        widen.n = 10 * (m->C + 3);
+    } else {
+        put.out = at(m->out, d);
+    }
+    if (!rc && d == CPU)
+        rc = ops[d]->cast(dev[d], &widen);
+    if (!rc)
+        rc = ops[d]->scatter(dev[d], &put);
+    return rc || d == CPU ? rc : ops[d]->cast(dev[d], &widen);
+}
+
 static int
 run_rope(int d, const void *args)
 {
@@ -96,6 +124,14 @@ test_moves(void)
         m.out = add_random(10 * 37, 1.0f);
         compare(add ? "scatter, added" : "scatter", run_scatter, &m, &m.out, 1, 1e-6);
     }
+    /* Every row is written, so that what stood there before does not matter; gaps do. */
+    m = (struct moves){ .R = 10, .C = 37 };
+    m.x = add_random(10 * 37, 1.0f);
+    m.idx = add_ints((int32_t[]){ 4, 0, 3, 2, 1, 9, 5, 8, 7, 6 }, 10);
+    m.table = add_random(10 * 40, 1.0f);
+    m.out = add_random(10 * 40, 0.0f);
+    m.kind = add_random(10 * 40, 0.0f);
+    compare("scatter, rounded", run_scatter_stored, &m, &m.out, 1, 0);
     for (int kind = 0; kind < 4; kind++) {
         m = (struct moves){ .R = 5, .C = 40, .add = kind & 1, .kind = kind >> 1 ? 12 : 6 };
         m.x = add_random(5 * 40, 1.0f);

@@ -170,8 +170,31 @@ test_gemm_rows(void)
 struct heads {
     struct sea_op_attention op;
     int qkv, out, lse, dout, dqkv, delta;
+    int stored;                 /* room for k and v as bfloat16, on the GPU; 0: none */
+    int64_t k_rows;             /* of them */
     int32_t q_start[8], k_start[8], k_len[8];
 };
+
+/* Keys and values (rows, n) as a cache has them: rows of their own, bfloat16, in `to`. */
+static int
+store_keys(int d, struct sea_op_attention *op, void *to, int64_t rows, int64_t ld_from)
+{
+    int64_t n = op->K * op->E, odd = ld_from % 4 ? 1 : 0;
+    uint16_t *k = (uint16_t *)to + odd, *v = k + rows * (n + odd);
+    struct sea_op_cast cast = { .n = n, .inp_type = SEA_STORE_F32, .out_type = SEA_STORE_BF16 };
+    int rc = 0;
+
+    for (int64_t r = 0; r < 2 * rows && !rc; r++) {
+        cast.inp = (const float *)(r < rows ? op->k : op->v) + r % rows * ld_from;
+        cast.out = (r < rows ? k : v) + r % rows * (n + odd);
+        rc = ops[d]->cast(dev[d], &cast);
+    }
+    op->k = k;
+    op->v = v;
+    op->ld_kv = n + odd;
+    op->kv_type = SEA_STORE_BF16;
+    return rc;
+}
 
 static int
 run_attention(int d, const void *args)
@@ -192,7 +215,9 @@ run_attention(int d, const void *args)
     op.q_start = h->q_start;
     op.k_start = h->k_start;
     op.k_len = h->k_len;
-    rc = ops[d]->attention(dev[d], &op);
+    rc = h->stored && d == GPU ? store_keys(d, &op, at(h->stored, d), h->k_rows, op.ld_kv) : 0;
+    if (!rc)
+        rc = ops[d]->attention(dev[d], &op);
     if (rc || h->dqkv < 0)
         return rc;
     back = (struct sea_op_attention_bwd){ .fwd = op, .dout = at(h->dout, d), .dq = dqkv,
@@ -258,6 +283,49 @@ test_attention_rounded(void)
             3e-3);
 }
 
+/* Cached keys and values in bfloat16 are those that would have been rounded: the same bits. */
+static void
+try_attention_stored(int64_t H, int64_t K, int64_t E, int64_t window, int64_t gap)
+{
+    int64_t wide = (H + 2 * K) * E + gap;
+    struct heads h = { .op = { .S = 3, .H = H, .K = K, .E = E, .ld_q = wide, .ld_kv = wide,
+        .ld_out = H * E, .scale = 1.0f / sqrtf((float)E), .causal = 1, .window = window,
+        .rounded = 1 }, .dqkv = -1, .k_rows = 260,
+        .q_start = { 0, 70, 70, 71 }, .k_start = { 30, 3, 200 }, .k_len = { 140, 5, 60 } };
+    float *plain, *stored;
+    char what[80];
+    int room;
+
+    h.qkv = add_random(h.k_rows * wide, 1.5f);
+    h.out = add_random(71 * H * E, 1.0f);
+    h.lse = add_random(71 * H, 1.0f);
+    room = add_random(h.k_rows * (K * E + 1) + 8, 1.0f);
+    reset(GPU);
+    CHECK_INT(run_attention(GPU, &h), 0);
+    plain = fetch(h.out, GPU);
+    h.stored = room;
+    reset(GPU);
+    CHECK_INT(run_attention(GPU, &h), 0);
+    stored = fetch(h.out, GPU);
+    CHECK_MSG(!memcmp(plain, stored, (size_t)(71 * H * E) * sizeof(float)),
+              "%lld heads of %lld: stored keys give other bits", (long long)H, (long long)E);
+    free(plain);
+    free(stored);
+    snprintf(what, sizeof(what), "attention to stored keys, %lld heads of %lld", (long long)H,
+             (long long)E);
+    compare(what, run_attention, &h, (int[]){ h.out, h.lse }, 2, 8e-3);
+}
+
+static void
+test_attention_stored(void)
+{
+    try_attention_stored(4, 2, 16, 0, 0);
+    try_attention_stored(2, 1, 80, 41, 0);
+    try_attention_stored(1, 1, 128, 0, 3);
+    try_attention_stored(3, 1, 21, 0, 0);
+    try_attention_stored(1, 1, 256, 0, 0);
+}
+
 static void
 test_attention_kinds(void)
 {
@@ -286,6 +354,7 @@ test_attention_kinds(void)
 struct few_queries {
     struct sea_op_attention op;
     int q, kv, out, lse, k_device;
+    int stored;                 /* as in struct heads */
     int32_t q_start[4], k[6];
     int64_t first, count;
 };
@@ -298,7 +367,7 @@ run_few_queries(int d, const void *args)
 
     op.q = at(f->q, d);
     op.k = at(f->kv, d);
-    op.v = op.k + op.K * op.E;
+    op.v = (const float *)op.k + op.K * op.E;
     op.out = at(f->out, d);
     op.lse = at(f->lse, d);
     op.q_start = f->q_start + f->first;
@@ -306,25 +375,33 @@ run_few_queries(int d, const void *args)
     op.k_len = f->k + 3 + f->first;
     op.k_device = at(f->k_device, d);
     op.S = f->count;
+    if (f->stored && d == GPU) {
+        int rc = store_keys(d, &op, at(f->stored, d), 900, op.ld_kv);
+
+        if (rc)
+            return rc;
+    }
     return ops[d]->attention(dev[d], &op);
 }
 
 static void
-try_few_queries(int64_t H, int64_t K, int64_t E, int64_t window, float softcap)
+try_few_queries(int64_t H, int64_t K, int64_t E, int64_t window, float softcap, int stored)
 {
     int64_t rows = 900, wide = 2 * K * E;
     struct few_queries f = { .op = { .H = H, .K = K, .E = E, .ld_q = H * E + 4, .ld_kv = wide,
         .ld_out = H * E, .scale = 1.0f / sqrtf((float)E), .causal = 1, .window = window,
-        .softcap = softcap, .few = 1 }, .q_start = { 0, 1, 2, 3 },
+        .softcap = softcap, .few = 1, .rounded = stored }, .q_start = { 0, 1, 2, 3 },
         .k = { 850, 0, 60, 33, 1, 790 }, .count = 3 };
     float *whole, *whole_lse, *alone, *alone_lse;
     char what[80];
 
     f.q = add_random(3 * f.op.ld_q, 1.5f);
-    f.kv = add_random(rows * wide, 1.5f);
+    f.kv = (stored ? add_short : add_random)(rows * wide, 1.5f);
     f.out = add_random(3 * H * E, 1.0f);
     f.lse = add_random(3 * H, 1.0f);
     f.k_device = add_ints(f.k, 6);
+    if (stored)
+        f.stored = add_random(rows * K * E, 1.0f);
     reset(GPU);
     CHECK_INT(run_few_queries(GPU, &f), 0);
     whole = fetch(f.out, GPU);
@@ -348,26 +425,29 @@ try_few_queries(int64_t H, int64_t K, int64_t E, int64_t window, float softcap)
     free(alone_lse);
     f.first = 0;
     f.count = 3;
-    snprintf(what, sizeof(what), "one query, %lld heads of %lld, %lld of keys", (long long)H,
-             (long long)E, (long long)K);
+    snprintf(what, sizeof(what), "one query, %lld heads of %lld, %lld of%s keys", (long long)H,
+             (long long)E, (long long)K, stored ? " stored" : "");
     compare(what, run_few_queries, &f, (int[]){ f.out, f.lse }, 2, 2e-5);
 }
 
 static void
 test_attention_few(void)
 {
-    try_few_queries(2, 2, 16, 0, 0);
-    try_few_queries(4, 2, 32, 0, 0);
-    try_few_queries(7, 1, 64, 0, 0);
-    try_few_queries(8, 8, 80, 0, 0);
-    try_few_queries(6, 2, 128, 100, 0);
-    try_few_queries(9, 1, 128, 0, 5.0f);
-    try_few_queries(8, 1, 256, 0, 0);
-    try_few_queries(4, 2, 200, 1, 3.0f);
+    for (int stored = 0; stored < 2; stored++) {
+        try_few_queries(2, 2, 16, 0, 0, stored);
+        try_few_queries(4, 2, 32, 0, 0, stored);
+        try_few_queries(7, 1, 64, 0, 0, stored);
+        try_few_queries(8, 8, 80, 0, 0, stored);
+        try_few_queries(6, 2, 128, 100, 0, stored);
+        try_few_queries(9, 1, 128, 0, 5.0f, stored);
+        try_few_queries(8, 1, 256, 0, 0, stored);
+        try_few_queries(4, 2, 200, 1, 3.0f, stored);
+    }
 }
 
 const struct sea_test_case cuda_products[] = {
     TEST(test_gemm_kinds), TEST(test_gemm_rounded), TEST(test_gemm_few), TEST(test_gemm_rows),
-    TEST(test_attention_kinds), TEST(test_attention_rounded), TEST(test_attention_few),
+    TEST(test_attention_kinds), TEST(test_attention_rounded), TEST(test_attention_stored),
+    TEST(test_attention_few),
     { NULL, NULL }
 };

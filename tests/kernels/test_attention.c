@@ -190,8 +190,8 @@ backward_matches_the_twin(void)
                 CHECK_INT(sea_cpu_ops.attention(kt_sets[d].dev[t], &b.op), 0);
                 bwd.fwd = b.op;
                 bwd.dq = got[t];
-                bwd.dk = got[t] + (b.op.k - b.op.q);
-                bwd.dv = got[t] + (b.op.v - b.op.q);
+                bwd.dk = got[t] + ((const float *)b.op.k - b.op.q);
+                bwd.dv = got[t] + ((const float *)b.op.v - b.op.q);
                 bwd.delta = kt_floats(b.rows * b.op.H);
                 CHECK_INT(sea_cpu_ops.attention_bwd(kt_sets[d].dev[t], &bwd), 0);
             }

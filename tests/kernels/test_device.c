@@ -43,6 +43,29 @@ devices_open_and_close(void)
         CHECK(sea_cpu_ops.rc_text(rc) != NULL);
 }
 
+/* Operators that have a type for it say no. */
+static void
+bfloat16_beside_weights_is_refused(void)
+{
+    const enum sea_store BF16 = SEA_STORE_BF16;
+    static const int32_t start[2] = { 0, 1 }, len[1] = { 1 };
+    float row[1] = { 0 };
+    struct sea_op_scatter scatter = { .inp = row, .idx = start, .out = row, .R = 1, .C = 1,
+                                      .ld_inp = 1, .ld_out = 1, .out_type = BF16 };
+    struct sea_op_attention attention = { .q = row, .k = row, .v = row, .out = row, .lse = row,
+                                          .q_start = start, .k_start = start, .k_len = len,
+                                          .S = 1, .H = 1, .K = 1, .E = 1, .ld_q = 1, .ld_kv = 1,
+                                          .ld_out = 1, .kv_type = BF16 };
+    const struct sea_ops *ops = &sea_cpu_ops;
+    void *dev;
+
+    kt_open();
+    dev = kt_sets[0].dev[0];
+    CHECK_INT(ops->stores, 0);
+    CHECK_INT(ops->scatter(dev, &scatter), SEA_RC_UNSUPPORTED);
+    CHECK_INT(ops->attention(dev, &attention), SEA_RC_UNSUPPORTED);
+}
+
 static void
 memory_is_aligned_and_bounded(void)
 {
@@ -233,6 +256,7 @@ limits_are_measured(void)
 }
 
 SEA_TEST_MAIN("the CPU device", TEST(the_table_is_complete), TEST(devices_open_and_close),
+              TEST(bfloat16_beside_weights_is_refused),
               TEST(memory_is_aligned_and_bounded), TEST(bytes_move_by_all_threads),
               TEST(limits_are_measured),
               TEST(every_task_runs_once),

@@ -189,6 +189,7 @@ row_error(const struct cache *c, int64_t s, int64_t j, int64_t h, const float *o
     const struct sea_op_attention *op = &c->op;
     int64_t end = c->k_len[s] - (c->q_start[s + 1] - c->q_start[s]) + j + 1, g = h * op->K / op->H;
     int64_t first = op->window && end > op->window ? end - op->window : 0;
+    const float *k = op->k, *v = op->v;
     const float *q = op->q + (c->q_start[s] + j) * op->ld_q + h * op->E;
     double row[80] = { 0.0 }, sum = 0.0, worst = 0.0;
 
@@ -197,12 +198,12 @@ row_error(const struct cache *c, int64_t s, int64_t j, int64_t h, const float *o
         double score = 0.0, weight;
 
         for (int64_t e = 0; e < op->E; e++)
-            score += (double)q[e] * (double)op->k[at + e];
+            score += (double)q[e] * (double)k[at + e];
         score *= (double)op->scale;
         weight = exp(op->softcap > 0.0f ? 3.0 * tanh(score / 3.0) : score);
         sum += weight;
         for (int64_t e = 0; e < op->E; e++)
-            row[e] += weight * (double)op->v[at + e];
+            row[e] += weight * (double)v[at + e];
     }
     for (int64_t e = 0; e < op->E; e++)
         worst = fmax(worst, fabs(row[e] / sum -
